@@ -1,0 +1,1 @@
+//! Flux's objects as types.

@@ -1,0 +1,1 @@
+//! Judges health from what the cluster says. Pure.

@@ -1,0 +1,1 @@
+//! The Kubernetes client and what is known of the cluster.

@@ -1,0 +1,1 @@
+//! Decides when a run happens and carries it out.

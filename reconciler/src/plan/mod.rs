@@ -1,0 +1,1 @@
+//! Decides what would be done. Pure.

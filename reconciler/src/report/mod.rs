@@ -1,0 +1,1 @@
+//! Status, Events and metrics from one ChangeSet and Verdict.
