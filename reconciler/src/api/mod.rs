@@ -8,6 +8,7 @@ mod duration;
 mod kustomization;
 mod source;
 
+pub(crate) use condition::rfc3339_seconds;
 pub use condition::{Condition, ConditionStatus, Conditions, Reason, condition_types};
 pub use duration::{GoDuration, ParseDurationError};
 pub use kustomization::*;
