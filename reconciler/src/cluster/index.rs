@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::assess::Observed;
+use crate::assess::reduce::Observed;
 use crate::plan::{ObjectId, Owner};
 
 use super::Fingerprint;

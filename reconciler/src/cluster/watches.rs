@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Api, Fingerprint, Index, Kind, Seen};
 use crate::api::{OWNER_NAME, OWNER_NAMESPACE};
-use crate::assess::Observed;
+use crate::assess::reduce::Observed;
 use crate::plan::{ObjectId, Owner};
 
 /// Objects that are listed at once: bounds memory while a watch starts.
