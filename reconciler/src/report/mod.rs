@@ -1,1 +1,3 @@
 //! Status, Events and metrics from one ChangeSet and Verdict.
+
+pub mod redact;
