@@ -2,6 +2,7 @@
 
 mod events;
 mod failure;
+pub mod redact;
 mod status;
 
 pub use events::{Event, Severity, change_list};
