@@ -4,11 +4,13 @@
 //! what `kubectl explain` shows.
 
 mod condition;
+mod crd;
 mod duration;
 mod kustomization;
 mod source;
 
 pub use condition::{Condition, ConditionStatus, Conditions, Reason, condition_types};
+pub use crd::crds;
 pub use duration::{GoDuration, ParseDurationError};
 pub use kustomization::*;
 pub use source::*;
