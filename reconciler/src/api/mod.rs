@@ -9,6 +9,7 @@ mod duration;
 mod kustomization;
 mod source;
 
+pub(crate) use condition::rfc3339_seconds;
 pub use condition::{Condition, ConditionStatus, Conditions, Reason, condition_types};
 pub use crd::crds;
 pub use duration::{GoDuration, ParseDurationError};
