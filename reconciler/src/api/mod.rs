@@ -7,6 +7,7 @@ mod condition;
 mod crd;
 mod duration;
 mod kustomization;
+pub mod rbac;
 mod source;
 
 pub(crate) use condition::rfc3339_seconds;

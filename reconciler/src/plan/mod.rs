@@ -21,8 +21,8 @@ pub use guard::{Guard, GuardRefusal};
 pub use identity::{Gvk, InvalidObjectId, ObjectId};
 pub use inventory::Inventory;
 pub use ownership::{Owner, Ownership, SkipReason, owner_of, skip_reason};
-pub use replace::{ImmutableFields, immutable_fields};
 pub(crate) use replace::may_recreate;
+pub use replace::{ImmutableFields, immutable_fields};
 pub use stages::{Stage, stage_of, stages};
 pub use takeover::takeover_patch;
 
