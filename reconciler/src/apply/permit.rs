@@ -33,7 +33,11 @@ impl Permit {
     /// A permit that holds until `leadership` or `canceled` is cancelled, or `timeout` has passed.
     #[must_use]
     pub fn new(leadership: CancellationToken, canceled: CancellationToken, timeout: Duration) -> Self {
-        Self { leadership, canceled, deadline: Instant::now() + timeout }
+        Self {
+            leadership,
+            canceled,
+            deadline: Instant::now() + timeout,
+        }
     }
 
     /// Whether the next write may be made.

@@ -96,8 +96,14 @@ pub async fn preview(
     {
         return Ok(Previewed::Ok(skipped(None)));
     }
-    let options = ApplyOptions { dry_run: true, force: true, manager: APPLY_MANAGER };
-    let answer = permit.race(api.apply(kind, &wanted.id, &wanted.value, options)).await?;
+    let options = ApplyOptions {
+        dry_run: true,
+        force: true,
+        manager: APPLY_MANAGER,
+    };
+    let answer = permit
+        .race(api.apply(kind, &wanted.id, &wanted.value, options))
+        .await?;
     match answer {
         Ok(Applied { created: true, .. }) => Ok(Previewed::Ok(action(Action::Created, None))),
         Ok(Applied { object, .. }) if known == Known::AsWeLeftIt => {
@@ -129,7 +135,11 @@ fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Prev
     let takeover = plan::takeover_patch(live, &wanted.value);
     let changed = drift.is_some() || takeover.is_some() || lost_ownership(live, previewed);
     let preview = Preview {
-        action: if changed { Action::Configured } else { Action::Unchanged },
+        action: if changed {
+            Action::Configured
+        } else {
+            Action::Unchanged
+        },
         uid: uid_of(live),
         managers: foreign_managers(live),
         drift,
@@ -146,7 +156,9 @@ fn settled_by_live(wanted: &Wanted, live: &Value) -> Option<Previewed> {
         return Some(Previewed::Ok(skipped(uid_of(live))));
     }
     if live.pointer("/metadata/deletionTimestamp").is_some() {
-        return Some(Previewed::Terminating { uid: uid_of(live).unwrap_or_default() });
+        return Some(Previewed::Terminating {
+            uid: uid_of(live).unwrap_or_default(),
+        });
     }
     None
 }
@@ -160,7 +172,11 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
     }
     if refuses_dry_runs(status) {
         return Previewed::Unverified(action(
-            if live.is_some() { Action::Configured } else { Action::Created },
+            if live.is_some() {
+                Action::Configured
+            } else {
+                Action::Created
+            },
             live.and_then(uid_of),
         ));
     }
@@ -203,16 +219,19 @@ fn refuses_dry_runs(status: &Status) -> bool {
 /// removal from Git; the preview's own entry then is larger than the live one.
 fn lost_ownership(live: &Value, previewed: &Value) -> bool {
     let ours = |object: &Value| {
-        object.pointer("/metadata/managedFields").and_then(Value::as_array).and_then(|entries| {
-            entries
-                .iter()
-                .find(|entry| {
-                    entry["manager"] == APPLY_MANAGER
-                        && entry["operation"] == "Apply"
-                        && entry["subresource"].as_str().unwrap_or_default().is_empty()
-                })
-                .map(|entry| entry["fieldsV1"].clone())
-        })
+        object
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array)
+            .and_then(|entries| {
+                entries
+                    .iter()
+                    .find(|entry| {
+                        entry["manager"] == APPLY_MANAGER
+                            && entry["operation"] == "Apply"
+                            && entry["subresource"].as_str().unwrap_or_default().is_empty()
+                    })
+                    .map(|entry| entry["fieldsV1"].clone())
+            })
     };
     ours(live) != ours(previewed)
 }
@@ -232,11 +251,20 @@ fn foreign_managers(live: &Value) -> Vec<String> {
 }
 
 fn uid_of(object: &Value) -> Option<String> {
-    object.pointer("/metadata/uid").and_then(Value::as_str).map(ToOwned::to_owned)
+    object
+        .pointer("/metadata/uid")
+        .and_then(Value::as_str)
+        .map(ToOwned::to_owned)
 }
 
 fn action(action: Action, uid: Option<String>) -> Preview {
-    Preview { action, uid, drift: None, takeover: None, managers: Vec::new() }
+    Preview {
+        action,
+        uid,
+        drift: None,
+        takeover: None,
+        managers: Vec::new(),
+    }
 }
 
 fn skipped(uid: Option<String>) -> Preview {

@@ -45,7 +45,9 @@ pub async fn prune(
 ) -> Result<Pruned, PruneError> {
     for _ in 0..3 {
         permit.check()?;
-        let Some(live) = api.get_metadata(kind, id).await? else { return Ok(Pruned::Absent) };
+        let Some(live) = api.get_metadata(kind, id).await? else {
+            return Ok(Pruned::Absent);
+        };
         let text = |key: &str| live["metadata"][key].as_str().map(ToOwned::to_owned);
         if text("deletionTimestamp").is_some() {
             return Ok(Pruned::Deleted);
@@ -56,7 +58,10 @@ pub async fn prune(
             return Ok(Pruned::Kept);
         }
         permit.check()?;
-        let preconditions = Preconditions { uid, resource_version: text("resourceVersion") };
+        let preconditions = Preconditions {
+            uid,
+            resource_version: text("resourceVersion"),
+        };
         match api.delete(kind, id, &preconditions).await {
             Ok(true) => return Ok(Pruned::Deleted),
             Ok(false) => return Ok(Pruned::Absent),
@@ -69,7 +74,11 @@ pub async fn prune(
 
 /// Whether an annotation or label keeps an object from being pruned.
 fn is_kept(live: &Value) -> bool {
-    [("prune", "disabled"), ("reconcile", "disabled"), ("ssa", "Ignore")]
-        .iter()
-        .any(|(key, value)| plan::has_mark(live, key, value))
+    [
+        ("prune", "disabled"),
+        ("reconcile", "disabled"),
+        ("ssa", "Ignore"),
+    ]
+    .iter()
+    .any(|(key, value)| plan::has_mark(live, key, value))
 }

@@ -57,7 +57,11 @@ pub async fn write(
         api.json_patch(kind, &wanted.id, patch, APPLY_MANAGER).await?;
     }
     permit.check()?;
-    let options = ApplyOptions { dry_run: false, force: true, manager: APPLY_MANAGER };
+    let options = ApplyOptions {
+        dry_run: false,
+        force: true,
+        manager: APPLY_MANAGER,
+    };
     let applied = match with_uid(&wanted.value, uid.as_deref()) {
         Some(object) => api.apply(kind, &wanted.id, &object, options).await?,
         None => api.apply(kind, &wanted.id, &wanted.value, options).await?,
@@ -67,7 +71,10 @@ pub async fn write(
         _ if applied.created => Action::Created,
         _ => Action::Configured,
     };
-    Ok(Written { action, object: applied.object })
+    Ok(Written {
+        action,
+        object: applied.object,
+    })
 }
 
 /// Rule 4: with the uid an object that is gone answers 409 and is not created by accident.
@@ -88,20 +95,32 @@ async fn recreate(
 ) -> Result<(), WriteError> {
     prove_replacement(permit, api, kind, wanted).await?;
     permit.check()?;
-    let preconditions = Preconditions { uid: uid.map(ToOwned::to_owned), resource_version: None };
+    let preconditions = Preconditions {
+        uid: uid.map(ToOwned::to_owned),
+        resource_version: None,
+    };
     api.delete(kind, &wanted.id, &preconditions).await?;
     permit.race(until_gone(api, kind, wanted, uid)).await??;
     Ok(())
 }
 
-async fn prove_replacement(permit: &Permit, api: &Api, kind: &Kind, wanted: &Wanted) -> Result<(), WriteError> {
+async fn prove_replacement(
+    permit: &Permit,
+    api: &Api,
+    kind: &Kind,
+    wanted: &Wanted,
+) -> Result<(), WriteError> {
     let mut id = wanted.id.clone();
     let keep = 240.min(id.name.len());
     id.name = format!("{}-replacement", &id.name[..id.name.floor_char_boundary(keep)]);
     let mut object = wanted.value.clone();
     object["metadata"]["name"] = json!(id.name);
     permit.check()?;
-    let options = ApplyOptions { dry_run: true, force: true, manager: APPLY_MANAGER };
+    let options = ApplyOptions {
+        dry_run: true,
+        force: true,
+        manager: APPLY_MANAGER,
+    };
     api.apply(kind, &id, &object, options).await?;
     Ok(())
 }
@@ -110,7 +129,11 @@ async fn until_gone(api: &Api, kind: &Kind, wanted: &Wanted, uid: Option<&str>) 
     let mut pause = std::time::Duration::from_millis(20);
     loop {
         let live = api.get_metadata(kind, &wanted.id).await?;
-        let same = live.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Value::as_str) == uid;
+        let same = live
+            .as_ref()
+            .and_then(|live| live.pointer("/metadata/uid"))
+            .and_then(Value::as_str)
+            == uid;
         if live.is_none() || !same {
             return Ok(());
         }

@@ -33,7 +33,10 @@ pub struct Identity {
 
 impl Identity {
     fn user(&self) -> String {
-        format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
+        format!(
+            "system:serviceaccount:{}:{}",
+            self.namespace, self.service_account
+        )
     }
 }
 
@@ -78,13 +81,20 @@ impl Api {
     /// A client that acts as itself; at most `in_flight` requests are under way at once.
     #[must_use]
     pub fn new(client: Client, in_flight: usize) -> Self {
-        Self { client, impersonate: None, gate: Arc::new(Semaphore::new(in_flight)) }
+        Self {
+            client,
+            impersonate: None,
+            gate: Arc::new(Semaphore::new(in_flight)),
+        }
     }
 
     /// The same client, acting as a ServiceAccount.
     #[must_use]
     pub fn impersonating(&self, identity: Option<&Identity>) -> Self {
-        Self { impersonate: identity.map(|identity| identity.user().into()), ..self.clone() }
+        Self {
+            impersonate: identity.map(|identity| identity.user().into()),
+            ..self.clone()
+        }
     }
 
     /// The client underneath, for watches.
@@ -122,8 +132,14 @@ impl Api {
     ) -> Result<Vec<Value>, ApiError> {
         let path = kind.collection(namespace);
         let selector = encode(label_selector);
-        let list =
-            self.json(Method::GET, &format!("{path}?labelSelector={selector}&limit={limit}"), JSON, None).await?;
+        let list = self
+            .json(
+                Method::GET,
+                &format!("{path}?labelSelector={selector}&limit={limit}"),
+                JSON,
+                None,
+            )
+            .await?;
         match list {
             Value::Object(mut list) => match list.remove("items") {
                 Some(Value::Array(items)) => Ok(items),
@@ -144,15 +160,28 @@ impl Api {
         object: &Value,
         options: ApplyOptions<'_>,
     ) -> Result<Applied, ApiError> {
-        let mut path =
-            format!("{}?fieldManager={}&force={}", kind.path(id), encode(options.manager), options.force);
+        let mut path = format!(
+            "{}?fieldManager={}&force={}",
+            kind.path(id),
+            encode(options.manager),
+            options.force
+        );
         if options.dry_run {
             path.push_str("&dryRun=All");
         }
         let body = Bytes::from(object.to_string());
-        let (status, object) =
-            self.send(Method::PATCH, &path, JSON, Some(("application/apply-patch+yaml", body))).await?;
-        Ok(Applied { created: status == StatusCode::CREATED, object })
+        let (status, object) = self
+            .send(
+                Method::PATCH,
+                &path,
+                JSON,
+                Some(("application/apply-patch+yaml", body)),
+            )
+            .await?;
+        Ok(Applied {
+            created: status == StatusCode::CREATED,
+            object,
+        })
     }
 
     /// A JSON patch, optionally of a subresource.
@@ -167,8 +196,13 @@ impl Api {
         manager: &str,
     ) -> Result<Value, ApiError> {
         let path = format!("{}?fieldManager={}", kind.path(id), encode(manager));
-        self.json(Method::PATCH, &path, PARTIAL, Some(("application/json-patch+json", patch.to_string().into())))
-            .await
+        self.json(
+            Method::PATCH,
+            &path,
+            PARTIAL,
+            Some(("application/json-patch+json", patch.to_string().into())),
+        )
+        .await
     }
 
     /// A merge patch of the `status` subresource.
@@ -183,8 +217,13 @@ impl Api {
         manager: &str,
     ) -> Result<Value, ApiError> {
         let path = format!("{}/status?fieldManager={}", kind.path(id), encode(manager));
-        self.json(Method::PATCH, &path, PARTIAL, Some(("application/merge-patch+json", patch.to_string().into())))
-            .await
+        self.json(
+            Method::PATCH,
+            &path,
+            PARTIAL,
+            Some(("application/merge-patch+json", patch.to_string().into())),
+        )
+        .await
     }
 
     /// Deletes an object in the background; `false` when there is none.
@@ -208,8 +247,14 @@ impl Api {
             "kind": "DeleteOptions", "apiVersion": "v1",
             "propagationPolicy": "Background", "preconditions": conditions,
         });
-        let answer =
-            self.json(Method::DELETE, &kind.path(id), PARTIAL, Some((JSON, body.to_string().into()))).await;
+        let answer = self
+            .json(
+                Method::DELETE,
+                &kind.path(id),
+                PARTIAL,
+                Some((JSON, body.to_string().into())),
+            )
+            .await;
         absent_as_none(answer).map(|found| found.is_some())
     }
 
@@ -218,7 +263,13 @@ impl Api {
     /// # Errors
     /// Any answer but the object.
     pub async fn create(&self, kind: &Kind, namespace: &str, object: &Value) -> Result<Value, ApiError> {
-        self.json(Method::POST, &kind.collection(namespace), JSON, Some((JSON, object.to_string().into()))).await
+        self.json(
+            Method::POST,
+            &kind.collection(namespace),
+            JSON,
+            Some((JSON, object.to_string().into())),
+        )
+        .await
     }
 
     /// Replaces an object; its resourceVersion must be the current one.
@@ -226,7 +277,13 @@ impl Api {
     /// # Errors
     /// Any answer but the object.
     pub async fn replace(&self, kind: &Kind, id: &ObjectId, object: &Value) -> Result<Value, ApiError> {
-        self.json(Method::PUT, &kind.path(id), JSON, Some((JSON, object.to_string().into()))).await
+        self.json(
+            Method::PUT,
+            &kind.path(id),
+            JSON,
+            Some((JSON, object.to_string().into())),
+        )
+        .await
     }
 
     /// The last lines that a container wrote.
@@ -264,7 +321,9 @@ impl Api {
         accept: &str,
         body: Option<(&str, Bytes)>,
     ) -> Result<Value, ApiError> {
-        self.send(method, path, accept, body).await.map(|(_, value)| value)
+        self.send(method, path, accept, body)
+            .await
+            .map(|(_, value)| value)
     }
 
     async fn send(
@@ -275,7 +334,8 @@ impl Api {
         body: Option<(&str, Bytes)>,
     ) -> Result<(StatusCode, Value), ApiError> {
         let (status, bytes) = self.bytes(method, path, accept, body).await?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        let value =
+            serde_json::from_slice(&bytes).map_err(|error| ApiError::Unreadable(error.to_string()))?;
         Ok((status, value))
     }
 
@@ -292,7 +352,9 @@ impl Api {
             let answer = self.attempt(method.clone(), path, accept, body.clone()).await;
             match answer {
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    let pause = error.retry_after().unwrap_or(Duration::from_millis(50 << (2 * attempt)));
+                    let pause = error
+                        .retry_after()
+                        .unwrap_or(Duration::from_millis(50 << (2 * attempt)));
                     tracing::debug!(%method, path, attempt, %error, "request is tried again");
                     tokio::time::sleep(pause).await;
                 }
@@ -308,7 +370,10 @@ impl Api {
         accept: &str,
         body: Option<(&str, Bytes)>,
     ) -> Result<(StatusCode, Bytes), ApiError> {
-        let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, accept);
         if let Some(user) = &self.impersonate {
             request = request.header("Impersonate-User", user.as_ref());
         }
@@ -319,8 +384,14 @@ impl Api {
             }
             None => Body::empty(),
         };
-        let request = request.body(body).map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        let _place = self.gate.acquire().await.map_err(|_| ApiError::NotPermitted("the controller is stopping"))?;
+        let request = request
+            .body(body)
+            .map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        let _place = self
+            .gate
+            .acquire()
+            .await
+            .map_err(|_| ApiError::NotPermitted("the controller is stopping"))?;
         let response = self.client.send(request).await.map_err(connection_error)?;
         let (parts, body) = response.into_parts();
         let bytes = Limited::new(body, MAX_ANSWER)
@@ -337,7 +408,10 @@ impl Api {
             status.message = String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
         }
         if status.details.get("retryAfterSeconds").is_none()
-            && let Some(seconds) = parts.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<u64>().ok())
+            && let Some(seconds) = parts
+                .headers
+                .get(header::RETRY_AFTER)
+                .and_then(|v| v.to_str().ok()?.parse::<u64>().ok())
         {
             if !status.details.is_object() {
                 status.details = json!({});

@@ -11,8 +11,7 @@ use serde_json::Value;
 use super::{Api, ApiError};
 use crate::plan::{Gvk, ObjectId};
 
-const AGGREGATED: &str =
-    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 /// A kind that the server serves in one version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +30,12 @@ impl Kind {
     /// A kind that is known without asking.
     #[must_use]
     pub fn fixed(api_version: &str, kind: &str, plural: &str, namespaced: bool) -> Self {
-        Self { gvk: Gvk::new(api_version, kind), plural: plural.to_owned(), namespaced, watchable: true }
+        Self {
+            gvk: Gvk::new(api_version, kind),
+            plural: plural.to_owned(),
+            namespaced,
+            watchable: true,
+        }
     }
 
     /// Path of an object.
@@ -43,7 +47,11 @@ impl Kind {
     /// Path of a namespace's collection; of the whole cluster's when the namespace is empty.
     #[must_use]
     pub fn collection(&self, namespace: &str) -> String {
-        let base = if self.gvk.group.is_empty() { "/api/" } else { "/apis/" };
+        let base = if self.gvk.group.is_empty() {
+            "/api/"
+        } else {
+            "/apis/"
+        };
         let namespace = match (self.namespaced, namespace) {
             (false, _) | (true, "") => String::new(),
             (true, namespace) => format!("/namespaces/{namespace}"),
@@ -74,7 +82,10 @@ impl Discovery {
             return Ok(kind);
         }
         self.refresh(api, PAUSE).await?;
-        self.known(gvk).ok_or_else(|| ApiError::UnknownKind { api_version: gvk.api_version(), kind: gvk.kind.clone() })
+        self.known(gvk).ok_or_else(|| ApiError::UnknownKind {
+            api_version: gvk.api_version(),
+            kind: gvk.kind.clone(),
+        })
     }
 
     /// The kind in whatever version is served, the wanted one first: for objects of an inventory, whose
@@ -86,7 +97,9 @@ impl Discovery {
         match self.resolve(api, gvk).await {
             Err(ApiError::UnknownKind { api_version, kind }) => {
                 let kinds = self.snapshot();
-                let served = kinds.get(&(gvk.group.clone(), gvk.kind.clone())).and_then(|kinds| kinds.first());
+                let served = kinds
+                    .get(&(gvk.group.clone(), gvk.kind.clone()))
+                    .and_then(|kinds| kinds.first());
                 served.cloned().ok_or(ApiError::UnknownKind { api_version, kind })
             }
             answer => answer,
@@ -98,7 +111,10 @@ impl Discovery {
     pub fn known(&self, gvk: &Gvk) -> Option<Kind> {
         let kinds = self.snapshot();
         let versions = kinds.get(&(gvk.group.clone(), gvk.kind.clone()))?;
-        versions.iter().find(|kind| kind.gvk.version == gvk.version).cloned()
+        versions
+            .iter()
+            .find(|kind| kind.gvk.version == gvk.version)
+            .cloned()
     }
 
     /// Reads what is served, unless that was done less than `pause` ago.
@@ -126,22 +142,35 @@ impl Discovery {
 
 fn collect(list: &Value, kinds: &mut Kinds) {
     for group in array(&list["items"]) {
-        let name = group.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let name = group
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         for version in array(&group["versions"]) {
             let version_name = version["version"].as_str().unwrap_or_default();
             for resource in array(&version["resources"]) {
-                let kind = resource.pointer("/responseKind/kind").and_then(Value::as_str).unwrap_or_default();
+                let kind = resource
+                    .pointer("/responseKind/kind")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 let verbs = array(&resource["verbs"]);
                 let has = |verb: &str| verbs.iter().any(|v| v == verb);
                 if kind.is_empty() || !has("get") {
                     continue;
                 }
-                kinds.entry((name.to_owned(), kind.to_owned())).or_default().push(Kind {
-                    gvk: Gvk { group: name.to_owned(), version: version_name.to_owned(), kind: kind.to_owned() },
-                    plural: resource["resource"].as_str().unwrap_or_default().to_owned(),
-                    namespaced: resource["scope"] == "Namespaced",
-                    watchable: has("watch") && has("list"),
-                });
+                kinds
+                    .entry((name.to_owned(), kind.to_owned()))
+                    .or_default()
+                    .push(Kind {
+                        gvk: Gvk {
+                            group: name.to_owned(),
+                            version: version_name.to_owned(),
+                            kind: kind.to_owned(),
+                        },
+                        plural: resource["resource"].as_str().unwrap_or_default().to_owned(),
+                        namespaced: resource["scope"] == "Namespaced",
+                        watchable: has("watch") && has("list"),
+                    });
             }
         }
     }

@@ -22,7 +22,10 @@ impl Fingerprint {
         let metadata = &object["metadata"];
         let mut hasher = DefaultHasher::new();
         metadata["uid"].as_str().hash(&mut hasher);
-        let entries = metadata["managedFields"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let entries = metadata["managedFields"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for entry in entries.iter().filter(|entry| is_ours(entry)) {
             entry["apiVersion"].as_str().hash(&mut hasher);
             entry["time"].as_str().hash(&mut hasher);

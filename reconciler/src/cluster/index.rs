@@ -52,7 +52,11 @@ impl Index {
     /// The ids of all objects of a kind, to find those that a fresh list no longer has.
     #[must_use]
     pub fn ids_of_kind(&self, group: &str, kind: &str) -> Vec<Arc<ObjectId>> {
-        self.lock().keys().filter(|id| id.group == group && id.kind == kind).cloned().collect()
+        self.lock()
+            .keys()
+            .filter(|id| id.group == group && id.kind == kind)
+            .cloned()
+            .collect()
     }
 
     /// Number of objects.

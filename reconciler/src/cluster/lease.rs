@@ -13,8 +13,10 @@ use super::{Api, ApiError, Kind};
 use crate::plan::ObjectId;
 
 /// Names of the leases of Flux's two controllers.
-pub(crate) const FLUX_LEASES: [&str; 2] =
-    ["source-controller-leader-election", "kustomize-controller-leader-election"];
+pub(crate) const FLUX_LEASES: [&str; 2] = [
+    "source-controller-leader-election",
+    "kustomize-controller-leader-election",
+];
 
 /// How long a lease lasts without being renewed.
 pub(crate) const LEASE_DURATION: Duration = Duration::from_secs(90);
@@ -54,7 +56,9 @@ pub fn evaluate(lease: Option<&Lease>, me: &str, now: Timestamp) -> LeaseDecisio
     if lease.holder == me {
         return LeaseDecision::Renew;
     }
-    let Some(renewed) = lease.renewed else { return LeaseDecision::Acquire };
+    let Some(renewed) = lease.renewed else {
+        return LeaseDecision::Acquire;
+    };
     let age = now.duration_since(renewed).unsigned_abs();
     if age >= lease.duration {
         return LeaseDecision::Acquire;
@@ -104,7 +108,9 @@ impl LeaseHold {
         if let LeaseDecision::Wait(pause) = decision {
             return Ok(Err((lease.unwrap_or_default().holder, pause)));
         }
-        let transitions = lease.map_or(0, |lease| lease.transitions + i64::from(decision == LeaseDecision::Acquire));
+        let transitions = lease.map_or(0, |lease| {
+            lease.transitions + i64::from(decision == LeaseDecision::Acquire)
+        });
         let stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
         let mut spec = json!({
             "holderIdentity": self.me,
@@ -133,7 +139,9 @@ impl LeaseHold {
         };
         match answer {
             Ok(_) => Ok(Ok(())),
-            Err(error) if error.is_conflict() => Ok(Err(("another process".to_owned(), Duration::from_secs(1)))),
+            Err(error) if error.is_conflict() => {
+                Ok(Err(("another process".to_owned(), Duration::from_secs(1))))
+            }
             Err(error) => Err(error),
         }
     }
@@ -191,15 +199,27 @@ mod tests {
     #[test]
     fn a_lease_of_a_running_flux_is_waited_for_and_taken_when_it_runs_out() {
         let flux = lease("kustomize-controller-7d", 100);
-        assert_eq!(evaluate(Some(&flux), "coracle", at(110)), LeaseDecision::Wait(Duration::from_secs(5)));
-        assert_eq!(evaluate(Some(&flux), "coracle", at(133)), LeaseDecision::Wait(Duration::from_secs(2)));
+        assert_eq!(
+            evaluate(Some(&flux), "coracle", at(110)),
+            LeaseDecision::Wait(Duration::from_secs(5))
+        );
+        assert_eq!(
+            evaluate(Some(&flux), "coracle", at(133)),
+            LeaseDecision::Wait(Duration::from_secs(2))
+        );
         assert_eq!(evaluate(Some(&flux), "coracle", at(135)), LeaseDecision::Acquire);
     }
 
     #[test]
     fn a_released_or_missing_lease_is_taken_and_our_own_renewed() {
         assert_eq!(evaluate(None, "coracle", at(0)), LeaseDecision::Acquire);
-        assert_eq!(evaluate(Some(&lease("", 100)), "coracle", at(101)), LeaseDecision::Acquire);
-        assert_eq!(evaluate(Some(&lease("coracle", 100)), "coracle", at(500)), LeaseDecision::Renew);
+        assert_eq!(
+            evaluate(Some(&lease("", 100)), "coracle", at(101)),
+            LeaseDecision::Acquire
+        );
+        assert_eq!(
+            evaluate(Some(&lease("coracle", 100)), "coracle", at(500)),
+            LeaseDecision::Renew
+        );
     }
 }

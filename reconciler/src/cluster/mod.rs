@@ -9,7 +9,7 @@ mod lease;
 mod outcome;
 mod watches;
 
-pub use api::{Api, ApplyOptions, Applied, Identity, Preconditions};
+pub use api::{Api, Applied, ApplyOptions, Identity, Preconditions};
 pub use discovery::{Discovery, Kind};
 pub use fingerprint::Fingerprint;
 pub use index::{Index, Seen};

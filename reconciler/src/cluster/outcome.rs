@@ -54,7 +54,9 @@ pub enum ApiError {
         limit: usize,
     },
     /// The kind is not served.
-    #[error("no matches for kind \"{kind}\" in version \"{api_version}\": is its CustomResourceDefinition installed?")]
+    #[error(
+        "no matches for kind \"{kind}\" in version \"{api_version}\": is its CustomResourceDefinition installed?"
+    )]
     UnknownKind {
         /// `group/version`.
         api_version: String,

@@ -49,8 +49,19 @@ pub struct Watches {
 impl Watches {
     /// No watch runs yet; events go to `events` until `stop`.
     #[must_use]
-    pub fn new(api: Api, index: Arc<Index>, events: mpsc::Sender<ObjectEvent>, stop: CancellationToken) -> Self {
-        Self { api, index, events, started: Mutex::default(), stop }
+    pub fn new(
+        api: Api,
+        index: Arc<Index>,
+        events: mpsc::Sender<ObjectEvent>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            api,
+            index,
+            events,
+            started: Mutex::default(),
+            stop,
+        }
     }
 
     /// The picture that the watches keep.
@@ -71,8 +82,13 @@ impl Watches {
         }
         let stop = self.stop.child_token();
         started.insert(key, stop.clone());
-        let watch =
-            Watch { kind: kind.clone(), index: self.index.clone(), events: self.events.clone(), seen: None, owners: HashMap::new() };
+        let watch = Watch {
+            kind: kind.clone(),
+            index: self.index.clone(),
+            events: self.events.clone(),
+            seen: None,
+            owners: HashMap::new(),
+        };
         let client = self.api.client().clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -106,26 +122,31 @@ impl Watch {
         let config = watcher::Config::default().labels(OWNER_NAME).page_size(PAGE);
         if has_status(&self.kind) {
             let objects = KubeApi::<DynamicObject>::all_with(client, &resource);
-            let stream = watcher::watcher(objects, config).default_backoff().map_ok(|event| map(event, |object| {
-                serde_json::to_value(&object).unwrap_or_default()
-            }));
+            let stream = watcher::watcher(objects, config)
+                .default_backoff()
+                .map_ok(|event| map(event, |object| serde_json::to_value(&object).unwrap_or_default()));
             self.drive(stream.boxed()).await;
         } else {
             let objects = KubeApi::<PartialObjectMeta<DynamicObject>>::all_with(client, &resource);
             let (api_version, kind) = (gvk.api_version(), gvk.kind.clone());
-            let stream = watcher::watcher(objects, config).default_backoff().map_ok(move |event| {
-                map(event, |object| {
-                    let mut value = serde_json::to_value(&object).unwrap_or_default();
-                    value["apiVersion"] = api_version.as_str().into();
-                    value["kind"] = kind.as_str().into();
-                    value
-                })
-            });
+            let stream = watcher::watcher(objects, config)
+                .default_backoff()
+                .map_ok(move |event| {
+                    map(event, |object| {
+                        let mut value = serde_json::to_value(&object).unwrap_or_default();
+                        value["apiVersion"] = api_version.as_str().into();
+                        value["kind"] = kind.as_str().into();
+                        value
+                    })
+                });
             self.drive(stream.boxed()).await;
         }
     }
 
-    async fn drive(&mut self, mut stream: futures::stream::BoxStream<'static, watcher::Result<Event<Value>>>) {
+    async fn drive(
+        &mut self,
+        mut stream: futures::stream::BoxStream<'static, watcher::Result<Event<Value>>>,
+    ) {
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => self.take(event).await,
@@ -186,7 +207,10 @@ impl Watch {
     }
 
     async fn gone(&self, id: &ObjectId) {
-        if let Some(Seen { owner: Some(owner), .. }) = self.index.remove(id) {
+        if let Some(Seen {
+            owner: Some(owner), ..
+        }) = self.index.remove(id)
+        {
             self.send(owner, id, true).await;
         }
     }
@@ -202,7 +226,14 @@ impl Watch {
 
     async fn send(&self, owner: Arc<Owner>, id: &ObjectId, gone: bool) {
         // The receiver ends only when the controller does.
-        let _ = self.events.send(ObjectEvent { owner, id: id.clone(), gone }).await;
+        let _ = self
+            .events
+            .send(ObjectEvent {
+                owner,
+                id: id.clone(),
+                gone,
+            })
+            .await;
     }
 
     fn owner(&mut self, object: &Value) -> Option<Arc<Owner>> {
@@ -211,7 +242,12 @@ impl Watch {
             namespace: labels[OWNER_NAMESPACE].as_str()?.to_owned(),
             name: labels[OWNER_NAME].as_str()?.to_owned(),
         };
-        Some(self.owners.entry(owner.clone()).or_insert_with(|| Arc::new(owner)).clone())
+        Some(
+            self.owners
+                .entry(owner.clone())
+                .or_insert_with(|| Arc::new(owner))
+                .clone(),
+        )
     }
 }
 
@@ -238,9 +274,14 @@ fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {
 fn has_status(kind: &Kind) -> bool {
     !matches!(
         (kind.gvk.group.as_str(), kind.gvk.kind.as_str()),
-        ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints")
-            | ("rbac.authorization.k8s.io", _)
+        (
+            "",
+            "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
+        ) | ("rbac.authorization.k8s.io", _)
             | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
-            | ("scheduling.k8s.io" | "storage.k8s.io" | "node.k8s.io" | "admissionregistration.k8s.io", _)
+            | (
+                "scheduling.k8s.io" | "storage.k8s.io" | "node.k8s.io" | "admissionregistration.k8s.io",
+                _
+            )
     )
 }

@@ -24,8 +24,8 @@ pub use inventory::Inventory;
 pub use normalize::normalize;
 pub(crate) use ownership::has_mark;
 pub use ownership::{Owner, Ownership, SkipReason, owner_of, skip_reason};
-pub use replace::{ImmutableFields, immutable_fields};
 pub(crate) use replace::may_recreate;
+pub use replace::{ImmutableFields, immutable_fields};
 pub use stages::{Stage, stage_of, stages};
 pub use takeover::takeover_patch;
 

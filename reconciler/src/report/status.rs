@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{
-    Condition, ConditionStatus, Conditions, GoDuration, KustomizationStatus, Reason, Snapshot, condition_types,
+    Condition, ConditionStatus, Conditions, GoDuration, KustomizationStatus, Reason, Snapshot,
+    condition_types,
 };
 use crate::plan::Inventory;
 
@@ -63,7 +64,11 @@ pub struct StatusPatch<'a> {
 
 /// The next status.
 #[must_use]
-pub fn next_status(old: &KustomizationStatus, patch: &StatusPatch<'_>, now: Timestamp) -> KustomizationStatus {
+pub fn next_status(
+    old: &KustomizationStatus,
+    patch: &StatusPatch<'_>,
+    now: Timestamp,
+) -> KustomizationStatus {
     let mut status = old.clone();
     let mut conditions = Conditions(std::mem::take(&mut status.conditions));
     let revision = patch.revision.unwrap_or_default();
@@ -76,7 +81,9 @@ pub fn next_status(old: &KustomizationStatus, patch: &StatusPatch<'_>, now: Time
         Outcome::Progressing(progress) => {
             let timeout = GoDuration(patch.timeout);
             let message = match progress {
-                Progress::Applying => format!("Detecting drift for revision {revision} with a timeout of {timeout}"),
+                Progress::Applying => {
+                    format!("Detecting drift for revision {revision} with a timeout of {timeout}")
+                }
                 Progress::Waiting => {
                     format!("Running health checks for revision {revision} with a timeout of {timeout}")
                 }
@@ -89,7 +96,12 @@ pub fn next_status(old: &KustomizationStatus, patch: &StatusPatch<'_>, now: Time
             conditions.remove(STALLED);
         }
         Outcome::Succeeded { health_checked } => {
-            set(READY, True, Reason::ReconciliationSucceeded, &format!("Applied revision: {revision}"));
+            set(
+                READY,
+                True,
+                Reason::ReconciliationSucceeded,
+                &format!("Applied revision: {revision}"),
+            );
             if *health_checked {
                 set(HEALTHY, True, Reason::Succeeded, "Health check passed");
             } else {
