@@ -17,7 +17,11 @@ pub(crate) struct Running {
 
 /// Starts a cluster whose clock the test drives.
 pub(crate) async fn start() -> Result<Running> {
-    start_with(Config { clock: Clock::driven(), ..Config::default() }).await
+    start_with(Config {
+        clock: Clock::driven(),
+        ..Config::default()
+    })
+    .await
 }
 
 pub(crate) async fn start_with(config: Config) -> Result<Running> {
