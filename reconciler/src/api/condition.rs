@@ -20,6 +20,11 @@ pub mod condition_types {
     pub const FETCH_FAILED: &str = "FetchFailed";
 }
 
+/// What `metav1.Condition` asks of a type: a qualified name.
+const TYPE_PATTERN: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$";
+/// What `metav1.Condition` asks of a reason: a word.
+const REASON_PATTERN: &str = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$";
+
 /// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
@@ -37,7 +42,7 @@ pub enum ConditionStatus {
 pub struct Condition {
     /// Name of the condition.
     #[serde(rename = "type")]
-    #[schemars(length(max = 316))]
+    #[schemars(length(max = 316), regex(pattern = TYPE_PATTERN))]
     pub type_: String,
     /// Whether it holds.
     pub status: ConditionStatus,
@@ -49,7 +54,7 @@ pub struct Condition {
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub last_transition_time: String,
     /// One word for programs.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = REASON_PATTERN))]
     pub reason: String,
     /// A sentence for people.
     #[schemars(length(max = 32768))]

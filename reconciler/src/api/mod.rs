@@ -4,11 +4,15 @@
 //! what `kubectl explain` shows.
 
 mod condition;
+mod crd;
 mod duration;
 mod kustomization;
+pub mod rbac;
 mod source;
 
+pub(crate) use condition::rfc3339_seconds;
 pub use condition::{Condition, ConditionStatus, Conditions, Reason, condition_types};
+pub use crd::crds;
 pub use duration::{GoDuration, ParseDurationError};
 pub use kustomization::*;
 pub use source::*;

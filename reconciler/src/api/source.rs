@@ -16,6 +16,9 @@ use super::{Condition, GoDuration};
     kind = "GitRepository",
     plural = "gitrepositories",
     shortname = "gitrepo",
+    category = "all",
+    category = "fluxcd",
+    category = "fluxcd-sources",
     namespaced,
     status = "GitRepositoryStatus",
     printcolumn = r#"{"name":"URL","type":"string","jsonPath":".spec.url"}"#,
@@ -24,15 +27,19 @@ use super::{Condition, GoDuration};
     printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.serviceAccountName) || (has(self.provider) && (self.provider == 'azure' || self.provider == 'aws'))",
+    "message": "serviceAccountName can only be set when provider is 'azure' or 'aws'"
+}]))]
 pub struct GitRepositorySpec {
     /// Address of the repository: `http://`, `https://` or `ssh://`.
     #[schemars(regex(pattern = r"^(http|https|ssh)://.*$"))]
     pub url: String,
     /// How often to look whether the reference moved.
     pub interval: GoDuration,
-    /// Bound of one fetch. Default: 60s.
+    /// Bound of one fetch, without hours. Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "60s"))]
+    #[schemars(extend("default" = "60s", "pattern" = r"^([0-9]+(\.[0-9]+)?(ms|s|m))+$"))]
     pub timeout: Option<GoDuration>,
     /// Which revision to take. Default: the branch `master`.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
@@ -115,8 +122,9 @@ pub struct LocalReference {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
-    /// What is verified.
+    /// What is verified. Default: `HEAD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "HEAD"))]
     pub mode: Option<VerificationMode>,
     /// The Secret with the public keys.
     pub secret_ref: LocalReference,
@@ -178,6 +186,7 @@ pub struct GitRepositoryStatus {
     pub observed_sparse_checkout: Vec<String>,
     /// The verification mode that was last used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub source_verification_mode: Option<VerificationMode>,
     /// The `requestedAt` that was last handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,7 +198,7 @@ pub struct GitRepositoryStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Artifact {
     /// `sha256:<hex>` of the tar.gz.
-    #[schemars(regex(pattern = r"^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:.+$"))]
+    #[schemars(regex(pattern = r"^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$"))]
     pub digest: String,
     /// When this revision was taken.
     #[schemars(with = "String", extend("format" = "date-time"))]
