@@ -388,7 +388,11 @@ fn storage_problem(cause: &io::Error) -> String {
 
 impl SourceError {
     pub(super) fn storage(action: &'static str, path: impl AsRef<Path>, cause: io::Error) -> Self {
-        Self::Storage { action, path: path.as_ref().to_owned(), cause }
+        Self::Storage {
+            action,
+            path: path.as_ref().to_owned(),
+            cause,
+        }
     }
 
     /// The reason for the object's conditions and the metric label.

@@ -51,8 +51,10 @@ impl IgnoreRules {
             given.extend(lines(text).map(|line| Pattern::parse(line, directory)));
         }
         given.extend(lines(spec.unwrap_or_default()).map(|line| Pattern::parse(line, &[])));
-        let mut patterns: Vec<Pattern> =
-            VERSION_CONTROL.iter().map(|line| Pattern::parse(line, &[])).collect();
+        let mut patterns: Vec<Pattern> = VERSION_CONTROL
+            .iter()
+            .map(|line| Pattern::parse(line, &[]))
+            .collect();
         if given.is_empty() {
             patterns.extend(DEFAULTS.iter().map(|line| Pattern::parse(line, &[])));
         }
@@ -76,7 +78,8 @@ impl IgnoreRules {
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +127,13 @@ impl Pattern {
                 part => Part::Name(Glob::parse(part)),
             })
             .collect();
-        Self { domain: domain.to_vec(), parts, includes, directories_only, anchored }
+        Self {
+            domain: domain.to_vec(),
+            parts,
+            includes,
+            directories_only,
+            anchored,
+        }
     }
 
     fn matches(&self, path: &[&str], is_directory: bool) -> bool {
@@ -133,7 +142,11 @@ impl Pattern {
             return false;
         }
         let path = &path[self.domain.len()..];
-        if self.anchored { self.matches_path(path, is_directory) } else { self.matches_name(path, is_directory) }
+        if self.anchored {
+            self.matches_path(path, is_directory)
+        } else {
+            self.matches_name(path, is_directory)
+        }
     }
 
     /// Any part of the path may be it: a directory's rule holds for all that is in it.
@@ -188,12 +201,17 @@ enum Token {
     Any,
     One,
     Literal(char),
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
 }
 
 impl Glob {
     fn parse(text: &str) -> Self {
-        Self { tokens: parse_glob(text) }
+        Self {
+            tokens: parse_glob(text),
+        }
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -287,10 +305,22 @@ mod tests {
         let files: Vec<(Vec<String>, &str)> = files
             .iter()
             .map(|(directory, text)| {
-                (directory.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect(), *text)
+                (
+                    directory
+                        .split('/')
+                        .filter(|part| !part.is_empty())
+                        .map(str::to_owned)
+                        .collect(),
+                    *text,
+                )
             })
             .collect();
-        let rules = IgnoreRules::new(files.iter().map(|(directory, text)| (directory.as_slice(), *text)), spec);
+        let rules = IgnoreRules::new(
+            files
+                .iter()
+                .map(|(directory, text)| (directory.as_slice(), *text)),
+            spec,
+        );
         paths
             .iter()
             .filter(|path| {
@@ -304,7 +334,15 @@ mod tests {
 
     #[test]
     fn without_rules_the_defaults_hold() {
-        let paths = [".gitignore", "a.png", "x/y.zip", ".github/ci.yaml", "x/.sops.yaml", "app.yaml", ".sourceignore"];
+        let paths = [
+            ".gitignore",
+            "a.png",
+            "x/y.zip",
+            ".github/ci.yaml",
+            "x/.sops.yaml",
+            "app.yaml",
+            ".sourceignore",
+        ];
         assert_eq!(hidden(&[], None, &paths), &paths[..5]);
     }
 
@@ -313,22 +351,43 @@ mod tests {
         let paths = [".gitmodules", "notes.md", "a.png", "app.yaml"];
         assert_eq!(hidden(&[], Some("*.md"), &paths), &paths[..2]);
         assert_eq!(hidden(&[("", "*.md")], None, &paths), &paths[..2]);
-        assert_eq!(hidden(&[], Some("# only a comment\n"), &paths), [".gitmodules", "a.png"]);
+        assert_eq!(
+            hidden(&[], Some("# only a comment\n"), &paths),
+            [".gitmodules", "a.png"]
+        );
     }
 
     #[test]
     fn everything_but_one_folder_can_be_left_out() {
         let spec = "/*\n!/deploy/\n/deploy/**/*.md";
-        let paths = ["README", "src/", "src/a", "deploy/a.yaml", "deploy/x/b.yaml", "deploy/x/n.md"];
-        assert_eq!(hidden(&[], Some(spec), &paths), ["README", "src/", "src/a", "deploy/x/n.md"]);
+        let paths = [
+            "README",
+            "src/",
+            "src/a",
+            "deploy/a.yaml",
+            "deploy/x/b.yaml",
+            "deploy/x/n.md",
+        ];
+        assert_eq!(
+            hidden(&[], Some(spec), &paths),
+            ["README", "src/", "src/a", "deploy/x/n.md"]
+        );
     }
 
     #[test]
     fn a_nested_file_rules_its_own_directory_only() {
         let files = [("apps/web", "/secret.yaml\n*.tmp")];
-        let paths =
-            ["secret.yaml", "apps/web/secret.yaml", "apps/web/x/secret.yaml", "apps/web/x/a.tmp", "a.tmp"];
-        assert_eq!(hidden(&files, None, &paths), ["apps/web/secret.yaml", "apps/web/x/a.tmp"]);
+        let paths = [
+            "secret.yaml",
+            "apps/web/secret.yaml",
+            "apps/web/x/secret.yaml",
+            "apps/web/x/a.tmp",
+            "a.tmp",
+        ];
+        assert_eq!(
+            hidden(&files, None, &paths),
+            ["apps/web/secret.yaml", "apps/web/x/a.tmp"]
+        );
     }
 
     #[test]
