@@ -321,14 +321,7 @@ impl Generation {
 
     /// Where digests of archives are remembered: beside the generations, which they outlive.
     pub(super) fn artifacts(&self) -> PathBuf {
-<<<<<<< HEAD
         self.directory.parent().unwrap_or(&self.directory).join(ARTIFACTS)
-=======
-        self.directory
-            .parent()
-            .unwrap_or(&self.directory)
-            .join("artifacts")
->>>>>>> assess
     }
 
     fn packs(&self) -> PathBuf {

@@ -349,19 +349,8 @@ impl Tree {
             return Ok(None);
         }
         let mut changed = Vec::new();
-<<<<<<< HEAD
         let roots = (Some(self.root().id), Some(other.root().id));
         let complete = self.compare(other, &self.root(), roots, most, &mut changed)?;
-=======
-        let complete = self.compare(
-            &[],
-            Some(self.root().id),
-            other,
-            Some(other.root().id),
-            most,
-            &mut changed,
-        )?;
->>>>>>> assess
         changed.sort_unstable();
         Ok(complete.then_some(changed))
     }
@@ -385,47 +374,17 @@ impl Tree {
             let entries = directory.iter().flat_map(|directory| &directory.entries);
             entries.map(|entry| (entry.name.clone(), entry.clone())).collect()
         };
-<<<<<<< HEAD
         let (mine, theirs) = (entries(&mine), entries(&theirs));
         let names: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
-=======
-        let (mine, theirs) = (entries(self, mine)?, entries(other, theirs)?);
-        let mut names: Vec<&str> = mine
-            .iter()
-            .chain(&theirs)
-            .map(|entry| entry.name.as_str())
-            .collect();
-        names.sort_unstable();
-        names.dedup();
->>>>>>> assess
         for name in names {
             let (mine, theirs) = (mine.get(name), theirs.get(name));
             let (Some(either), true) = (mine.or(theirs), mine != theirs) else {
                 continue;
-<<<<<<< HEAD
             };
             let child = at.child(either);
             let is_leaf = |entry: &Entry| entry.kind != EntryKind::Directory;
             if mine.is_some_and(is_leaf) || theirs.is_some_and(is_leaf) {
                 changed.push(child.shown());
-=======
-            }
-            let mut path = path.to_vec();
-            path.push(name.to_owned());
-            let directory = |entry: &Option<Entry>| {
-                entry
-                    .as_ref()
-                    .filter(|entry| entry.kind == EntryKind::Directory)
-                    .map(|entry| entry.id)
-            };
-            let is_leaf = |entry: &Option<Entry>| {
-                entry
-                    .as_ref()
-                    .is_some_and(|entry| entry.kind != EntryKind::Directory)
-            };
-            if is_leaf(&mine) || is_leaf(&theirs) {
-                changed.push(path.join("/"));
->>>>>>> assess
             }
             if changed.len() > most {
                 return Ok(false);
