@@ -1,1 +1,3 @@
 //! From a file tree to objects. Pure.
+
+pub mod substitute;
