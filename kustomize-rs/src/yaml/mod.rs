@@ -1,0 +1,24 @@
+//! YAML as Kubernetes' Go programs read and write it. In: text; out: [`Node`] trees and text. Pure.
+//!
+//! [`load`] reads as go-yaml does and keeps every scalar as it was written; [`resolve()`] decides types
+//! by the rules of go-yaml v2 or v3; [`emit()`] prints a JSON value to the byte as `sigs.k8s.io/yaml` does.
+
+mod emit;
+mod load;
+mod node;
+pub(crate) mod number;
+mod order;
+mod plain;
+mod resolve;
+mod scan;
+mod scan_scalar;
+mod scan_tag;
+mod split;
+
+pub use emit::emit;
+pub(crate) use emit::emit_node;
+pub use load::{LoadError, load, load_all, text_of};
+pub use node::{Content, Mapping, Node, Position, Scalar, Style, Tag};
+pub use plain::{ConvertError, to_value};
+pub use resolve::{Resolved, Schema, resolve};
+pub use split::{Chunk, split_documents};
