@@ -20,7 +20,7 @@ mod yaml;
 
 pub use cipher::CipherError;
 pub use keys::{Keyring, KeyringError};
-pub(super) use reader::{Decrypting, decrypt_secret_data, refuse_encrypted};
+pub(super) use reader::{Decrypting, decrypt_secret_data, recipients_if_encrypted};
 
 use super::secrets::SecretValues;
 use metadata::Metadata;
@@ -228,3 +228,6 @@ fn decrypt_documents<'d>(
         _ => Err(SopsError::Mac),
     }
 }
+
+#[cfg(test)]
+mod tests;

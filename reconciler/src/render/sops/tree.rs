@@ -1,15 +1,10 @@
 //! The content of a SOPS file, in its own order: what is decrypted and what the MAC covers. Pure.
 
-use std::collections::BTreeSet;
-
 use regex::Regex;
 use sha2::{Digest, Sha512};
 
 use super::cipher::{DataKey, Opened};
 use super::{Secrets, SopsError};
-
-/// Nothing that people write is nested deeper.
-pub(super) const MAX_DEPTH: usize = 100;
 
 /// Prefixed to the hash when only encrypted values are covered: the SHA-256 of `sops`.
 const MAC_ONLY_ENCRYPTED: [u8; 32] = [
@@ -111,7 +106,7 @@ pub(super) struct Decryption<'a> {
     only_encrypted: bool,
     hash: Sha512,
     path: Vec<String>,
-    secrets: BTreeSet<String>,
+    secrets: Secrets,
 }
 
 impl<'a> Decryption<'a> {
@@ -120,7 +115,7 @@ impl<'a> Decryption<'a> {
         if only_encrypted {
             hash.update(MAC_ONLY_ENCRYPTED);
         }
-        Self { key, rule, only_encrypted, hash, path: Vec::new(), secrets: BTreeSet::new() }
+        Self { key, rule, only_encrypted, hash, path: Vec::new(), secrets: Secrets::default() }
     }
 
     /// The next document of the file, its metadata taken out.
@@ -136,7 +131,7 @@ impl<'a> Decryption<'a> {
             // Writing to a string cannot fail.
             let _ = write!(mac, "{byte:02X}");
         }
-        (mac, Secrets::from(self.secrets))
+        (mac, self.secrets)
     }
 
     fn value(&mut self, value: &mut Value) -> Result<(), SopsError> {
