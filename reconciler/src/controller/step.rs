@@ -231,7 +231,11 @@ impl State {
             && self.inputs.blocked.is_none()
             && !self.inputs.suspended
             && !self.is_requested();
-        clean && self.attempted.as_ref().is_some_and(|a| !a.failed && a.generation == self.inputs.generation)
+        clean
+            && self
+                .attempted
+                .as_ref()
+                .is_some_and(|a| !a.failed && a.generation == self.inputs.generation)
     }
 
     /// Takes an event in and says what to do.
@@ -255,7 +259,13 @@ impl State {
     }
 
     fn finished(&mut self, ended: Ended, now: Timestamp, effects: &mut Vec<Effect>) {
-        let drift = matches!(self.phase, Phase::Running { work: Work::Drift, .. });
+        let drift = matches!(
+            self.phase,
+            Phase::Running {
+                work: Work::Drift,
+                ..
+            }
+        );
         self.phase = Phase::Idle;
         match ended {
             Ended::Applied { .. } if drift => effects.push(Effect::Judge),
@@ -360,7 +370,9 @@ impl State {
     }
 
     fn due(&self, now: Timestamp) -> Option<Scope> {
-        let Some(attempted) = &self.attempted else { return Some(Scope::Full) };
+        let Some(attempted) = &self.attempted else {
+            return Some(Scope::Full);
+        };
         if self.is_requested() || now >= self.next_full || self.pending.config {
             return Some(Scope::Full);
         }
@@ -389,7 +401,10 @@ impl State {
             Scope::Drift(_) => Work::Drift,
             Scope::Finalize => Work::Finalize,
         };
-        self.phase = Phase::Running { work, canceling: false };
+        self.phase = Phase::Running {
+            work,
+            canceling: false,
+        };
         self.run_started = now;
         self.retry_at = None;
         if work != Work::Drift {
@@ -429,7 +444,10 @@ impl State {
             Settling::Until(at) | Settling::Again(at) => Some(at),
             _ => None,
         };
-        [Some(self.next_full), self.retry_at, deadline].into_iter().flatten().min()
+        [Some(self.next_full), self.retry_at, deadline]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

@@ -13,17 +13,30 @@ use super::Owner;
 
 /// Prepares one object; `namespaced` is the scope of its kind.
 pub fn normalize(object: &mut Value, namespaced: bool, owner: &Owner) {
-    let Some(fields) = object.as_object_mut() else { return };
+    let Some(fields) = object.as_object_mut() else {
+        return;
+    };
     fields.remove("status");
     encode_string_data(fields);
-    let Some(Value::Object(metadata)) = fields.get_mut("metadata") else { return };
-    for key in ["creationTimestamp", "managedFields", "resourceVersion", "uid", "generation", "selfLink"] {
+    let Some(Value::Object(metadata)) = fields.get_mut("metadata") else {
+        return;
+    };
+    for key in [
+        "creationTimestamp",
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "generation",
+        "selfLink",
+    ] {
         metadata.remove(key);
     }
     if !namespaced {
         metadata.remove("namespace");
     }
-    let labels = metadata.entry("labels").or_insert_with(|| Value::Object(Map::new()));
+    let labels = metadata
+        .entry("labels")
+        .or_insert_with(|| Value::Object(Map::new()));
     if labels.is_null() {
         *labels = Value::Object(Map::new());
     }
@@ -41,7 +54,9 @@ fn encode_string_data(object: &mut Map<String, Value>) {
     if !is_secret {
         return;
     }
-    let Some(Value::Object(texts)) = object.remove("stringData") else { return };
+    let Some(Value::Object(texts)) = object.remove("stringData") else {
+        return;
+    };
     let data = object.entry("data").or_insert_with(|| Value::Object(Map::new()));
     if data.is_null() {
         *data = Value::Object(Map::new());

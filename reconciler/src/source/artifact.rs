@@ -10,11 +10,11 @@ use futures::Stream;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use super::SourceError;
 use super::objects::EntryKind;
 use super::remote::hex;
 use super::repository::replace;
 use super::tree::{Checkout, Node, Tree};
-use super::{SourceError, TreeError};
 
 /// What `status.artifact` says of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,18 +54,27 @@ impl Checkout {
         let checkout = self.clone();
         tokio::task::spawn_blocking(move || checkout.artifact_blocking())
             .await
-            .unwrap_or_else(|_| Err(SourceError::Abandoned { url: String::new() }))
+            .unwrap_or_else(|_| {
+                Err(SourceError::Abandoned {
+                    url: self.url().to_owned(),
+                })
+            })
     }
 
     fn artifact_blocking(&self) -> Result<Artifact, SourceError> {
         let remembered = self.artifact_file();
-        if let Some(artifact) = std::fs::read_to_string(&remembered).ok().and_then(|text| parse(&text)) {
+        if let Some(artifact) = std::fs::read_to_string(&remembered)
+            .ok()
+            .and_then(|text| parse(&text))
+        {
             return Ok(artifact);
         }
         let mut meter = Meter::default();
         write_archive(&self.tree()?, &mut meter)?;
-        let artifact =
-            Artifact { digest: format!("sha256:{}", hex(&meter.digest.finalize())), size: meter.size };
+        let artifact = Artifact {
+            digest: format!("sha256:{}", hex(&meter.digest.finalize())),
+            size: meter.size,
+        };
         remember(&remembered, &artifact)?;
         Ok(artifact)
     }
@@ -106,13 +115,19 @@ fn parse(text: &str) -> Option<Artifact> {
         return None;
     }
     let digest = lines.next()?.to_owned();
-    Some(Artifact { digest, size: lines.next()?.parse().ok()? })
+    Some(Artifact {
+        digest,
+        size: lines.next()?.parse().ok()?,
+    })
 }
 
 fn remember(path: &Path, artifact: &Artifact) -> Result<(), SourceError> {
     let directory = path.parent().unwrap_or(path);
     std::fs::create_dir_all(directory).map_err(|error| SourceError::storage("create", directory, error))?;
-    replace(path, format!("{FORMAT}\n{}\n{}\n", artifact.digest, artifact.size).as_bytes())
+    replace(
+        path,
+        format!("{FORMAT}\n{}\n{}\n", artifact.digest, artifact.size).as_bytes(),
+    )
 }
 
 #[derive(Default)]
@@ -150,10 +165,16 @@ impl Write for PartWriter {
 
 fn write_archive(tree: &Tree, sink: impl Write) -> Result<(), SourceError> {
     // No time, no name, and "unknown" for the operating system: the header is the same everywhere.
-    let gzip = GzBuilder::new().mtime(0).operating_system(255).write(sink, Compression::default());
+    let gzip = GzBuilder::new()
+        .mtime(0)
+        .operating_system(255)
+        .write(sink, Compression::default());
     let mut archive = tar::Builder::new(gzip);
     append_directory(tree, &mut archive, &tree.root())?;
-    archive.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(archive_failed)?;
+    archive
+        .into_inner()
+        .and_then(flate2::write::GzEncoder::finish)
+        .map_err(archive_failed)?;
     Ok(())
 }
 
@@ -167,12 +188,18 @@ fn append_directory(
     archive: &mut tar::Builder<impl Write>,
     node: &Node,
 ) -> Result<(), SourceError> {
-    let path = if node.path.is_empty() { ".".to_owned() } else { node.shown() };
+    let path = if node.path.is_empty() {
+        ".".to_owned()
+    } else {
+        node.shown()
+    };
     let parts: Vec<&str> = node.path.iter().map(String::as_str).collect();
     let excluded = !parts.is_empty() && tree.checkout().rules().excludes(&parts, true);
     if !excluded {
         let mut header = header(tar::EntryType::Directory, DIRECTORY_MODE, 0);
-        archive.append_data(&mut header, &path, io::empty()).map_err(archive_failed)?;
+        archive
+            .append_data(&mut header, &path, io::empty())
+            .map_err(archive_failed)?;
     } else if !tree.checkout().rules().can_include() {
         return Ok(());
     }
@@ -199,10 +226,12 @@ fn append_file(
         return Ok(());
     }
     let path = node.shown();
-    let content = tree.content(&path, node.id).map_err(TreeError::from)?;
+    let content = tree.content(&path, node.id)?;
     let mode = if executable { EXECUTABLE_MODE } else { FILE_MODE };
     let mut header = header(tar::EntryType::Regular, mode, content.len() as u64);
-    archive.append_data(&mut header, &path, &content[..]).map_err(archive_failed)
+    archive
+        .append_data(&mut header, &path, &content[..])
+        .map_err(archive_failed)
 }
 
 fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {

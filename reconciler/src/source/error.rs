@@ -91,6 +91,11 @@ pub enum Excess {
         /// The bound.
         limit: u64,
     },
+    /// More ignore rules than allowed.
+    IgnoreRules {
+        /// The bound.
+        limit: usize,
+    },
     /// Directories nested deeper than allowed.
     TreeDepth {
         /// The bound.
@@ -110,6 +115,7 @@ impl fmt::Display for Excess {
                 write!(f, "{name} has {}, allowed are {}", Bytes(*size), Bytes(*limit))
             }
             Self::TreeEntries { limit } => write!(f, "the tree has more than {limit} files and directories"),
+            Self::IgnoreRules { limit } => write!(f, "there are more than {limit} ignore rules"),
             Self::TreeDepth { limit } => write!(f, "directories are nested deeper than {limit}"),
         }
     }
@@ -388,7 +394,11 @@ fn storage_problem(cause: &io::Error) -> String {
 
 impl SourceError {
     pub(super) fn storage(action: &'static str, path: impl AsRef<Path>, cause: io::Error) -> Self {
-        Self::Storage { action, path: path.as_ref().to_owned(), cause }
+        Self::Storage {
+            action,
+            path: path.as_ref().to_owned(),
+            cause,
+        }
     }
 
     /// The reason for the object's conditions and the metric label.

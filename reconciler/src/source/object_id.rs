@@ -36,7 +36,9 @@ impl ObjectId {
 }
 
 fn digit(hex: u8) -> Option<u8> {
-    (hex as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    (hex as char)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 impl FromStr for ObjectId {

@@ -47,7 +47,10 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn find(&self, name: &str) -> Option<&Entry> {
-        let found = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
+        let found = self
+            .entries
+            .binary_search_by(|entry| entry.name.as_str().cmp(name))
+            .ok()?;
         self.entries.get(found)
     }
 }
@@ -63,16 +66,32 @@ impl Objects {
     pub(super) fn open(repository: &Path, limits: &Limits) -> Result<Self, git2::Error> {
         let odb = Odb::new()?;
         let objects = repository.join("objects");
-        let objects = objects.to_str().ok_or_else(|| git2::Error::from_str("the path is not UTF-8"))?;
+        let objects = objects
+            .to_str()
+            .ok_or_else(|| git2::Error::from_str("the path is not UTF-8"))?;
         odb.add_disk_alternate(objects)?;
-        Ok(Self { odb, limits: limits.clone() })
+        Ok(Self {
+            odb,
+            limits: limits.clone(),
+        })
+    }
+
+    /// Begins to index a pack in a directory of its own. What the pack builds on may be among these objects.
+    pub(super) fn indexer(&self, directory: &Path) -> Result<git2::Indexer<'static>, git2::Error> {
+        git2::Indexer::new(Some(&self.odb), directory, 0, false)
     }
 
     /// The size of an object of the expected kind, without unpacking it.
     pub(super) fn size(&self, id: ObjectId, expected: ObjectType) -> Result<u64, ObjectError> {
-        let (size, kind) = self.odb.read_header(id.into()).map_err(|error| failed(id, &error))?;
+        let (size, kind) = self
+            .odb
+            .read_header(id.into())
+            .map_err(|error| failed(id, &error))?;
         if kind != expected {
-            return Err(ObjectError { id, problem: format!("it is a {kind}, expected a {expected}") });
+            return Err(ObjectError {
+                id,
+                problem: format!("it is a {kind}, expected a {expected}"),
+            });
         }
         Ok(size as u64)
     }
@@ -90,18 +109,27 @@ impl Objects {
 
     pub(super) fn commit(&self, id: ObjectId) -> Result<Commit, ObjectError> {
         let data = self.metadata(id, ObjectType::Commit)?;
-        parse_commit(&data).ok_or_else(|| ObjectError { id, problem: "it is not a commit".to_owned() })
+        parse_commit(&data).ok_or_else(|| ObjectError {
+            id,
+            problem: "it is not a commit".to_owned(),
+        })
     }
 
     pub(super) fn directory(&self, id: ObjectId) -> Result<Directory, ObjectError> {
         let data = self.metadata(id, ObjectType::Tree)?;
-        parse_directory(&data).ok_or_else(|| ObjectError { id, problem: "it is not a tree".to_owned() })
+        parse_directory(&data).ok_or_else(|| ObjectError {
+            id,
+            problem: "it is not a tree".to_owned(),
+        })
     }
 
     fn metadata(&self, id: ObjectId, kind: ObjectType) -> Result<Vec<u8>, ObjectError> {
         let size = self.size(id, kind)?;
         if size > self.limits.metadata_bytes {
-            return Err(ObjectError { id, problem: format!("a {kind} of {size} bytes is beyond the bound") });
+            return Err(ObjectError {
+                id,
+                problem: format!("a {kind} of {size} bytes is beyond the bound"),
+            });
         }
         self.file(id)
     }
@@ -117,9 +145,19 @@ fn failed(id: ObjectId, error: &git2::Error) -> ObjectError {
 
 fn parse_commit(data: &[u8]) -> Option<Commit> {
     let tree = ObjectId::from_hex(data.strip_prefix(b"tree ")?.get(..40)?)?;
-    let message = data.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |end| &data[end + 2..]);
-    let subject = message.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
-    Some(Commit { tree, subject: String::from_utf8_lossy(subject).trim_end().to_owned() })
+    let message = data
+        .windows(2)
+        .position(|pair| pair == b"\n\n")
+        .map_or(&[][..], |end| &data[end + 2..]);
+    let subject = message
+        .trim_ascii_start()
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    Some(Commit {
+        tree,
+        subject: String::from_utf8_lossy(subject).trim_end().to_owned(),
+    })
 }
 
 /// Entries that name something outside (`..`, a path) or Git's own folder are left out, as are submodules.
@@ -135,7 +173,9 @@ fn parse_directory(mut data: &[u8]) -> Option<Directory> {
         data = &data[end + 21..];
         let kind = match mode & 0o170_000 {
             0o040_000 => EntryKind::Directory,
-            0o100_000 => EntryKind::File { executable: mode & 0o111 != 0 },
+            0o100_000 => EntryKind::File {
+                executable: mode & 0o111 != 0,
+            },
             0o120_000 => EntryKind::Link,
             _ => continue,
         };
@@ -176,8 +216,12 @@ mod tests {
             ("120000", "link"),
             ("40000", "apps"),
         ]);
-        let names: Vec<_> =
-            parse_directory(&data).unwrap().entries.into_iter().map(|e| (e.name, e.kind)).collect();
+        let names: Vec<_> = parse_directory(&data)
+            .unwrap()
+            .entries
+            .into_iter()
+            .map(|e| (e.name, e.kind))
+            .collect();
         assert_eq!(
             names,
             [

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
+use super::SourceError;
 use super::object_id::ObjectId;
 use super::version_range::VersionRange;
-use super::SourceError;
 
 /// What `spec.ref` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +55,11 @@ impl TryFrom<ReferenceFields> for Reference {
         let given = |field: Option<String>| field.filter(|text| !text.is_empty());
         let branch = given(fields.branch);
         if let Some(commit) = given(fields.commit) {
-            let id = commit.parse().map_err(|()| invalid(format!(
-                "spec.ref.commit '{commit}' is not a commit, expected 40 hexadecimal digits"
-            )))?;
+            let id = commit.parse().map_err(|()| {
+                invalid(format!(
+                    "spec.ref.commit '{commit}' is not a commit, expected 40 hexadecimal digits"
+                ))
+            })?;
             if let Some(branch) = &branch {
                 check_name("branch", branch)?;
             }
@@ -69,7 +71,9 @@ impl TryFrom<ReferenceFields> for Reference {
         }
         if let Some(range) = given(fields.semver) {
             return range.parse().map(Self::Semver).map_err(|error| {
-                invalid(format!("spec.ref.semver '{range}' is not a range of versions: {error}"))
+                invalid(format!(
+                    "spec.ref.semver '{range}' is not a range of versions: {error}"
+                ))
             });
         }
         if let Some(tag) = given(fields.tag) {
@@ -100,7 +104,10 @@ fn check_name(field: &str, name: &str) -> Result<(), SourceError> {
     } else {
         return Ok(());
     };
-    Err(invalid(format!("spec.ref.{field} '{}': {problem}", name.escape_debug())))
+    Err(invalid(format!(
+        "spec.ref.{field} '{}': {problem}",
+        name.escape_debug()
+    )))
 }
 
 /// One reference as a server lists it.
@@ -179,12 +186,21 @@ impl Reference {
                 (found, tag.to_owned())
             }
             Self::Commit { id, branch } => {
-                let revision = Revision { pointer: branch.clone(), commit: *id };
+                let revision = Revision {
+                    pointer: branch.clone(),
+                    commit: *id,
+                };
                 return Some(Target { revision, want: *id });
             }
         };
-        let revision = Revision { pointer: Some(pointer), commit: found.commit() };
-        Some(Target { revision, want: found.id })
+        let revision = Revision {
+            pointer: Some(pointer),
+            commit: found.commit(),
+        };
+        Some(Target {
+            revision,
+            want: found.id,
+        })
     }
 
     /// The error for a reference that is not there, naming what is.
@@ -195,14 +211,24 @@ impl Reference {
             Self::Semver(range) => format!("no tag matches the range '{range}'"),
             Self::Name(name) => format!("no reference '{name}'"),
             Self::Commit { id, branch: None } => format!("no commit {id}"),
-            Self::Commit { id, branch: Some(branch) } => format!("no commit {id} on branch '{branch}'"),
+            Self::Commit {
+                id,
+                branch: Some(branch),
+            } => format!("no commit {id} on branch '{branch}'"),
         };
-        SourceError::ReferenceNotFound { url: url.to_owned(), what, hint: self.hint(alternatives) }
+        SourceError::ReferenceNotFound {
+            url: url.to_owned(),
+            what,
+            hint: self.hint(alternatives),
+        }
     }
 
     fn hint(&self, alternatives: &[RemoteRef]) -> String {
         let below = |prefix: &str| -> Vec<&str> {
-            alternatives.iter().filter_map(|found| found.name.strip_prefix(prefix)).collect()
+            alternatives
+                .iter()
+                .filter_map(|found| found.name.strip_prefix(prefix))
+                .collect()
         };
         let names = match self {
             Self::Branch(_) | Self::Commit { .. } => below(HEADS),
@@ -260,11 +286,16 @@ fn similar(wanted: &str, names: &[&str]) -> String {
     let mut near: Vec<(usize, &str)> = names
         .iter()
         .map(|name| (distance(wanted, name), *name))
-        .filter(|(distance, name)| *distance <= wanted.len().max(name.len()) / 2)
+        .filter(|(distance, name)| {
+            *distance <= wanted.len().max(name.len()) / 3 || name.contains(wanted) || wanted.contains(name)
+        })
         .collect();
     near.sort_unstable();
     let quoted = |names: &mut dyn Iterator<Item = &str>| {
-        names.map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+        names
+            .map(|name| format!("'{name}'"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     if near.is_empty() {
         let shown = quoted(&mut names.iter().copied().take(5));
@@ -274,7 +305,10 @@ fn similar(wanted: &str, names: &[&str]) -> String {
             more => format!("; there are {shown} and {more} more"),
         };
     }
-    format!("; did you mean {}?", quoted(&mut near.into_iter().take(3).map(|(_, name)| name)))
+    format!(
+        "; did you mean {}?",
+        quoted(&mut near.into_iter().take(3).map(|(_, name)| name))
+    )
 }
 
 /// The Levenshtein distance of two names, each cut at 100 characters.
@@ -347,7 +381,17 @@ mod tests {
         seen.push(kind(all.clone().try_into().unwrap()));
         all.branch = None;
         seen.push(kind(all.try_into().unwrap()));
-        assert_eq!(seen, ["commit on Some(\"b\")", "refs/x", ">=1.0.0", "tag t", "branch b", "branch master"]);
+        assert_eq!(
+            seen,
+            [
+                "commit on Some(\"b\")",
+                "refs/x",
+                ">=1.0.0",
+                "tag t",
+                "branch b",
+                "branch master"
+            ]
+        );
     }
 
     #[test]
@@ -368,7 +412,10 @@ mod tests {
             revision(fields(|f| f.name = Some("refs/pull/1/head".to_owned()))),
             format!("refs/pull/1/head@sha1:{}", commit(3))
         );
-        assert_eq!(revision(fields(|f| f.commit = Some(commit(9)))), format!("sha1:{}", commit(9)));
+        assert_eq!(
+            revision(fields(|f| f.commit = Some(commit(9)))),
+            format!("sha1:{}", commit(9))
+        );
         let on_branch = fields(|f| {
             f.commit = Some(commit(9));
             f.branch = Some("main".to_owned());
@@ -387,15 +434,28 @@ mod tests {
 
     #[test]
     fn a_branch_that_only_begins_with_the_name_is_not_it() {
-        assert_eq!(Reference::Branch("main".to_owned()).select(&listed(&["refs/heads/main-2"])), None);
+        assert_eq!(
+            Reference::Branch("main".to_owned()).select(&listed(&["refs/heads/main-2"])),
+            None
+        );
     }
 
     #[test]
     fn a_missing_branch_names_similar_ones() {
         let refs = listed(&["refs/heads/main", "refs/heads/staging", "refs/heads/production"]);
-        let message = |name: &str| Reference::Branch(name.to_owned()).not_found("u", &refs).to_string();
-        assert_eq!(message("stagin"), "no branch 'stagin' in 'u'; did you mean 'staging'?");
-        assert_eq!(message("x"), "no branch 'x' in 'u'; there are 'main', 'staging', 'production'");
+        let message = |name: &str| {
+            Reference::Branch(name.to_owned())
+                .not_found("u", &refs)
+                .to_string()
+        };
+        assert_eq!(
+            message("stagin"),
+            "no branch 'stagin' in 'u'; did you mean 'staging'?"
+        );
+        assert_eq!(
+            message("x"),
+            "no branch 'x' in 'u'; there are 'main', 'staging', 'production'"
+        );
         assert_eq!(
             Reference::Tag("v1".to_owned()).not_found("u", &[]).to_string(),
             "no tag 'v1' in 'u'; there is none at all"

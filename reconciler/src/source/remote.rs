@@ -99,7 +99,9 @@ pub struct Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("url", &self.to_string()).finish_non_exhaustive()
+        f.debug_struct("Remote")
+            .field("url", &self.to_string())
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,7 +141,10 @@ impl Remote {
             }
         };
         if parsed.host_str().is_none_or(str::is_empty) {
-            return Err(SourceError::UrlInvalid { url: shown, problem: "it has no host".to_owned() });
+            return Err(SourceError::UrlInvalid {
+                url: shown,
+                problem: "it has no host".to_owned(),
+            });
         }
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(SourceError::UrlInvalid {
@@ -160,7 +165,15 @@ impl Remote {
             (Scheme::Ssh, true) => DEFAULT_SSH_USER.to_owned(),
             _ => String::new(),
         };
-        Ok(Self { url: parsed, scheme, user, auth, ca: None, client_certificate: None, proxy: None })
+        Ok(Self {
+            url: parsed,
+            scheme,
+            user,
+            auth,
+            ca: None,
+            client_certificate: None,
+            proxy: None,
+        })
     }
 
     /// Trusts these certificates (PEM) besides the system's.
@@ -214,7 +227,11 @@ impl Remote {
 
     /// The host as `known_hosts` and messages name it.
     pub(super) fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+        self.url
+            .host_str()
+            .unwrap_or_default()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -251,7 +268,11 @@ impl Remote {
                 part("bearer");
                 part(token.expose());
             }
-            Auth::Ssh { identity, password, known_hosts } => {
+            Auth::Ssh {
+                identity,
+                password,
+                known_hosts,
+            } => {
                 part("ssh");
                 part(identity.expose());
                 part(password.as_ref().map_or("", Secret::expose));
@@ -281,22 +302,29 @@ pub(super) struct CallerId([u8; 32]);
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn parse_url(url: &str) -> Result<Url, SourceError> {
-    let invalid = |problem: String| SourceError::UrlInvalid { url: hide_user(url), problem };
+    let invalid = |problem: String| SourceError::UrlInvalid {
+        url: hide_user(url),
+        problem,
+    };
     if let Some(suggestion) = scp_as_url(url) {
         return Err(invalid(format!(
             "the short SSH form is not supported; write '{suggestion}' instead"
         )));
     }
     Url::parse(url).map_err(|error| {
-        invalid(format!("{error}; expected http://, https:// or ssh:// with a host and a path"))
+        invalid(format!(
+            "{error}; expected http://, https:// or ssh:// with a host and a path"
+        ))
     })
 }
 
@@ -314,13 +342,19 @@ fn scp_as_url(url: &str) -> Option<String> {
 
 /// For texts that are no URL: hides what stands before an `@`, unless it is a plain SSH user.
 fn hide_user(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (scheme, rest) = url
+        .split_once("://")
+        .map_or(("", url), |(scheme, rest)| (scheme, rest));
     let shown = match rest.split_once('@') {
         Some((user, host)) if user.contains(':') => host,
         _ if scheme.starts_with("http") => rest.split_once('@').map_or(rest, |(_, host)| host),
         _ => rest,
     };
-    if scheme.is_empty() { shown.to_owned() } else { format!("{scheme}://{shown}") }
+    if scheme.is_empty() {
+        shown.to_owned()
+    } else {
+        format!("{scheme}://{shown}")
+    }
 }
 
 /// A URL as it may be shown.
@@ -334,7 +368,10 @@ pub(super) fn without_user(url: &Url) -> String {
 }
 
 fn user_information(url: &Url) -> (String, Option<String>) {
-    (percent_decoded(url.username()), url.password().map(percent_decoded))
+    (
+        percent_decoded(url.username()),
+        url.password().map(percent_decoded),
+    )
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -365,22 +402,24 @@ fn fitting(
     password: Option<String>,
     shown: &str,
 ) -> Result<Auth, SourceError> {
-    let unfit =
-        |problem: &str| SourceError::CredentialsInvalid { url: shown.to_owned(), problem: problem.to_owned() };
+    let unfit = |problem: &str| SourceError::CredentialsInvalid {
+        url: shown.to_owned(),
+        problem: problem.to_owned(),
+    };
     match (scheme, auth) {
         (Scheme::Ssh, Auth::Ssh { identity, .. }) if identity.expose().trim().is_empty() => {
             Err(unfit("'identity' is empty; put the private key into it"))
         }
-        (Scheme::Ssh, Auth::Ssh { known_hosts, .. }) if known_hosts.trim().is_empty() => {
-            Err(unfit("'known_hosts' is empty; put the server's line into it ('ssh-keyscan <host>')"))
-        }
+        (Scheme::Ssh, Auth::Ssh { known_hosts, .. }) if known_hosts.trim().is_empty() => Err(unfit(
+            "'known_hosts' is empty; put the server's line into it ('ssh-keyscan <host>')",
+        )),
         (Scheme::Ssh, auth @ Auth::Ssh { .. }) => Ok(auth),
-        (Scheme::Ssh, _) => {
-            Err(unfit("an ssh:// URL needs a Secret with 'identity' (the private key) and 'known_hosts'"))
-        }
-        (_, Auth::Ssh { .. }) => {
-            Err(unfit("an http(s):// URL takes 'username' and 'password', or 'bearerToken', not an SSH key"))
-        }
+        (Scheme::Ssh, _) => Err(unfit(
+            "an ssh:// URL needs a Secret with 'identity' (the private key) and 'known_hosts'",
+        )),
+        (_, Auth::Ssh { .. }) => Err(unfit(
+            "an http(s):// URL takes 'username' and 'password', or 'bearerToken', not an SSH key",
+        )),
         (_, Auth::None) if !user.is_empty() => Ok(Auth::Basic {
             username: user.to_owned(),
             password: Secret::new(password.unwrap_or_default()),
@@ -398,7 +437,11 @@ mod tests {
     }
 
     fn ssh() -> Auth {
-        Auth::Ssh { identity: Secret::new("key"), password: None, known_hosts: "host key".to_owned() }
+        Auth::Ssh {
+            identity: Secret::new("key"),
+            password: None,
+            known_hosts: "host key".to_owned(),
+        }
     }
 
     #[test]
@@ -432,7 +475,10 @@ mod tests {
         let remote = Remote::new("https://me:p%40ss@host/x.git", Auth::None).unwrap();
         assert_eq!(
             remote.auth(),
-            &Auth::Basic { username: "me".to_owned(), password: Secret::new("p@ss") }
+            &Auth::Basic {
+                username: "me".to_owned(),
+                password: Secret::new("p@ss")
+            }
         );
         assert_eq!(remote.to_string(), "https://host/x.git");
         let shown = format!("{remote:?} {:?}", remote.auth());
@@ -445,7 +491,10 @@ mod tests {
     fn an_ssh_url_without_user_means_git() {
         let remote = Remote::new("ssh://host:2222/x.git", ssh()).unwrap();
         assert_eq!(remote.to_string(), "ssh://git@host:2222/x.git");
-        assert_eq!((remote.host(), remote.port(), remote.user()), ("host", 2222, "git"));
+        assert_eq!(
+            (remote.host(), remote.port(), remote.user()),
+            ("host", 2222, "git")
+        );
     }
 
     #[test]
@@ -459,7 +508,9 @@ mod tests {
     #[test]
     fn the_cache_is_shared_by_url_and_the_caller_is_told_apart_by_credentials() {
         let anonymous = Remote::new("https://host/x.git", Auth::None).unwrap();
-        let token = Auth::Bearer { token: Secret::new("t") };
+        let token = Auth::Bearer {
+            token: Secret::new("t"),
+        };
         let known = Remote::new("https://host/x.git", token).unwrap();
         assert_eq!(anonymous.cache_name(), known.cache_name());
         assert_ne!(anonymous.caller(), known.caller());

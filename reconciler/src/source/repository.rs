@@ -19,15 +19,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use git2::{ErrorClass, Indexer};
+use git2::ErrorClass;
 use tokio::sync::mpsc;
 
+use super::SourceError;
 use super::error::{Excess, printable};
 use super::limits::Limits;
 use super::object_id::ObjectId;
 use super::objects::Objects;
 use super::remote::CallerId;
-use super::SourceError;
 
 /// The cache of one URL, shared by all who fetch it.
 pub(super) struct Repository {
@@ -56,7 +56,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Repository {
     pub(super) fn new(url: String, directory: PathBuf, limits: Limits) -> Self {
-        Self { url, directory, limits, state: Mutex::default(), fetching: tokio::sync::Mutex::new(()) }
+        Self {
+            url,
+            directory,
+            limits,
+            state: Mutex::default(),
+            fetching: tokio::sync::Mutex::new(()),
+        }
     }
 
     pub(super) fn saw(&self, caller: CallerId, commit: ObjectId) {
@@ -109,9 +115,14 @@ impl Repository {
         let numbers = generations(directory)?;
         let latest = numbers.iter().copied().max();
         for entry in entries(directory)? {
-            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = entry
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             let superseded = name.parse().is_ok_and(|number: u64| Some(number) != latest);
-            if superseded || name.ends_with(SET_ASIDE) {
+            let is_overgrown = name == ARTIFACTS && entries(&entry)?.len() > MOST_ARTIFACTS;
+            if superseded || is_overgrown || name.ends_with(SET_ASIDE) {
                 remove(&entry)?;
             }
         }
@@ -119,7 +130,12 @@ impl Repository {
             return Ok(());
         };
         for entry in entries(&directory.join(latest.to_string()))? {
-            if entry.file_name().unwrap_or_default().to_string_lossy().starts_with(INCOMING) {
+            if entry
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .starts_with(INCOMING)
+            {
                 remove(&entry)?;
             }
         }
@@ -128,6 +144,9 @@ impl Repository {
 }
 
 const INCOMING: &str = "incoming-";
+const ARTIFACTS: &str = "artifacts";
+/// Digests remembered at most over a restart; they can be made again.
+const MOST_ARTIFACTS: usize = 1000;
 const SET_ASIDE: &str = ".damaged";
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
@@ -137,7 +156,9 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
+        .collect()
 }
 
 fn generations(directory: &Path) -> Result<Vec<u64>, SourceError> {
@@ -148,7 +169,11 @@ fn generations(directory: &Path) -> Result<Vec<u64>, SourceError> {
 }
 
 fn remove(path: &Path) -> Result<(), SourceError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(SourceError::storage("remove", path, error))
@@ -186,13 +211,17 @@ impl Drop for Generation {
     }
 }
 
+/// Commits held at most by one generation; their list is written with each.
+const MOST_HELD: usize = 4096;
 /// Held commits offered to a server, the latest ones: it needs one near the wanted commit.
 const MOST_OFFERED: usize = 16;
 
 impl Generation {
     fn open(url: &str, directory: PathBuf, limits: &Limits) -> Result<Self, SourceError> {
-        let damaged =
-            |problem: String| SourceError::Damaged { url: url.to_owned(), problem };
+        let damaged = |problem: String| SourceError::Damaged {
+            url: url.to_owned(),
+            problem,
+        };
         if !directory.join("objects").is_dir() {
             create_bare(&directory)?;
         }
@@ -200,7 +229,10 @@ impl Generation {
         let held = match fs::read_to_string(&shallow) {
             Ok(text) => text
                 .lines()
-                .map(|line| line.parse().map_err(|()| damaged("its 'shallow' cannot be read".to_owned())))
+                .map(|line| {
+                    line.parse()
+                        .map_err(|()| damaged("its 'shallow' cannot be read".to_owned()))
+                })
                 .collect::<Result<_, _>>()?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -219,11 +251,18 @@ impl Generation {
         })
     }
 
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Opens the objects for reading.
     pub(super) fn objects(&self) -> Result<Objects, SourceError> {
         Objects::open(&self.directory, &self.limits).map_err(|error| {
             self.mark_damaged();
-            SourceError::Damaged { url: self.url.clone(), problem: error.message().to_owned() }
+            SourceError::Damaged {
+                url: self.url.clone(),
+                problem: error.message().to_owned(),
+            }
         })
     }
 
@@ -233,7 +272,12 @@ impl Generation {
 
     /// The commits to offer to a server, the latest first.
     pub(super) fn offered(&self) -> Vec<ObjectId> {
-        lock(&self.held).iter().rev().take(MOST_OFFERED).copied().collect()
+        lock(&self.held)
+            .iter()
+            .rev()
+            .take(MOST_OFFERED)
+            .copied()
+            .collect()
     }
 
     /// Records that a commit is held with all its objects, the survey having found them.
@@ -271,12 +315,13 @@ impl Generation {
                 packs += 1;
             }
         }
-        Ok(packs >= limits.repository_packs || bytes >= limits.repository_bytes)
+        let commits = lock(&self.held).len();
+        Ok(packs >= limits.repository_packs || bytes >= limits.repository_bytes || commits >= MOST_HELD)
     }
 
     /// Where digests of archives are remembered: beside the generations, which they outlive.
     pub(super) fn artifacts(&self) -> PathBuf {
-        self.directory.parent().unwrap_or(&self.directory).join("artifacts")
+        self.directory.parent().unwrap_or(&self.directory).join(ARTIFACTS)
     }
 
     fn packs(&self) -> PathBuf {
@@ -290,12 +335,18 @@ impl Generation {
         let incoming = Incoming(self.directory.join(format!("{INCOMING}{number}")));
         fs::create_dir_all(&incoming.0)
             .map_err(|error| SourceError::storage("create", &incoming.0, error))?;
-        let mut indexer = Indexer::new(None, &incoming.0, 0, false)
+        let objects = self.objects()?;
+        let mut indexer = objects
+            .indexer(&incoming.0)
             .map_err(|error| self.pack_error(&error, &incoming.0))?;
         let mut header = Vec::with_capacity(HEADER);
         loop {
             match parts.blocking_recv() {
-                None => return Err(SourceError::Abandoned { url: self.url.clone() }),
+                None => {
+                    return Err(SourceError::Abandoned {
+                        url: self.url.clone(),
+                    });
+                }
                 Some(PackPart::End) => break,
                 Some(PackPart::Data(data)) => {
                     if header.len() < HEADER {
@@ -305,14 +356,18 @@ impl Generation {
                             return Ok(());
                         }
                     }
-                    indexer.write_all(&data).map_err(|error| self.write_error(error, &incoming.0))?;
+                    indexer
+                        .write_all(&data)
+                        .map_err(|error| self.write_error(error, &incoming.0))?;
                 }
             }
         }
         if header.len() < HEADER {
             return Err(self.invalid("it ends within its header".to_owned()));
         }
-        let name = indexer.commit().map_err(|error| self.pack_error(&error, &incoming.0))?;
+        let name = indexer
+            .commit()
+            .map_err(|error| self.pack_error(&error, &incoming.0))?;
         // The index last: without it a pack does not exist for a reader.
         for extension in ["pack", "idx"] {
             let file = format!("pack-{name}.{extension}");
@@ -326,25 +381,40 @@ impl Generation {
     /// Reads `PACK`, version, number of objects.
     fn object_count(&self, header: &[u8]) -> Result<u32, SourceError> {
         let word = |at: usize| {
-            header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
+            header
+                .get(at..at + 4)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map_or(0, u32::from_be_bytes)
         };
         if !header.starts_with(b"PACK") || !matches!(word(4), 2 | 3) {
             return Err(self.invalid(format!("it begins with '{}'", printable(header))));
         }
         let count = word(8);
         if count > self.limits.objects {
-            let excess = Excess::Objects { count, limit: self.limits.objects };
-            return Err(SourceError::TooLarge { url: self.url.clone(), excess });
+            let excess = Excess::Objects {
+                count,
+                limit: self.limits.objects,
+            };
+            return Err(SourceError::TooLarge {
+                url: self.url.clone(),
+                excess,
+            });
         }
         Ok(count)
     }
 
     fn invalid(&self, problem: String) -> SourceError {
-        SourceError::PackInvalid { url: self.url.clone(), problem }
+        SourceError::PackInvalid {
+            url: self.url.clone(),
+            problem,
+        }
     }
 
     fn write_error(&self, error: io::Error, path: &Path) -> SourceError {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<git2::Error>()) {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<git2::Error>())
+        {
             Some(inner) => self.pack_error(inner, path),
             None => SourceError::storage("write to", path, error),
         }
@@ -401,7 +471,11 @@ fn create_bare(directory: &Path) -> Result<(), SourceError> {
             } else {
                 io::ErrorKind::Other
             };
-            SourceError::storage("create", directory, io::Error::new(kind, error.message().to_owned()))
+            SourceError::storage(
+                "create",
+                directory,
+                io::Error::new(kind, error.message().to_owned()),
+            )
         })?;
     let packs = directory.join("objects").join("pack");
     fs::create_dir_all(&packs).map_err(|error| SourceError::storage("create", packs, error))

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::SourceError;
 use super::limits::Limits;
 use super::object_id::ObjectId;
 use super::reference::{Reference, RemoteRef, Target};
@@ -17,7 +18,6 @@ use super::repository::{Generation, Repository};
 use super::survey::{SurveyError, survey};
 use super::tree::Checkout;
 use super::wire::{Conversation, FetchRequest, HttpClients, ServerMemory};
-use super::SourceError;
 
 /// What to fetch, as plain values.
 #[derive(Debug, Clone)]
@@ -94,9 +94,14 @@ impl Store {
     /// Any [`SourceError`]; the cache is as it was.
     pub async fn fetch(&self, source: &Source, held: Option<&Checkout>) -> Result<Fetched, SourceError> {
         let after = source.timeout.unwrap_or(self.0.limits.timeout);
-        tokio::time::timeout(after, Fetch::new(self, source).run(held)).await.unwrap_or_else(|_| {
-            Err(SourceError::DeadlineExceeded { url: source.remote.to_string(), after })
-        })
+        tokio::time::timeout(after, Fetch::new(self, source).run(held))
+            .await
+            .unwrap_or_else(|_| {
+                Err(SourceError::DeadlineExceeded {
+                    url: source.remote.to_string(),
+                    after,
+                })
+            })
     }
 
     /// Removes the cached repositories of all but these remotes. Checkouts of the others that are still in use
@@ -107,13 +112,18 @@ impl Store {
     pub fn retain<'a>(&self, remotes: impl IntoIterator<Item = &'a Remote>) -> Result<(), SourceError> {
         let kept: Vec<String> = remotes.into_iter().map(Remote::cache_name).collect();
         let directory = &self.0.directory;
-        let listed = fs::read_dir(directory).map_err(|error| SourceError::storage("list", directory, error))?;
+        let listed =
+            fs::read_dir(directory).map_err(|error| SourceError::storage("list", directory, error))?;
         for entry in listed.flatten().filter(|entry| entry.path().is_dir()) {
             let name = entry.file_name().to_string_lossy().into_owned();
             if kept.contains(&name) {
                 continue;
             }
-            self.0.repositories.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+            self.0
+                .repositories
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&name);
             fs::remove_dir_all(entry.path())
                 .map_err(|error| SourceError::storage("remove", entry.path(), error))?;
         }
@@ -125,13 +135,22 @@ impl Store {
         let mut repositories = self.0.repositories.lock().unwrap_or_else(PoisonError::into_inner);
         let repository = repositories.entry(name).or_insert_with_key(|name| {
             let directory = self.0.directory.join(name);
-            Arc::new(Repository::new(remote.to_string(), directory, self.0.limits.clone()))
+            Arc::new(Repository::new(
+                remote.to_string(),
+                directory,
+                self.0.limits.clone(),
+            ))
         });
         Arc::clone(repository)
     }
 
     fn remembered(&self, caller: CallerId) -> Option<ServerMemory> {
-        self.0.servers.lock().unwrap_or_else(PoisonError::into_inner).get(&caller).cloned()
+        self.0
+            .servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&caller)
+            .cloned()
     }
 
     fn remember(&self, caller: CallerId, memory: Option<ServerMemory>) {
@@ -160,7 +179,10 @@ fn exclusive(directory: &Path) -> Result<File, SourceError> {
         Err(TryLockError::WouldBlock) => Err(SourceError::storage(
             "lock",
             path,
-            io::Error::new(io::ErrorKind::ResourceBusy, "another process uses this cache directory"),
+            io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another process uses this cache directory",
+            ),
         )),
         Err(TryLockError::Error(error)) => Err(SourceError::storage("lock", path, error)),
     }
@@ -199,10 +221,10 @@ impl<'a> Fetch<'a> {
             return Ok(Fetched::Unchanged);
         }
         let _fetching = self.repository.fetching.lock().await;
-        if seen && let Some(checkout) = self.from_cache(&target).await? {
+        if seen && let Some(checkout) = self.cached(&target).await? {
             return Ok(Fetched::Changed(checkout));
         }
-        let checkout = self.from_server(&target, conversation).await?;
+        let checkout = self.received(&target, conversation).await?;
         self.repository.saw(self.caller, commit);
         match current {
             Some(_) => Ok(Fetched::Unchanged),
@@ -214,7 +236,9 @@ impl<'a> Fetch<'a> {
     async fn resolve(&self) -> Result<(Target, Option<Conversation>), SourceError> {
         let reference = &self.source.reference;
         let Some(prefixes) = reference.prefixes() else {
-            let target = reference.select(&[]).ok_or_else(|| reference.not_found(&self.url, &[]))?;
+            let target = reference
+                .select(&[])
+                .ok_or_else(|| reference.not_found(&self.url, &[]))?;
             return Ok((target, None));
         };
         let (mut conversation, refs) = self.list(&prefixes).await?;
@@ -251,27 +275,29 @@ impl<'a> Fetch<'a> {
         let prefixes = ["refs/heads/".to_owned(), "refs/tags/".to_owned()];
         match conversation.list(&prefixes).await {
             Err(error) => error,
-            Ok(refs) if refs.is_empty() => SourceError::EmptyRepository { url: self.url.clone() },
+            Ok(refs) if refs.is_empty() => SourceError::EmptyRepository {
+                url: self.url.clone(),
+            },
             Ok(refs) => self.source.reference.not_found(&self.url, &refs),
         }
     }
 
     /// The checkout if the commit is held and its objects are sound.
-    async fn from_cache(&self, target: &Target) -> Result<Option<Checkout>, SourceError> {
+    async fn cached(&self, target: &Target) -> Result<Option<Checkout>, SourceError> {
         let generation = self.generation().await?;
         if !generation.holds(target.revision.commit()) {
             return Ok(None);
         }
         match self.checkout(target, &generation).await? {
             Ok(checkout) => Ok(Some(checkout)),
-            Err(_) => {
-                generation.mark_damaged();
+            Err(problem) => {
+                self.damaged(&generation, &problem);
                 Ok(None)
             }
         }
     }
 
-    async fn from_server(
+    async fn received(
         &self,
         target: &Target,
         mut conversation: Option<Conversation>,
@@ -293,9 +319,12 @@ impl<'a> Fetch<'a> {
                     return Ok(checkout);
                 }
                 // The server left out what it was told is held, and that is damaged: begin afresh.
-                Err(_) if with_offer => generation.mark_damaged(),
+                Err(problem) if with_offer => self.damaged(&generation, &problem),
                 Err(problem) => {
-                    return Err(SourceError::PackInvalid { url: self.url.clone(), problem });
+                    return Err(SourceError::PackInvalid {
+                        url: self.url.clone(),
+                        problem,
+                    });
                 }
             }
         }
@@ -309,7 +338,11 @@ impl<'a> Fetch<'a> {
         held: Vec<ObjectId>,
         conversation: &mut Conversation,
     ) -> Result<FetchRequest, SourceError> {
-        let alone = FetchRequest { want: target.want, held, shallow: true };
+        let alone = FetchRequest {
+            want: target.want,
+            held,
+            shallow: true,
+        };
         let Reference::Commit { branch, .. } = &self.source.reference else {
             return Ok(alone);
         };
@@ -320,10 +353,16 @@ impl<'a> Fetch<'a> {
         if refs.iter().any(|found| found.id == target.want) {
             return Ok(alone);
         }
-        let name = branch.as_ref().map_or_else(|| "HEAD".to_owned(), |branch| format!("refs/heads/{branch}"));
+        let name = branch
+            .as_ref()
+            .map_or_else(|| "HEAD".to_owned(), |branch| format!("refs/heads/{branch}"));
         let tip = refs.iter().find(|found| found.name == name);
         let tip = tip.ok_or_else(|| self.source.reference.not_found(&self.url, &refs))?;
-        Ok(FetchRequest { want: tip.id, held: Vec::new(), shallow: false })
+        Ok(FetchRequest {
+            want: tip.id,
+            held: Vec::new(),
+            shallow: false,
+        })
     }
 
     /// Receives a pack on a thread for blocking work, which ends by itself if this future is dropped.
@@ -378,6 +417,15 @@ impl<'a> Fetch<'a> {
         .await
     }
 
+    fn damaged(&self, generation: &Generation, problem: &str) {
+        tracing::warn!(
+            url = self.url,
+            problem,
+            "the cached repository is damaged and is fetched anew"
+        );
+        generation.mark_damaged();
+    }
+
     async fn generation(&self) -> Result<Arc<Generation>, SourceError> {
         let repository = Arc::clone(&self.repository);
         self.blocking(move || repository.generation()).await
@@ -387,10 +435,14 @@ impl<'a> Fetch<'a> {
         &self,
         work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
-        tokio::task::spawn_blocking(work).await.map_err(|_| self.abandoned())?
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| self.abandoned())?
     }
 
     fn abandoned(&self) -> SourceError {
-        SourceError::Abandoned { url: self.url.clone() }
+        SourceError::Abandoned {
+            url: self.url.clone(),
+        }
     }
 }

@@ -32,20 +32,41 @@ pub(super) fn survey(
     limits: &Limits,
 ) -> Result<Surveyed, SurveyError> {
     let commit = objects.commit(commit)?;
-    let mut walk = Walk { objects, limits, entries: 0, ignore_files: Vec::new(), oversized: Vec::new() };
+    let mut walk = Walk {
+        objects,
+        limits,
+        entries: 0,
+        ignore_files: Vec::new(),
+        oversized: Vec::new(),
+    };
     walk.directory(&mut Vec::new(), commit.tree)?;
     let rules = IgnoreRules::new(
-        walk.ignore_files.iter().map(|(directory, text)| (directory.as_slice(), text.as_str())),
+        walk.ignore_files
+            .iter()
+            .map(|(directory, text)| (directory.as_slice(), text.as_str())),
         ignore,
     );
+    if rules.len() > limits.ignore_rules {
+        return Err(SurveyError::Excess(Excess::IgnoreRules {
+            limit: limits.ignore_rules,
+        }));
+    }
     for (path, size) in walk.oversized {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         if !rules.excludes(&parts, false) {
             let name = format!("'{}'", path.join("/"));
-            return Err(SurveyError::Excess(Excess::Object { name, size, limit: limits.blob_bytes }));
+            return Err(SurveyError::Excess(Excess::Object {
+                name,
+                size,
+                limit: limits.blob_bytes,
+            }));
         }
     }
-    Ok(Surveyed { root: commit.tree, subject: commit.subject, rules })
+    Ok(Surveyed {
+        root: commit.tree,
+        subject: commit.subject,
+        rules,
+    })
 }
 
 struct Walk<'a> {
@@ -60,12 +81,16 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn directory(&mut self, path: &mut Vec<String>, id: ObjectId) -> Result<(), SurveyError> {
         if path.len() > self.limits.tree_depth {
-            return Err(SurveyError::Excess(Excess::TreeDepth { limit: self.limits.tree_depth }));
+            return Err(SurveyError::Excess(Excess::TreeDepth {
+                limit: self.limits.tree_depth,
+            }));
         }
         let directory = self.objects.directory(id)?;
         self.entries += directory.entries.len() as u64;
         if self.entries > self.limits.tree_entries {
-            return Err(SurveyError::Excess(Excess::TreeEntries { limit: self.limits.tree_entries }));
+            return Err(SurveyError::Excess(Excess::TreeEntries {
+                limit: self.limits.tree_entries,
+            }));
         }
         if let Some(entry) = directory.find(IGNORE_FILE)
             && matches!(entry.kind, EntryKind::File { .. })

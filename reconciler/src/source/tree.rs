@@ -1,13 +1,14 @@
 //! A fetched commit, and the read view on its files. Does blocking disk I/O when a tree is opened and read;
 //! nothing is ever checked out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kustomize_rs::fs::{EntryKind as FsEntryKind, Fs, FsError};
 
+use super::SourceError;
 use super::error::{Excess, TreeError};
 use super::ignore::IgnoreRules;
 use super::limits::Limits;
@@ -15,7 +16,6 @@ use super::object_id::ObjectId;
 use super::objects::{Directory, Entry, EntryKind, ObjectError, Objects};
 use super::reference::Revision;
 use super::repository::Generation;
-use super::SourceError;
 
 /// One commit of a repository, held in the cache as long as this value or a clone of it lives.
 #[derive(Clone)]
@@ -33,7 +33,9 @@ struct Inner {
 
 impl fmt::Debug for Checkout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Checkout").field(&self.0.revision.to_string()).finish()
+        f.debug_tuple("Checkout")
+            .field(&self.0.revision.to_string())
+            .finish()
     }
 }
 
@@ -46,12 +48,25 @@ impl Checkout {
         limits: Limits,
     ) -> Self {
         let Surveyed { root, subject, rules } = surveyed;
-        Self(Arc::new(Inner { revision, root, subject, ignore, rules: Arc::new(rules), generation, limits }))
+        Self(Arc::new(Inner {
+            revision,
+            root,
+            subject,
+            ignore,
+            rules: Arc::new(rules),
+            generation,
+            limits,
+        }))
     }
 
     /// The revision in Flux's notation.
     pub fn revision(&self) -> &Revision {
         &self.0.revision
+    }
+
+    /// The URL it was fetched from, without credentials.
+    pub fn url(&self) -> &str {
+        self.0.generation.url()
     }
 
     /// The commit.
@@ -91,7 +106,11 @@ impl Checkout {
     /// # Errors
     /// [`SourceError::Damaged`] if the cache is gone.
     pub fn tree(&self) -> Result<Tree, SourceError> {
-        Ok(Tree { checkout: self.clone(), objects: self.0.generation.objects()?, directories: Mutex::default() })
+        Ok(Tree {
+            checkout: self.clone(),
+            objects: self.0.generation.objects()?,
+            directories: Mutex::default(),
+        })
     }
 }
 
@@ -142,7 +161,9 @@ impl Tree {
         let node = self.locate(path)?;
         match node.kind {
             EntryKind::File { .. } => self.content(path, node.id),
-            EntryKind::Directory | EntryKind::Link => Err(TreeError::IsADirectory { path: path.to_owned() }),
+            EntryKind::Directory | EntryKind::Link => Err(TreeError::IsADirectory {
+                path: path.to_owned(),
+            }),
         }
     }
 
@@ -155,16 +176,22 @@ impl Tree {
         Ok(self.locate(path)?.id)
     }
 
-    pub(super) fn objects(&self) -> &Objects {
-        &self.objects
-    }
-
     pub(super) fn content(&self, path: &str, id: ObjectId) -> Result<Vec<u8>, TreeError> {
         let limit = self.checkout.limits().blob_bytes;
-        let size = self.objects.file_size(id).map_err(|error| self.damaged(path, error))?;
+        let size = self
+            .objects
+            .file_size(id)
+            .map_err(|error| self.damaged(path, error))?;
         if size > limit {
-            let excess = Excess::Object { name: "the file".to_owned(), size, limit };
-            return Err(TreeError::TooLarge { path: path.to_owned(), excess });
+            let excess = Excess::Object {
+                name: "the file".to_owned(),
+                size,
+                limit,
+            };
+            return Err(TreeError::TooLarge {
+                path: path.to_owned(),
+                excess,
+            });
         }
         self.objects.file(id).map_err(|error| self.damaged(path, error))
     }
@@ -174,7 +201,11 @@ impl Tree {
         if let Some(directory) = directories.get(&id) {
             return Ok(Arc::clone(directory));
         }
-        let directory = Arc::new(self.objects.directory(id).map_err(|error| self.damaged(path, error))?);
+        let directory = Arc::new(
+            self.objects
+                .directory(id)
+                .map_err(|error| self.damaged(path, error))?,
+        );
         directories.insert(id, Arc::clone(&directory));
         Ok(directory)
     }
@@ -182,16 +213,26 @@ impl Tree {
     /// Remembers the damage, so that the next fetch does not trust these objects.
     fn damaged(&self, path: &str, error: ObjectError) -> TreeError {
         self.checkout.generation().mark_damaged();
-        TreeError::Damaged { path: path.to_owned(), id: error.id, problem: error.problem }
+        TreeError::Damaged {
+            path: path.to_owned(),
+            id: error.id,
+            problem: error.problem,
+        }
     }
 
     pub(super) fn root(&self) -> Node {
-        Node { path: Vec::new(), kind: EntryKind::Directory, id: self.checkout.0.root }
+        Node {
+            path: Vec::new(),
+            kind: EntryKind::Directory,
+            id: self.checkout.0.root,
+        }
     }
 
     /// Follows a path to what is there; hidden files are not.
     fn locate(&self, path: &str) -> Result<Node, TreeError> {
-        let not_found = || TreeError::NotFound { path: path.to_owned() };
+        let not_found = || TreeError::NotFound {
+            path: path.to_owned(),
+        };
         let mut rest: VecDeque<String> = path.split('/').map(str::to_owned).collect();
         let mut above: Vec<Node> = vec![];
         let mut at = self.root();
@@ -204,15 +245,22 @@ impl Tree {
                 return Err(not_found());
             }
             if name == ".." {
-                at = above.pop().ok_or_else(|| TreeError::OutsideTree { path: path.to_owned() })?;
+                at = above.pop().ok_or_else(|| TreeError::OutsideTree {
+                    path: path.to_owned(),
+                })?;
                 continue;
             }
             let directory = self.directory(path, at.id)?;
             let entry = directory.find(&name).ok_or_else(not_found)?;
             if entry.kind == EntryKind::Link {
+                if self.is_hidden(&at.child(entry))? {
+                    return Err(not_found());
+                }
                 links += 1;
                 if links > MOST_LINKS {
-                    return Err(TreeError::TooManyLinks { path: path.to_owned() });
+                    return Err(TreeError::TooManyLinks {
+                        path: path.to_owned(),
+                    });
                 }
                 let target = self.link_target(path, entry.id)?;
                 for part in target.split('/').rev() {
@@ -223,18 +271,29 @@ impl Tree {
             let next = at.child(entry);
             above.push(std::mem::replace(&mut at, next));
         }
-        if self.is_hidden(&at)? { Err(not_found()) } else { Ok(at) }
+        if self.is_hidden(&at)? {
+            Err(not_found())
+        } else {
+            Ok(at)
+        }
     }
 
     fn link_target(&self, path: &str, id: ObjectId) -> Result<String, TreeError> {
-        let size = self.objects.file_size(id).map_err(|error| self.damaged(path, error))?;
+        let size = self
+            .objects
+            .file_size(id)
+            .map_err(|error| self.damaged(path, error))?;
         if size > LONGEST_LINK {
-            return Err(TreeError::OutsideTree { path: path.to_owned() });
+            return Err(TreeError::OutsideTree {
+                path: path.to_owned(),
+            });
         }
         let target = self.objects.file(id).map_err(|error| self.damaged(path, error))?;
         match String::from_utf8(target) {
             Ok(target) if !target.starts_with('/') => Ok(target),
-            _ => Err(TreeError::OutsideTree { path: path.to_owned() }),
+            _ => Err(TreeError::OutsideTree {
+                path: path.to_owned(),
+            }),
         }
     }
 
@@ -257,21 +316,23 @@ impl Tree {
         Ok(true)
     }
 
-    /// The visible entries of a directory. A link is listed if it leads to something visible.
+    /// The visible entries of a directory. Links are not among them, as Flux does not see them at all; a path
+    /// that names one is followed.
     fn entries(&self, path: &str) -> Result<Vec<String>, TreeError> {
         let at = self.locate(path)?;
         if at.kind != EntryKind::Directory {
-            return Err(TreeError::NotADirectory { path: path.to_owned() });
+            return Err(TreeError::NotADirectory {
+                path: path.to_owned(),
+            });
         }
         let directory = self.directory(path, at.id)?;
         let mut names = Vec::with_capacity(directory.entries.len());
-        for entry in &directory.entries {
-            let child = at.child(entry);
-            let visible = match entry.kind {
-                EntryKind::Link => self.locate(&child.shown()).is_ok(),
-                EntryKind::File { .. } | EntryKind::Directory => !self.is_hidden(&child)?,
-            };
-            if visible {
+        for entry in directory
+            .entries
+            .iter()
+            .filter(|entry| entry.kind != EntryKind::Link)
+        {
+            if !self.is_hidden(&at.child(entry))? {
                 names.push(entry.name.clone());
             }
         }
@@ -288,56 +349,49 @@ impl Tree {
             return Ok(None);
         }
         let mut changed = Vec::new();
-        let complete = self.compare(&[], Some(self.root().id), other, Some(other.root().id), most, &mut changed)?;
+        let roots = (Some(self.root().id), Some(other.root().id));
+        let complete = self.compare(other, &self.root(), roots, most, &mut changed)?;
         changed.sort_unstable();
-        changed.dedup();
         Ok(complete.then_some(changed))
     }
 
+    /// Compares two directories, either of which may be absent; whether all changes found room.
     fn compare(
         &self,
-        path: &[String],
-        mine: Option<ObjectId>,
         other: &Self,
-        theirs: Option<ObjectId>,
+        at: &Node,
+        (mine, theirs): (Option<ObjectId>, Option<ObjectId>),
         most: usize,
         changed: &mut Vec<String>,
     ) -> Result<bool, TreeError> {
         if mine == theirs {
             return Ok(true);
         }
-        let shown = path.join("/");
-        let entries = |tree: &Self, id: Option<ObjectId>| -> Result<Vec<Entry>, TreeError> {
-            Ok(match id {
-                Some(id) => tree.directory(&shown, id)?.entries.clone(),
-                None => Vec::new(),
-            })
+        let shown = at.shown();
+        let read = |tree: &Self, id: Option<ObjectId>| id.map(|id| tree.directory(&shown, id)).transpose();
+        let (mine, theirs) = (read(self, mine)?, read(other, theirs)?);
+        let entries = |directory: &Option<Arc<Directory>>| -> BTreeMap<String, Entry> {
+            let entries = directory.iter().flat_map(|directory| &directory.entries);
+            entries.map(|entry| (entry.name.clone(), entry.clone())).collect()
         };
-        let (mine, theirs) = (entries(self, mine)?, entries(other, theirs)?);
-        let mut names: Vec<&str> = mine.iter().chain(&theirs).map(|entry| entry.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
+        let (mine, theirs) = (entries(&mine), entries(&theirs));
+        let names: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
         for name in names {
-            let find = |entries: &[Entry]| entries.iter().find(|entry| entry.name == name).cloned();
-            let (mine, theirs) = (find(&mine), find(&theirs));
-            if mine == theirs {
+            let (mine, theirs) = (mine.get(name), theirs.get(name));
+            let (Some(either), true) = (mine.or(theirs), mine != theirs) else {
                 continue;
-            }
-            let mut path = path.to_vec();
-            path.push(name.to_owned());
-            let directory = |entry: &Option<Entry>| {
-                entry.as_ref().filter(|entry| entry.kind == EntryKind::Directory).map(|entry| entry.id)
             };
-            let is_leaf = |entry: &Option<Entry>| {
-                entry.as_ref().is_some_and(|entry| entry.kind != EntryKind::Directory)
-            };
-            if is_leaf(&mine) || is_leaf(&theirs) {
-                changed.push(path.join("/"));
+            let child = at.child(either);
+            let is_leaf = |entry: &Entry| entry.kind != EntryKind::Directory;
+            if mine.is_some_and(is_leaf) || theirs.is_some_and(is_leaf) {
+                changed.push(child.shown());
             }
             if changed.len() > most {
                 return Ok(false);
             }
-            if !self.compare(&path, directory(&mine), other, directory(&theirs), most, changed)? {
+            let directory =
+                |entry: Option<&Entry>| entry.filter(|entry| !is_leaf(entry)).map(|entry| entry.id);
+            if !self.compare(other, &child, (directory(mine), directory(theirs)), most, changed)? {
                 return Ok(false);
             }
         }
@@ -349,7 +403,11 @@ impl Node {
     pub(super) fn child(&self, entry: &Entry) -> Self {
         let mut path = self.path.clone();
         path.push(entry.name.clone());
-        Self { path, kind: entry.kind, id: entry.id }
+        Self {
+            path,
+            kind: entry.kind,
+            id: entry.id,
+        }
     }
 
     pub(super) fn shown(&self) -> String {
@@ -365,7 +423,10 @@ impl Fs for Tree {
 
     fn entry(&self, path: &Path) -> Result<FsEntryKind, FsError> {
         match self.locate(text(path)?) {
-            Ok(Node { kind: EntryKind::Directory, .. }) => Ok(FsEntryKind::Directory),
+            Ok(Node {
+                kind: EntryKind::Directory,
+                ..
+            }) => Ok(FsEntryKind::Directory),
             Ok(_) => Ok(FsEntryKind::File),
             Err(TreeError::NotFound { .. }) => Ok(FsEntryKind::Nothing),
             Err(error) => Err(fs_error(path, error)),
@@ -383,7 +444,9 @@ impl Fs for Tree {
 }
 
 fn text(path: &Path) -> Result<&str, FsError> {
-    path.to_str().ok_or_else(|| FsError::NotFound { path: path.to_owned() })
+    path.to_str().ok_or_else(|| FsError::NotFound {
+        path: path.to_owned(),
+    })
 }
 
 fn fs_error(path: &Path, error: TreeError) -> FsError {
@@ -392,7 +455,13 @@ fn fs_error(path: &Path, error: TreeError) -> FsError {
         TreeError::NotFound { .. } => FsError::NotFound { path },
         TreeError::IsADirectory { .. } => FsError::IsDirectory { path },
         TreeError::NotADirectory { .. } => FsError::NotDirectory { path },
-        TreeError::TooLarge { excess: Excess::Object { limit, .. }, .. } => FsError::TooLarge { path, limit },
-        error => FsError::Other { path, source: Box::new(error) },
+        TreeError::TooLarge {
+            excess: Excess::Object { limit, .. },
+            ..
+        } => FsError::TooLarge { path, limit },
+        error => FsError::Other {
+            path,
+            source: Box::new(error),
+        },
     }
 }

@@ -70,8 +70,14 @@ impl FromStr for VersionRange {
     type Err = InvalidRange;
 
     fn from_str(text: &str) -> Result<Self, InvalidRange> {
-        let alternatives = text.split("||").map(parse_alternative).collect::<Result<_, _>>()?;
-        Ok(Self { text: text.to_owned(), alternatives })
+        let alternatives = text
+            .split("||")
+            .map(parse_alternative)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            text: text.to_owned(),
+            alternatives,
+        })
     }
 }
 
@@ -86,7 +92,9 @@ impl VersionRange {
     /// names a pre-release itself.
     pub fn contains(&self, version: &Version) -> bool {
         self.alternatives.iter().any(|comparisons| {
-            let pre_releases = comparisons.iter().any(|comparison| !comparison.version.pre.is_empty());
+            let pre_releases = comparisons
+                .iter()
+                .any(|comparison| !comparison.version.pre.is_empty());
             (pre_releases || version.pre.is_empty())
                 && comparisons.iter().all(|comparison| comparison.holds(version))
         })
@@ -94,7 +102,9 @@ impl VersionRange {
 }
 
 fn parse_alternative(text: &str) -> Result<Vec<Comparison>, InvalidRange> {
-    let invalid = || InvalidRange { part: text.trim().to_owned() };
+    let invalid = || InvalidRange {
+        part: text.trim().to_owned(),
+    };
     let mut comparisons = Vec::new();
     let mut rest = text.trim_start();
     loop {
@@ -110,8 +120,7 @@ fn parse_alternative(text: &str) -> Result<Vec<Comparison>, InvalidRange> {
         rest = match hyphen {
             Some(upper) => {
                 let (upper, after) = split_version(upper.trim_start());
-                comparisons
-                    .push(parse_comparison(Operator::GreaterOrEqual, version).ok_or_else(invalid)?);
+                comparisons.push(parse_comparison(Operator::GreaterOrEqual, version).ok_or_else(invalid)?);
                 comparisons.push(parse_comparison(Operator::LessOrEqual, upper).ok_or_else(invalid)?);
                 after
             }
@@ -130,7 +139,10 @@ fn parse_alternative(text: &str) -> Result<Vec<Comparison>, InvalidRange> {
 }
 
 fn split_version(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| c == ',' || c.is_whitespace()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|c: char| c == ',' || c.is_whitespace())
+            .unwrap_or(text.len()),
+    )
 }
 
 fn parse_comparison(operator: Operator, text: &str) -> Option<Comparison> {
@@ -157,7 +169,17 @@ fn parse_comparison(operator: Operator, text: &str) -> Option<Comparison> {
         (Some(major), Some(minor), None) => (Open::Patch, major, minor, 0),
         (Some(major), Some(minor), Some(patch)) => (Open::Nothing, major, minor, patch),
     };
-    Some(Comparison { operator, version: Version { major, minor, patch, pre, build }, open })
+    Some(Comparison {
+        operator,
+        version: Version {
+            major,
+            minor,
+            patch,
+            pre,
+            build,
+        },
+        open,
+    })
 }
 
 /// A number, or `Some(None)` for a wildcard.
@@ -261,8 +283,12 @@ mod tests {
     #[test]
     fn ranges_contain_what_masterminds_semver_says() {
         let mut lines = EXPECTED.lines();
-        let versions: Vec<Version> =
-            lines.next().unwrap().split(' ').map(|version| version.parse().unwrap()).collect();
+        let versions: Vec<Version> = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .map(|version| version.parse().unwrap())
+            .collect();
         let mut checked = 0;
         for line in lines {
             let (range, expected) = line.split_once('\t').unwrap();

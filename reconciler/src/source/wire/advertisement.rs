@@ -1,10 +1,10 @@
 //! What a server says first: its protocol version, its capabilities and, before version 2, its references.
 //! Parses packets, does no I/O of its own besides reading them.
 
+use super::super::SourceError;
 use super::super::error::printable;
 use super::super::object_id::ObjectId;
 use super::super::reference::RemoteRef;
-use super::super::SourceError;
 use super::packet::{Packet, PacketReader};
 
 /// The capabilities of a server, as sent.
@@ -19,15 +19,18 @@ impl Capabilities {
 
     /// The value of a capability; empty if it has none.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find_map(|capability| match capability.strip_prefix(name)? {
-            "" => Some(""),
-            rest => rest.strip_prefix('='),
-        })
+        self.0
+            .iter()
+            .find_map(|capability| match capability.strip_prefix(name)? {
+                "" => Some(""),
+                rest => rest.strip_prefix('='),
+            })
     }
 
     /// Whether the value of a capability lists a feature, as in `fetch=shallow filter`.
     pub(super) fn lists(&self, name: &str, feature: &str) -> bool {
-        self.value(name).is_some_and(|value| value.split(' ').any(|word| word == feature))
+        self.value(name)
+            .is_some_and(|value| value.split(' ').any(|word| word == feature))
     }
 }
 
@@ -37,7 +40,10 @@ pub(super) enum Server {
     /// Version 2: references are asked for.
     V2(Capabilities),
     /// Versions 0 and 1: all references came at once.
-    V0 { capabilities: Capabilities, refs: Vec<RemoteRef> },
+    V0 {
+        capabilities: Capabilities,
+        refs: Vec<RemoteRef>,
+    },
 }
 
 impl Server {
@@ -81,9 +87,8 @@ impl Server {
                 let words = String::from_utf8_lossy(announced).into_owned();
                 capabilities = Capabilities(words.split(' ').map(str::to_owned).collect());
             }
-            let (id, name) = parse_reference(line).ok_or_else(|| {
-                reader.protocol(format!("expected a reference, got '{}'", printable(line)))
-            })?;
+            let (id, name) = parse_reference(line)
+                .ok_or_else(|| reader.protocol(format!("expected a reference, got '{}'", printable(line))))?;
             match name.strip_suffix("^{}") {
                 Some(name) => {
                     if let Some(tag) = refs.last_mut().filter(|tag| tag.name == name) {
@@ -92,7 +97,11 @@ impl Server {
                 }
                 None if name == "capabilities^{}" || id.is_zero() => {}
                 None if line.starts_with(b"shallow ") => {}
-                None => refs.push(RemoteRef { name, id, peeled: None }),
+                None => refs.push(RemoteRef {
+                    name,
+                    id,
+                    peeled: None,
+                }),
             }
             next = reader.expect().await?;
         }
@@ -122,7 +131,10 @@ fn parse_reference(line: &[u8]) -> Option<(ObjectId, String)> {
         return Some((ObjectId::from_hex(id)?, String::new()));
     }
     let name = line.get(40..)?.strip_prefix(b" ")?;
-    Some((ObjectId::from_hex(&line[..40])?, String::from_utf8_lossy(name).into_owned()))
+    Some((
+        ObjectId::from_hex(&line[..40])?,
+        String::from_utf8_lossy(name).into_owned(),
+    ))
 }
 
 /// One line of an `ls-refs` answer: `<id|unborn> <name>[ <attribute>]*`; `None` within if it is not born yet.

@@ -3,13 +3,13 @@
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::super::SourceError;
 use super::super::error::printable;
 use super::super::limits::Limits;
 use super::super::object_id::ObjectId;
 use super::super::reference::RemoteRef;
 use super::super::remote::{Remote, Scheme};
 use super::super::repository::PackPart;
-use super::super::SourceError;
 use super::advertisement::{Capabilities, Server, parse_listed};
 use super::http::{HttpClients, HttpEndpoint};
 use super::packet::{ByteSource, Packet, PacketReader, PacketWriter, Phase};
@@ -26,7 +26,7 @@ pub(in super::super) struct ServerMemory {
 }
 
 enum Transport {
-    Http(HttpEndpoint),
+    Http(Box<HttpEndpoint>),
     Ssh(SshChannel),
 }
 
@@ -57,12 +57,14 @@ impl Conversation {
         limits: &Limits,
     ) -> Result<Self, SourceError> {
         let url = remote.to_string();
-        let phase = Phase::Listing { limit: limits.listing_bytes };
+        let phase = Phase::Listing {
+            limit: limits.listing_bytes,
+        };
         let (transport, source) = match remote.scheme() {
             Scheme::Http | Scheme::Https => {
                 let mut endpoint = HttpEndpoint::new(remote, clients)?;
                 let body = endpoint.discover().await?;
-                (Transport::Http(endpoint), ByteSource::Http(body))
+                (Transport::Http(Box::new(endpoint)), ByteSource::Http(body))
             }
             Scheme::Ssh => {
                 let (channel, reader) = SshChannel::open(remote).await?;
@@ -72,7 +74,13 @@ impl Conversation {
         let mut reader = PacketReader::new(&url, source, phase);
         let server = Server::read(&mut reader).await?;
         reader.finish().await;
-        Ok(Self { url, transport, reader, server, limits: limits.clone() })
+        Ok(Self {
+            url,
+            transport,
+            reader,
+            server,
+            limits: limits.clone(),
+        })
     }
 
     /// Goes on with a server that is known, without asking it anything. Only for HTTP.
@@ -85,11 +93,13 @@ impl Conversation {
         let url = remote.to_string();
         let mut endpoint = HttpEndpoint::new(remote, clients)?;
         endpoint.set_base(memory.base);
-        let phase = Phase::Listing { limit: limits.listing_bytes };
+        let phase = Phase::Listing {
+            limit: limits.listing_bytes,
+        };
         let reader = PacketReader::new(&url, ByteSource::Nothing, phase);
         Ok(Self {
             url,
-            transport: Transport::Http(endpoint),
+            transport: Transport::Http(Box::new(endpoint)),
             reader,
             server: Server::V2(memory.capabilities),
             limits: limits.clone(),
@@ -118,7 +128,10 @@ impl Conversation {
     }
 
     /// The references whose names begin with one of the prefixes, and perhaps others.
-    pub(in super::super) async fn list(&mut self, prefixes: &[String]) -> Result<Vec<RemoteRef>, SourceError> {
+    pub(in super::super) async fn list(
+        &mut self,
+        prefixes: &[String],
+    ) -> Result<Vec<RemoteRef>, SourceError> {
         let capabilities = match &self.server {
             Server::V0 { refs, .. } => return Ok(refs.clone()),
             Server::V2(capabilities) => capabilities,
@@ -130,12 +143,19 @@ impl Conversation {
             request.line(&format!("ref-prefix {prefix}"));
         }
         request.flush();
-        self.send(request, Phase::Listing { limit: self.limits.listing_bytes }).await?;
+        self.send(
+            request,
+            Phase::Listing {
+                limit: self.limits.listing_bytes,
+            },
+        )
+        .await?;
 
         let mut refs = Vec::new();
         while let Some(line) = self.reader.line().await? {
             let listed = parse_listed(&line).ok_or_else(|| {
-                self.reader.protocol(format!("expected a reference, got '{}'", printable(&line)))
+                self.reader
+                    .protocol(format!("expected a reference, got '{}'", printable(&line)))
             })?;
             refs.extend(listed);
         }
@@ -149,7 +169,9 @@ impl Conversation {
         request: &FetchRequest,
         sink: &mpsc::Sender<PackPart>,
     ) -> Result<(), SourceError> {
-        let phase = Phase::Pack { limit: self.limits.pack_bytes };
+        let phase = Phase::Pack {
+            limit: self.limits.pack_bytes,
+        };
         match &self.server {
             Server::V2(capabilities) => {
                 let message = request_v2(request, capabilities);
@@ -193,10 +215,14 @@ impl Conversation {
         capabilities: &Capabilities,
     ) -> Result<PacketWriter, SourceError> {
         if !capabilities.has("side-band-64k") {
-            return Err(self.reader.protocol("the server has no 'side-band-64k' (Git before 1.5)".to_owned()));
+            return Err(self
+                .reader
+                .protocol("the server has no 'side-band-64k' (Git before 1.5)".to_owned()));
         }
         let mut asked = vec!["side-band-64k"];
-        asked.extend(["ofs-delta", "no-progress"].into_iter().filter(|name| capabilities.has(name)));
+        let thin = (!request.held.is_empty()).then_some("thin-pack");
+        let wished = ["ofs-delta", "no-progress"].into_iter().chain(thin);
+        asked.extend(wished.filter(|name| capabilities.has(name)));
         if capabilities.has("agent") {
             asked.push(AGENT);
         }
@@ -225,7 +251,10 @@ impl Conversation {
             if section == "packfile" {
                 return Ok(());
             }
-            if !matches!(&section[..], b"shallow-info" | b"acknowledgments" | b"wanted-refs") {
+            if !matches!(
+                &section[..],
+                b"shallow-info" | b"acknowledgments" | b"wanted-refs"
+            ) {
                 return Err(self.reader.protocol(format!(
                     "expected a section before the pack, got '{}'",
                     printable(&section)
@@ -240,10 +269,9 @@ impl Conversation {
         if deepens {
             while let Some(line) = self.reader.line().await? {
                 if !line.starts_with(b"shallow ") && !line.starts_with(b"unshallow ") {
-                    return Err(self.reader.protocol(format!(
-                        "expected shallow commits, got '{}'",
-                        printable(&line)
-                    )));
+                    return Err(self
+                        .reader
+                        .protocol(format!("expected shallow commits, got '{}'", printable(&line))));
                 }
             }
         }
@@ -310,6 +338,10 @@ fn request_v2(request: &FetchRequest, capabilities: &Capabilities) -> PacketWrit
     message.delimiter();
     message.line("no-progress");
     message.line("ofs-delta");
+    if !request.held.is_empty() {
+        // Only for thin packs does git leave out what a held commit has, when the wanted one is cut off from it.
+        message.line("thin-pack");
+    }
     if request.shallow && capabilities.lists("fetch", "shallow") {
         for held in &request.held {
             message.line(&format!("shallow {held}"));

@@ -24,9 +24,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::RootCertStore;
 use url::Url;
 
+use super::super::SourceError;
 use super::super::error::{Cause, chain_text};
 use super::super::remote::{Auth, CallerId, Remote, without_user};
-use super::super::SourceError;
 use super::trust;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -71,7 +71,10 @@ impl HttpClients {
 
     fn build(&self, remote: &Remote) -> Result<HttpClient, SourceError> {
         let tls = trust::client_config(remote, self.roots.get_or_init(trust::system_roots))?;
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -196,13 +199,19 @@ impl HttpEndpoint {
         let response = self.send(request, message).await?;
         if response.status().is_redirection() {
             self.redirected(&response, &uri)?;
-            return Err(SourceError::HttpStatus { url: self.url.clone(), status: response.status() });
+            return Err(SourceError::HttpStatus {
+                url: self.url.clone(),
+                status: response.status(),
+            });
         }
         self.checked(response, RESULT)
     }
 
     fn builder(&self, method: Method, uri: &str, version: Option<u8>) -> http::request::Builder {
-        let mut builder = Request::builder().method(method).uri(uri).header(USER_AGENT, AGENT);
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(USER_AGENT, AGENT);
         if let Some(version) = version {
             builder = builder.header("Git-Protocol", format!("version={version}"));
         }
@@ -217,21 +226,33 @@ impl HttpEndpoint {
         request: http::request::Builder,
         body: Bytes,
     ) -> Result<Response<Incoming>, SourceError> {
-        let request = request.body(Full::new(body)).map_err(|error| SourceError::UrlInvalid {
-            url: self.url.clone(),
-            problem: error.to_string(),
-        })?;
-        self.client.request(request).await.map_err(|error| self.failure(error))
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| SourceError::UrlInvalid {
+                url: self.url.clone(),
+                problem: error.to_string(),
+            })?;
+        self.client
+            .request(request)
+            .await
+            .map_err(|error| self.failure(error))
     }
 
     fn failure(&self, error: hyper_util::client::legacy::Error) -> SourceError {
         let host = host_and_port(&self.base);
         if let Some(tls) = tls_error(&error) {
-            return SourceError::CertificateRefused { host, problem: tls_problem(tls) };
+            return SourceError::CertificateRefused {
+                host,
+                problem: tls_problem(tls),
+            };
         }
         if error.is_connect() {
             let problem = connect_problem(&error);
-            return SourceError::Unreachable { host, problem, cause: Some(Box::new(error)) };
+            return SourceError::Unreachable {
+                host,
+                problem,
+                cause: Some(Box::new(error)),
+            };
         }
         let cause: Cause = Box::new(error);
         SourceError::Interrupted {
@@ -250,7 +271,10 @@ impl HttpEndpoint {
             .and_then(|location| location.to_str().ok())
             .and_then(|location| Url::parse(asked).ok()?.join(location).ok());
         let Some(mut target) = target else {
-            return Err(SourceError::HttpStatus { url: self.url.clone(), status: response.status() });
+            return Err(SourceError::HttpStatus {
+                url: self.url.clone(),
+                status: response.status(),
+            });
         };
         let refused = |to: &Url, problem: String| SourceError::RedirectRefused {
             from: self.url.clone(),
@@ -269,12 +293,18 @@ impl HttpEndpoint {
             && target.port_or_known_default() == self.base.port_or_known_default();
         let upgraded = self.base.scheme() == "http" && target.scheme() == "https";
         if !same && !upgraded {
-            return Err(refused(&target, "it leaves the scheme or port of spec.url".to_owned()));
+            return Err(refused(
+                &target,
+                "it leaves the scheme or port of spec.url".to_owned(),
+            ));
         }
         let Some(path) = target.path().strip_suffix("/info/refs").map(str::to_owned) else {
             return Err(SourceError::NotARepository {
                 url: self.url.clone(),
-                problem: format!("it redirects to '{}', perhaps a page to sign in", without_query(&target)),
+                problem: format!(
+                    "it redirects to '{}', perhaps a page to sign in",
+                    without_query(&target)
+                ),
             });
         };
         target.set_path(&path);
@@ -317,15 +347,29 @@ impl HttpEndpoint {
             }
             _ => return Err(SourceError::HttpStatus { url, status }),
         }
-        let kind = response.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
-        let kind = kind.unwrap_or("no content type").split(';').next().unwrap_or_default().trim().to_owned();
+        let kind = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .map(|kind| kind.to_str().unwrap_or_default());
+        let kind = kind
+            .unwrap_or("no content type")
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         if kind == expected {
             return Ok(response.into_body());
         }
         let problem = match kind.as_str() {
             "text/html" => "it is an HTML page".to_owned(),
-            "text/plain" => "it answers with plain text, as servers without Git's smart protocol do".to_owned(),
-            other => format!("it answers with '{}'", super::super::error::printable(other.as_bytes())),
+            "text/plain" => {
+                "it answers with plain text, as servers without Git's smart protocol do".to_owned()
+            }
+            other => format!(
+                "it answers with '{}'",
+                super::super::error::printable(other.as_bytes())
+            ),
         };
         Err(SourceError::NotARepository { url, problem })
     }
@@ -359,7 +403,11 @@ fn without_query(url: &Url) -> String {
 }
 
 fn host_and_port(url: &Url) -> String {
-    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
+    format!(
+        "{}:{}",
+        url.host_str().unwrap_or_default(),
+        url.port_or_known_default().unwrap_or_default()
+    )
 }
 
 /// Finds the TLS error in a chain. An I/O error hides the error it was made of from `source`.

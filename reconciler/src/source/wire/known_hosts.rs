@@ -52,7 +52,11 @@ impl KnownHost {
             })
         };
         let known: Vec<Algorithm> = supported.iter().filter(recorded).cloned().collect();
-        if known.is_empty() { supported.to_vec() } else { known }
+        if known.is_empty() {
+            supported.to_vec()
+        } else {
+            known
+        }
     }
 
     /// Accepts the key only if a line has it and none revokes it.
@@ -135,19 +139,41 @@ fn names(patterns: &str, name: &str) -> bool {
 fn hash_matches(hash: &str, name: &str) -> Option<bool> {
     let (salt, expected) = hash.split_once('|')?;
     let mac = Hmac::<Sha1>::new_from_slice(&BASE64.decode(salt).ok()?).ok()?;
-    Some(mac.chain_update(name).verify_slice(&BASE64.decode(expected).ok()?).is_ok())
+    Some(
+        mac.chain_update(name)
+            .verify_slice(&BASE64.decode(expected).ok()?)
+            .is_ok(),
+    )
 }
 
 /// `*` stands for any characters, `?` for one; letters match without case.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), None) => matches(rest, name),
-        (Some((b'*', rest)), Some((_, tail))) => matches(rest, name) || matches(pattern, tail),
-        (Some((b'?', rest)), Some((_, tail))) => matches(rest, tail),
-        (Some((a, rest)), Some((b, tail))) => a.eq_ignore_ascii_case(b) && matches(rest, tail),
-        (None, Some(_)) | (Some(_), None) => false,
+    let (mut p, mut n) = (0, 0);
+    // Where the last `*` stands and how far it reaches; a later one can take what an earlier one could.
+    let mut star = None;
+    while n < name.len() || p < pattern.len() {
+        let fits = n < name.len()
+            && pattern
+                .get(p)
+                .is_some_and(|c| *c == b'?' || c.eq_ignore_ascii_case(&name[n]));
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, n));
+            p += 1;
+        } else if fits {
+            p += 1;
+            n += 1;
+        } else {
+            match star {
+                Some((at, reach)) if reach < name.len() => {
+                    star = Some((at, reach + 1));
+                    p = at + 1;
+                    n = reach + 1;
+                }
+                _ => return false,
+            }
+        }
     }
+    true
 }
 
 #[cfg(test)]
@@ -170,7 +196,14 @@ mod tests {
     fn a_recorded_key_is_accepted_by_name_pattern_and_port() {
         assert!(check(&format!("host ssh-ed25519 {ED25519} me"), "host", 22).is_ok());
         assert!(check(&format!("a,HOST ssh-ed25519 {ED25519}"), "host", 22).is_ok());
-        assert!(check(&format!("*.example.org ssh-ed25519 {ED25519}"), "git.example.org", 22).is_ok());
+        assert!(
+            check(
+                &format!("*.example.org ssh-ed25519 {ED25519}"),
+                "git.example.org",
+                22
+            )
+            .is_ok()
+        );
         assert!(check(&format!("[host]:2222 ssh-ed25519 {ED25519}"), "host", 2222).is_ok());
         assert!(check(&format!("host ssh-ed25519 {ED25519}"), "host", 2222).is_err());
         assert!(check(&format!("*.org,!git.org ssh-ed25519 {ED25519}"), "git.org", 22).is_err());
@@ -193,19 +226,32 @@ mod tests {
     fn a_changed_key_is_told_from_an_unknown_one() {
         let error = check(&format!("host ssh-ed25519 {OTHER}"), "host", 22).unwrap_err();
         assert!(matches!(error, SourceError::HostKeyMismatch { .. }), "{error}");
-        assert!(error.to_string().contains("line 1 of 'known_hosts' has ssh-ed25519 SHA256:"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("line 1 of 'known_hosts' has ssh-ed25519 SHA256:"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_revoked_key_is_refused_even_if_another_line_has_it() {
         let lines = format!("host ssh-ed25519 {ED25519}\n@revoked * ssh-ed25519 {ED25519}");
         let error = check(&lines, "host", 22).unwrap_err();
-        assert!(error.to_string().contains("line 2 of 'known_hosts' revokes it"), "{error}");
+        assert!(
+            error.to_string().contains("line 2 of 'known_hosts' revokes it"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_algorithms_asked_for_are_those_recorded() {
-        let supported = [Algorithm::Ed25519, Algorithm::Rsa { hash: Some(HashAlg::Sha512) }];
+        let supported = [
+            Algorithm::Ed25519,
+            Algorithm::Rsa {
+                hash: Some(HashAlg::Sha512),
+            },
+        ];
         let known = KnownHost::read(&format!("host ssh-ed25519 {ED25519}"), "host", 22);
         assert_eq!(known.algorithms(&supported), [Algorithm::Ed25519]);
         assert_eq!(KnownHost::read("", "host", 22).algorithms(&supported), supported);

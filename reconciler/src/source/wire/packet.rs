@@ -3,8 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 
-use super::super::error::{Cause, Excess, printable};
 use super::super::SourceError;
+use super::super::error::{Cause, Excess, printable};
 use super::ssh::SshReader;
 
 /// One packet.
@@ -83,7 +83,13 @@ pub(super) struct PacketReader {
 
 impl PacketReader {
     pub(super) fn new(url: &str, source: ByteSource, phase: Phase) -> Self {
-        Self { url: url.to_owned(), source, buffer: BytesMut::new(), phase, received: 0 }
+        Self {
+            url: url.to_owned(),
+            source,
+            buffer: BytesMut::new(),
+            phase,
+            received: 0,
+        }
     }
 
     /// Begins another phase on the same stream.
@@ -98,7 +104,11 @@ impl PacketReader {
     /// `Interrupted`, `Protocol`, `TooLarge`, and `Refused` for an `ERR` packet.
     pub(super) async fn next(&mut self) -> Result<Option<Packet>, SourceError> {
         if !self.fill(4).await? {
-            return if self.buffer.is_empty() { Ok(None) } else { Err(self.interrupted(None)) };
+            return if self.buffer.is_empty() {
+                Ok(None)
+            } else {
+                Err(self.interrupted(None))
+            };
         }
         let Some(length) = length(&self.buffer[..4]) else {
             return Err(self.protocol(format!(
@@ -121,9 +131,10 @@ impl PacketReader {
                 let mut data = self.buffer.split_to(length).freeze();
                 data.advance(4);
                 return match data.strip_prefix(b"ERR ") {
-                    Some(message) => {
-                        Err(SourceError::Refused { url: self.url.clone(), message: printable(message) })
-                    }
+                    Some(message) => Err(SourceError::Refused {
+                        url: self.url.clone(),
+                        message: printable(message),
+                    }),
                     None => Ok(Some(Packet::Data(data))),
                 };
             }
@@ -165,7 +176,10 @@ impl PacketReader {
                 Ok(Some(data)) => {
                     self.received += data.len() as u64;
                     if let Some(excess) = self.phase.excess(self.received) {
-                        return Err(SourceError::TooLarge { url: self.url.clone(), excess });
+                        return Err(SourceError::TooLarge {
+                            url: self.url.clone(),
+                            excess,
+                        });
                     }
                     self.buffer.extend_from_slice(&data);
                 }
@@ -195,12 +209,17 @@ impl PacketReader {
     }
 
     pub(super) fn protocol(&self, problem: String) -> SourceError {
-        SourceError::Protocol { url: self.url.clone(), problem }
+        SourceError::Protocol {
+            url: self.url.clone(),
+            problem,
+        }
     }
 }
 
 fn length(hex: &[u8]) -> Option<usize> {
-    hex.iter().try_fold(0, |length, digit| Some(length * 16 + (*digit as char).to_digit(16)? as usize))
+    hex.iter().try_fold(0, |length, digit| {
+        Some(length * 16 + (*digit as char).to_digit(16)? as usize)
+    })
 }
 
 fn trimmed(mut data: Bytes) -> Bytes {
@@ -217,7 +236,8 @@ pub(super) struct PacketWriter(Vec<u8>);
 impl PacketWriter {
     /// Adds a line; a newline is appended. Lines are commands and names, all far below the limit of a packet.
     pub(super) fn line(&mut self, text: &str) {
-        self.0.extend_from_slice(format!("{:04x}{text}\n", text.len() + 5).as_bytes());
+        self.0
+            .extend_from_slice(format!("{:04x}{text}\n", text.len() + 5).as_bytes());
     }
 
     pub(super) fn delimiter(&mut self) {

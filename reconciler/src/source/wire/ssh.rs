@@ -12,9 +12,9 @@ use russh::keys::ssh_key::PrivateKey;
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred};
 
+use super::super::SourceError;
 use super::super::error::{chain_text, printable};
 use super::super::remote::{Auth, Remote, Secret, decoded_path};
-use super::super::SourceError;
 use super::known_hosts::KnownHost;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,7 +41,12 @@ impl SshChannel {
     /// Connects and starts `git-upload-pack`, asking for version 2 of the protocol.
     pub(super) async fn open(remote: &Remote) -> Result<(Self, SshReader), SourceError> {
         let url = remote.to_string();
-        let Auth::Ssh { identity, password, known_hosts } = remote.auth() else {
+        let Auth::Ssh {
+            identity,
+            password,
+            known_hosts,
+        } = remote.auth()
+        else {
             return Err(SourceError::CredentialsInvalid {
                 url,
                 problem: "an ssh:// URL needs a Secret with 'identity' and 'known_hosts'".to_owned(),
@@ -60,15 +65,31 @@ impl SshChannel {
         let failed = |error: russh::Error| interrupted(&url, error);
         let channel = session.channel_open_session().await.map_err(&failed)?;
         // Servers that do not take the variable answer in version 0, which is understood as well.
-        channel.set_env(false, "GIT_PROTOCOL", "version=2").await.map_err(&failed)?;
+        channel
+            .set_env(false, "GIT_PROTOCOL", "version=2")
+            .await
+            .map_err(&failed)?;
         let command = format!("git-upload-pack {}", quoted(&upload_path(remote)));
         channel.exec(false, command).await.map_err(&failed)?;
         let (read, write) = channel.split();
-        Ok((Self { url, write, _session: session }, SshReader { read, complaint: Vec::new() }))
+        Ok((
+            Self {
+                url,
+                write,
+                _session: session,
+            },
+            SshReader {
+                read,
+                complaint: Vec::new(),
+            },
+        ))
     }
 
     pub(super) async fn write(&self, message: Bytes) -> Result<(), SourceError> {
-        self.write.data_bytes(message).await.map_err(|error| interrupted(&self.url, error))
+        self.write
+            .data_bytes(message)
+            .await
+            .map_err(|error| interrupted(&self.url, error))
     }
 }
 
@@ -98,13 +119,26 @@ impl SshReader {
         let message = printable(&self.complaint);
         let lower = message.to_lowercase();
         let says = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-        Some(if says(&["not found", "does not appear to be a git repository", "does not exist", "no such"]) {
-            SourceError::RepositoryNotFound { url, problem: format!("the server says '{message}'") }
-        } else if says(&["permission", "denied", "not allowed", "access", "unauthorized"]) {
-            SourceError::AuthenticationFailed { url, problem: format!("the server says '{message}'") }
-        } else {
-            SourceError::Refused { url, message }
-        })
+        Some(
+            if says(&[
+                "not found",
+                "does not appear to be a git repository",
+                "does not exist",
+                "no such",
+            ]) {
+                SourceError::RepositoryNotFound {
+                    url,
+                    problem: format!("the server says '{message}'"),
+                }
+            } else if says(&["permission", "denied", "not allowed", "access", "unauthorized"]) {
+                SourceError::AuthenticationFailed {
+                    url,
+                    problem: format!("the server says '{message}'"),
+                }
+            } else {
+                SourceError::Refused { url, message }
+            },
+        )
     }
 }
 
@@ -114,12 +148,21 @@ async fn read_identity(
     identity: Secret,
     password: Option<Secret>,
 ) -> Result<PrivateKey, SourceError> {
-    let invalid =
-        |problem: String| SourceError::CredentialsInvalid { url: url.to_owned(), problem };
+    let invalid = |problem: String| SourceError::CredentialsInvalid {
+        url: url.to_owned(),
+        problem,
+    };
     let decoded = tokio::task::spawn_blocking(move || {
-        let password = password.as_ref().map(Secret::expose).filter(|password| !password.is_empty());
+        let password = password
+            .as_ref()
+            .map(Secret::expose)
+            .filter(|password| !password.is_empty());
         let decoded = decode_secret_key(identity.expose(), password);
-        (decoded, password.is_some(), identity.expose().contains("PRIVATE KEY-----"))
+        (
+            decoded,
+            password.is_some(),
+            identity.expose().contains("PRIVATE KEY-----"),
+        )
     })
     .await;
     match decoded {
@@ -131,9 +174,10 @@ async fn read_identity(
         Ok((Err(_), true, true)) => Err(invalid(
             "'identity' cannot be read; check that 'password' is its passphrase".to_owned(),
         )),
-        Ok((Err(error), _, true)) => {
-            Err(invalid(format!("'identity' cannot be read: {}", chain_text(&error))))
-        }
+        Ok((Err(error), _, true)) => Err(invalid(format!(
+            "'identity' cannot be read: {}",
+            chain_text(&error)
+        ))),
         Ok((Err(_), _, false)) => Err(invalid(
             "'identity' is not a private key; expected '-----BEGIN OPENSSH PRIVATE KEY-----' (the file \
              without '.pub')"
@@ -169,18 +213,20 @@ async fn connect(remote: &Remote, known_hosts: &str) -> Result<Handle<HostKeyChe
         channel_buffer_size: CHANNEL_PACKETS,
         ..client::Config::default()
     };
-    client::connect_stream(Arc::new(config), stream, HostKeyCheck { known }).await.map_err(|error| match error {
-        HandshakeError::HostKey(error) => *error,
-        HandshakeError::Ssh(russh::Error::NoCommonAlgo { kind, theirs, .. }) => SourceError::Protocol {
-            url: remote.to_string(),
-            problem: format!(
-                "no common SSH algorithm ({kind:?}); the server offers {}; if it changed its host key, \
+    client::connect_stream(Arc::new(config), stream, HostKeyCheck { known })
+        .await
+        .map_err(|error| match error {
+            HandshakeError::HostKey(error) => *error,
+            HandshakeError::Ssh(russh::Error::NoCommonAlgo { kind, theirs, .. }) => SourceError::Protocol {
+                url: remote.to_string(),
+                problem: format!(
+                    "no common SSH algorithm ({kind:?}); the server offers {}; if it changed its host key, \
                  'known_hosts' needs the new one",
-                printable(theirs.join(", ").as_bytes())
-            ),
-        },
-        HandshakeError::Ssh(error) => interrupted(&remote.to_string(), error),
-    })
+                    printable(theirs.join(", ").as_bytes())
+                ),
+            },
+            HandshakeError::Ssh(error) => interrupted(&remote.to_string(), error),
+        })
 }
 
 async fn authenticate(
@@ -192,12 +238,19 @@ async fn authenticate(
     let failed = |error: russh::Error| interrupted(&url, error);
     // Asking waits for the server's answer; only RSA keys have a choice of signatures.
     let hash = match key.algorithm().is_rsa() {
-        true => session.best_supported_rsa_hash().await.map_err(&failed)?.flatten(),
+        true => session
+            .best_supported_rsa_hash()
+            .await
+            .map_err(&failed)?
+            .flatten(),
         false => None,
     };
     let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256);
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-    let answer = session.authenticate_publickey(remote.user(), key).await.map_err(&failed)?;
+    let answer = session
+        .authenticate_publickey(remote.user(), key)
+        .await
+        .map_err(&failed)?;
     if answer.success() {
         return Ok(session);
     }

@@ -6,8 +6,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::super::remote::Remote;
 use super::super::SourceError;
+use super::super::remote::Remote;
 
 /// The system's trusted certificates; where a minimal image has none, Mozilla's as compiled in.
 pub(super) fn system_roots() -> RootCertStore {
@@ -21,12 +21,17 @@ pub(super) fn system_roots() -> RootCertStore {
 
 /// The client side of TLS for a remote.
 pub(super) fn client_config(remote: &Remote, system: &RootCertStore) -> Result<ClientConfig, SourceError> {
-    let invalid = |problem: String| SourceError::ConnectionSettingsInvalid { url: remote.to_string(), problem };
+    let invalid = |problem: String| SourceError::ConnectionSettingsInvalid {
+        url: remote.to_string(),
+        problem,
+    };
     let mut roots = system.clone();
     if let Some(pem) = remote.ca() {
         let certificates = certificates(pem, "ca.crt").map_err(&invalid)?;
         for certificate in certificates {
-            roots.add(certificate).map_err(|error| invalid(format!("'ca.crt': {error}")))?;
+            roots
+                .add(certificate)
+                .map_err(|error| invalid(format!("'ca.crt': {error}")))?;
         }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -51,7 +56,9 @@ fn certificates(pem: &str, name: &str) -> Result<Vec<CertificateDer<'static>>, S
         .collect::<Result<_, _>>()
         .map_err(|error| format!("'{name}' is not PEM: {error}"))?;
     if certificates.is_empty() {
-        return Err(format!("'{name}' holds no certificate; expected '-----BEGIN CERTIFICATE-----'"));
+        return Err(format!(
+            "'{name}' holds no certificate; expected '-----BEGIN CERTIFICATE-----'"
+        ));
     }
     Ok(certificates)
 }
