@@ -1,1 +1,42 @@
-//! Placeholder.
+//! A Kubernetes API in this process, over HTTPS on loopback: for demos, previews and fast tests.
+//!
+//! ```text
+//! client --HTTPS--> server -> api (verbs) -> store --changes--> watch --> client
+//!                                ^             |
+//!                                |          touched
+//!                                +-- controllers (collect, workloads) on a clock
+//! ```
+//!
+//! Only `server` and `cluster` do I/O. RBAC, admission plugins, quota, aggregation, protobuf and conversion
+//! between versions are left out; CEL rules of CRDs are not evaluated.
+
+mod answer;
+mod api;
+mod apply;
+mod clock;
+mod cluster;
+mod collect;
+mod columns;
+mod controllers;
+mod crd;
+mod defaults;
+mod discovery;
+mod object;
+mod quantity;
+mod request;
+mod resource;
+mod schema;
+mod server;
+mod store;
+mod tls;
+mod validate;
+mod watch;
+mod workloads;
+mod yaml;
+
+pub use answer::{ApiError, Cause, Details};
+pub use clock::Clock;
+pub use cluster::{Cluster, Config, Error};
+pub use request::Verb;
+pub use tls::TlsError;
+pub use workloads::Workloads;

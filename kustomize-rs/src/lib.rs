@@ -19,10 +19,24 @@
 //! assert_eq!(to_yaml(&resources).unwrap(), "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: dev-settings\n");
 //! ```
 
+mod config;
+mod crds;
 mod error;
+mod fieldspec;
+mod finish;
 pub mod fs;
+mod generate;
 mod id;
+mod layer;
+mod merge;
+mod model;
+mod order;
+mod references;
 mod resource;
+mod resource_file;
+mod set;
+mod transform;
+mod vars;
 pub mod yaml;
 
 use std::path::Path;
@@ -87,8 +101,13 @@ pub trait Remote: Sync {
 /// When kustomize would fail; the error says where and why. A field that this version does not do is an
 /// error that names it.
 pub fn build(fs: &dyn fs::Fs, directory: &Path, options: &Options<'_>) -> Result<Vec<Resource>, Error> {
-    let _ = (fs, options);
-    Err(Error::unsupported("build").at(directory, None))
+    let root = fs.resolve(directory)?;
+    if fs.entry(&root)? != fs::EntryKind::Directory {
+        return Err(Error::kustomization("a kustomization is built from its directory").at(directory, None));
+    }
+    let layer = layer::Layer::open(fs, options, root, None)?;
+    let accumulated = layer.accumulate(layer::Accumulated::default())?;
+    finish::finish(accumulated, &layer.kustomization, options)
 }
 
 /// Reads the resources in a YAML text of several documents, as kustomize reads a resource file: lists are
@@ -97,8 +116,7 @@ pub fn build(fs: &dyn fs::Fs, directory: &Path, options: &Options<'_>) -> Result
 /// # Errors
 /// When the text is no YAML or a document is no Kubernetes object.
 pub fn parse_resources(text: &str, path: &Path) -> Result<Vec<Resource>, Error> {
-    let _ = text;
-    Err(Error::unsupported("parse_resources").at(path, None))
+    resource_file::parse(text, path)
 }
 
 /// The names that a kustomization file may have, in the order in which they are looked for.

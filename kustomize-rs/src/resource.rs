@@ -60,6 +60,8 @@ pub struct Resource {
     pub(crate) behavior: Behavior,
     pub(crate) allow_name_change: bool,
     pub(crate) allow_kind_change: bool,
+    /// The vars that take their value from this resource.
+    pub(crate) var_names: Vec<String>,
 }
 
 impl Resource {
@@ -75,6 +77,7 @@ impl Resource {
             behavior: Behavior::Unspecified,
             allow_name_change: false,
             allow_kind_change: false,
+            var_names: Vec::new(),
         };
         resource.refresh();
         resource
@@ -127,7 +130,13 @@ impl Resource {
 
     /// Reads the identity from the tree again, after something changed it.
     pub(crate) fn refresh(&mut self) {
-        let text = |path: &[&str]| self.node.at(path).and_then(Node::as_text).unwrap_or_default();
+        let text = |path: &[&str]| {
+            self.node
+                .at(path)
+                .filter(|n| !n.is_null())
+                .and_then(Node::as_text)
+                .unwrap_or_default()
+        };
         let name = text(&["metadata", "name"]).to_string();
         let namespace = text(&["metadata", "namespace"]).to_string();
         self.id = ResourceId {
@@ -144,6 +153,11 @@ impl Resource {
             name: self.id.name.clone(),
             namespace: self.id.effective_namespace().to_string(),
         });
+    }
+
+    /// Whether kustomize would keep notes in the annotations of this resource.
+    pub(crate) fn has_build_annotations(&self) -> bool {
+        !self.previous.is_empty() || self.needs_hash || self.behavior != Behavior::Unspecified
     }
 
     /// All previous identities, oldest first; group and version are always the current ones.

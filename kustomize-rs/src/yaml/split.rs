@@ -1,8 +1,8 @@
 //! Cuts the text of a resource file into documents, as kustomize does: by its lines, before any of it is
 //! read as YAML. In: text; out: pieces of it. Pure.
 
-use super::load::LoadError;
-use super::node::Position;
+use super::load::{LoadError, load};
+use super::node::{Content, Node, Position};
 
 /// One document of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,35 @@ pub struct Chunk<'a> {
     pub text: &'a str,
     /// How many lines of the file stand before it.
     pub line: u32,
+}
+
+impl Chunk<'_> {
+    /// Loads the first document in the text, with positions in the whole file.
+    ///
+    /// # Errors
+    /// When the text is no YAML.
+    pub fn load(&self) -> Result<Node, LoadError> {
+        if self.line == 0 {
+            return load(self.text);
+        }
+        let mut node = load(self.text).map_err(|e| e.moved_down(self.line))?;
+        move_down(&mut node, self.line);
+        Ok(node)
+    }
+}
+
+fn move_down(node: &mut Node, lines: u32) {
+    node.position.line += lines;
+    match &mut node.content {
+        Content::Scalar(_) => {}
+        Content::Sequence(items) => items.iter_mut().for_each(|item| move_down(item, lines)),
+        Content::Mapping(mapping) => {
+            for (key, value) in &mut mapping.entries {
+                move_down(key, lines);
+                move_down(value, lines);
+            }
+        }
+    }
 }
 
 /// Cuts a text without carriage returns at lines that start with `---`, also inside block scalars.

@@ -3,10 +3,12 @@
 //! A dry run that answers 201 says that the object does not exist, which spares the look; of an object whose
 //! live state is known from the last apply and an unbroken watch, the look is spared as well.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::APPLY_MANAGER;
-use crate::cluster::{Api, ApiError, Applied, ApplyOptions, Kind, Status};
+use crate::assess::reduce::Observed;
+use crate::cluster::{Api, ApiError, Applied, ApplyOptions, Fingerprint, Kind, Seen, Status};
 use crate::plan::{self, Action, Drift, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields};
 
 use super::{Permit, Revoked};
@@ -33,6 +35,16 @@ pub struct Preview {
     pub takeover: Option<Value>,
     /// Managers of fields that would change hands, for the contest rule.
     pub managers: Vec<String>,
+    /// The live object, reduced, when it was looked at.
+    pub live: Option<Seen>,
+}
+
+impl Preview {
+    /// An action on an object of which nothing else is known.
+    #[must_use]
+    pub fn of(action: Action, uid: Option<String>) -> Self {
+        Self { action, uid, drift: None, takeover: None, managers: Vec::new(), live: None }
+    }
 }
 
 /// The answer to a preview (rule 6).
@@ -105,13 +117,13 @@ pub async fn preview(
         .race(api.apply(kind, &wanted.id, &wanted.value, options))
         .await?;
     match answer {
-        Ok(Applied { created: true, .. }) => Ok(Previewed::Ok(action(Action::Created, None))),
+        Ok(Applied { created: true, .. }) => Ok(Previewed::Ok(Preview::of(Action::Created, None))),
         Ok(Applied { object, .. }) if known == Known::AsWeLeftIt => {
-            Ok(Previewed::Ok(action(Action::Configured, uid_of(&object))))
+            Ok(Previewed::Ok(Preview::of(Action::Configured, uid_of(&object))))
         }
         Ok(Applied { object, .. }) => {
             let Some(live) = permit.race(api.get(kind, &wanted.id)).await?? else {
-                return Ok(Previewed::Ok(action(Action::Created, None)));
+                return Ok(Previewed::Ok(Preview::of(Action::Created, None)));
             };
             Ok(compare(wanted, us, &live, &object))
         }
@@ -144,6 +156,11 @@ fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Prev
         managers: foreign_managers(live),
         drift,
         takeover,
+        live: Some(Seen {
+            observed: Observed::reduce(live, Timestamp::now()),
+            fingerprint: Fingerprint::of(live),
+            owner: None,
+        }),
     };
     match plan::owner_of(live, us) {
         Ownership::Other(owner) => Previewed::OwnedBy(owner, preview),
@@ -171,7 +188,7 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
         return Previewed::Deferred(status.message.clone());
     }
     if refuses_dry_runs(status) {
-        return Previewed::Unverified(action(
+        return Previewed::Unverified(Preview::of(
             if live.is_some() {
                 Action::Configured
             } else {
@@ -185,7 +202,7 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
         && immutable_fields(&body).is_some()
         && crate::plan::may_recreate(&wanted.id, &wanted.value, force)
     {
-        let preview = action(Action::Recreated, uid_of(live));
+        let preview = Preview::of(Action::Recreated, uid_of(live));
         return match plan::owner_of(live, us) {
             Ownership::Other(owner) => Previewed::OwnedBy(owner, preview),
             Ownership::Nobody | Ownership::Ours => Previewed::Ok(preview),
@@ -257,18 +274,8 @@ fn uid_of(object: &Value) -> Option<String> {
         .map(ToOwned::to_owned)
 }
 
-fn action(action: Action, uid: Option<String>) -> Preview {
-    Preview {
-        action,
-        uid,
-        drift: None,
-        takeover: None,
-        managers: Vec::new(),
-    }
-}
-
 fn skipped(uid: Option<String>) -> Preview {
-    action(Action::Skipped, uid)
+    Preview::of(Action::Skipped, uid)
 }
 
 /// Why no preview could be made.

@@ -21,11 +21,14 @@ pub struct Seen {
 
 /// Objects by identity.
 #[derive(Default)]
-pub struct Index(Mutex<HashMap<Arc<ObjectId>, Seen>>);
+pub struct Index {
+    objects: Mutex<HashMap<Arc<ObjectId>, Seen>>,
+    changes: tokio::sync::Notify,
+}
 
 impl Index {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<ObjectId>, Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was last seen of an object.
@@ -36,17 +39,35 @@ impl Index {
 
     /// Puts in what was seen; gives what was there before.
     pub fn put(&self, id: &ObjectId, seen: Seen) -> Option<Seen> {
+        let before = insert(&mut self.lock(), id, seen);
+        self.changes.notify_waiters();
+        before
+    }
+
+    /// Puts in the answer to a write, unless a watch has shown the object since `before` was read: what it
+    /// showed may be newer, and if it is older, the newer follows.
+    pub fn put_if_unchanged(&self, id: &ObjectId, before: Option<&Seen>, seen: Seen) {
         let mut map = self.lock();
-        if let Some(entry) = map.get_mut(id) {
-            return Some(std::mem::replace(entry, seen));
+        let version = |seen: &Seen| seen.observed.resource_version.clone();
+        if map.get(id).map(version) == before.map(version) {
+            insert(&mut map, id, seen);
         }
-        map.insert(Arc::new(id.clone()), seen);
-        None
+        drop(map);
+        self.changes.notify_waiters();
+    }
+
+    /// Completes at the next change of any object; made before looking, it misses none.
+    pub fn changed(&self) -> impl Future<Output = ()> + '_ {
+        let mut notified = Box::pin(self.changes.notified());
+        notified.as_mut().enable();
+        notified
     }
 
     /// Takes an object out that is gone.
     pub fn remove(&self, id: &ObjectId) -> Option<Seen> {
-        self.lock().remove(id)
+        let before = self.lock().remove(id);
+        self.changes.notify_waiters();
+        before
     }
 
     /// The ids of all objects of a kind, to find those that a fresh list no longer has.
@@ -70,4 +91,12 @@ impl Index {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn insert(map: &mut HashMap<Arc<ObjectId>, Seen>, id: &ObjectId, seen: Seen) -> Option<Seen> {
+    if let Some(entry) = map.get_mut(id) {
+        return Some(std::mem::replace(entry, seen));
+    }
+    map.insert(Arc::new(id.clone()), seen);
+    None
 }

@@ -23,6 +23,8 @@ struct Cell {
     resource_version: String,
     /// The run that wrote last: a report of an earlier one comes too late.
     run: u64,
+    /// The inventory of a finished run, to be written with its outcome.
+    staged: Option<Inventory>,
 }
 
 /// The status of one Kustomization.
@@ -34,7 +36,7 @@ pub(crate) struct StatusWriter {
 
 impl StatusWriter {
     pub(crate) fn new(owner: Arc<Owner>, status: KustomizationStatus, resource_version: String) -> Self {
-        Self { owner, cell: Mutex::new(Cell { status, resource_version, run: 0 }) }
+        Self { owner, cell: Mutex::new(Cell { status, resource_version, run: 0, staged: None }) }
     }
 
     /// Takes in what a watch has seen of the object's version; the status is ours and is not read back.
@@ -44,7 +46,13 @@ impl StatusWriter {
 
     /// The inventory as it stands.
     pub(crate) async fn inventory(&self) -> Inventory {
-        Inventory::from_status(self.cell.lock().await.status.inventory.as_ref())
+        let cell = self.cell.lock().await;
+        cell.staged.clone().unwrap_or_else(|| inventory_in(&cell.status))
+    }
+
+    /// Takes an inventory in that is written with the next report.
+    pub(crate) async fn stage_inventory(&self, inventory: &Inventory) {
+        self.cell.lock().await.staged = Some(inventory.clone());
     }
 
     /// Writes the status that follows from a report; gives it back when it was written, nothing when it was
@@ -60,11 +68,15 @@ impl StatusWriter {
             return Ok(None);
         }
         cell.run = run;
-        let next = next_status(&cell.status, patch, Timestamp::now());
+        let staged = cell.staged.clone();
+        let patch = StatusPatch { inventory: patch.inventory.or(staged.as_ref()), ..patch.clone() };
+        let next = next_status(&cell.status, &patch, Timestamp::now());
         if next == cell.status {
             return Ok(None);
         }
-        self.write(api, &mut cell, next, false).await.map(Some)
+        let written = self.write(api, &mut cell, next, false).await?;
+        cell.staged = None;
+        Ok(Some(written))
     }
 
     /// Writes a report whose inventory must be in place before anything else happens: refused when somebody
@@ -77,6 +89,7 @@ impl StatusWriter {
     ) -> Result<KustomizationStatus, ApiError> {
         let mut cell = self.cell.lock().await;
         cell.run = run;
+        cell.staged = None;
         let next = next_status(&cell.status, patch, Timestamp::now());
         match self.write(api, &mut cell, next.clone(), true).await {
             Err(error) if error.is_conflict() => {

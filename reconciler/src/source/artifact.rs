@@ -10,11 +10,11 @@ use futures::Stream;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use super::SourceError;
 use super::objects::EntryKind;
 use super::remote::hex;
 use super::repository::replace;
 use super::tree::{Checkout, Node, Tree};
-use super::{SourceError, TreeError};
 
 /// What `status.artifact` says of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,11 @@ impl Checkout {
         let checkout = self.clone();
         tokio::task::spawn_blocking(move || checkout.artifact_blocking())
             .await
-            .unwrap_or_else(|_| Err(SourceError::Abandoned { url: String::new() }))
+            .unwrap_or_else(|_| {
+                Err(SourceError::Abandoned {
+                    url: self.url().to_owned(),
+                })
+            })
     }
 
     fn artifact_blocking(&self) -> Result<Artifact, SourceError> {
@@ -222,7 +226,7 @@ fn append_file(
         return Ok(());
     }
     let path = node.shown();
-    let content = tree.content(&path, node.id).map_err(TreeError::from)?;
+    let content = tree.content(&path, node.id)?;
     let mode = if executable { EXECUTABLE_MODE } else { FILE_MODE };
     let mut header = header(tar::EntryType::Regular, mode, content.len() as u64);
     archive

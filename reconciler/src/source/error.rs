@@ -91,6 +91,11 @@ pub enum Excess {
         /// The bound.
         limit: u64,
     },
+    /// More ignore rules than allowed.
+    IgnoreRules {
+        /// The bound.
+        limit: usize,
+    },
     /// Directories nested deeper than allowed.
     TreeDepth {
         /// The bound.
@@ -110,6 +115,7 @@ impl fmt::Display for Excess {
                 write!(f, "{name} has {}, allowed are {}", Bytes(*size), Bytes(*limit))
             }
             Self::TreeEntries { limit } => write!(f, "the tree has more than {limit} files and directories"),
+            Self::IgnoreRules { limit } => write!(f, "there are more than {limit} ignore rules"),
             Self::TreeDepth { limit } => write!(f, "directories are nested deeper than {limit}"),
         }
     }

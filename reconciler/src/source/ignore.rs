@@ -71,6 +71,11 @@ impl IgnoreRules {
             .is_some_and(|pattern| !pattern.includes)
     }
 
+    /// How many rules there are.
+    pub(super) fn len(&self) -> usize {
+        self.patterns.len()
+    }
+
     /// Whether something inside an excluded directory can come back.
     pub(super) fn can_include(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.includes)
@@ -332,62 +337,33 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn without_rules_the_defaults_hold() {
-        let paths = [
-            ".gitignore",
-            "a.png",
-            "x/y.zip",
-            ".github/ci.yaml",
-            "x/.sops.yaml",
-            "app.yaml",
-            ".sourceignore",
-        ];
-        assert_eq!(hidden(&[], None, &paths), &paths[..5]);
+    /// What Flux itself leaves out, one case a line. Made by `testdata/ignore_rules.go`.
+    const EXPECTED: &str = include_str!("testdata/ignore_rules.jsonl");
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        /// Directory and content of each `.sourceignore`.
+        files: Vec<(String, String)>,
+        spec: String,
+        kept: Vec<String>,
+        excluded: Vec<String>,
     }
 
     #[test]
-    fn rules_replace_the_defaults_but_not_those_of_version_control() {
-        let paths = [".gitmodules", "notes.md", "a.png", "app.yaml"];
-        assert_eq!(hidden(&[], Some("*.md"), &paths), &paths[..2]);
-        assert_eq!(hidden(&[("", "*.md")], None, &paths), &paths[..2]);
-        assert_eq!(
-            hidden(&[], Some("# only a comment\n"), &paths),
-            [".gitmodules", "a.png"]
-        );
-    }
-
-    #[test]
-    fn everything_but_one_folder_can_be_left_out() {
-        let spec = "/*\n!/deploy/\n/deploy/**/*.md";
-        let paths = [
-            "README",
-            "src/",
-            "src/a",
-            "deploy/a.yaml",
-            "deploy/x/b.yaml",
-            "deploy/x/n.md",
-        ];
-        assert_eq!(
-            hidden(&[], Some(spec), &paths),
-            ["README", "src/", "src/a", "deploy/x/n.md"]
-        );
-    }
-
-    #[test]
-    fn a_nested_file_rules_its_own_directory_only() {
-        let files = [("apps/web", "/secret.yaml\n*.tmp")];
-        let paths = [
-            "secret.yaml",
-            "apps/web/secret.yaml",
-            "apps/web/x/secret.yaml",
-            "apps/web/x/a.tmp",
-            "a.tmp",
-        ];
-        assert_eq!(
-            hidden(&files, None, &paths),
-            ["apps/web/secret.yaml", "apps/web/x/a.tmp"]
-        );
+    fn rules_leave_out_what_flux_leaves_out() {
+        for line in EXPECTED.lines() {
+            let case: Case = serde_json::from_str(line).unwrap();
+            let files: Vec<(&str, &str)> = case
+                .files
+                .iter()
+                .map(|(directory, text)| (directory.as_str(), text.as_str()))
+                .collect();
+            let kept: Vec<&str> = case.kept.iter().map(String::as_str).collect();
+            let excluded: Vec<&str> = case.excluded.iter().map(String::as_str).collect();
+            let shown = format!("{:?} {:?}", case.files, case.spec);
+            assert_eq!(hidden(&files, Some(&case.spec), &kept), [""; 0], "{shown}");
+            assert_eq!(hidden(&files, Some(&case.spec), &excluded), excluded, "{shown}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Limits {
     pub tree_entries: u64,
     /// The depth of directories in one tree.
     pub tree_depth: usize,
+    /// The lines of all ignore rules together.
+    pub ignore_rules: usize,
     /// The time a whole fetch may take, when the caller does not give another.
     pub timeout: Duration,
     /// The bytes of packs at which a cached repository is replaced by a fresh one.
@@ -39,6 +41,7 @@ impl Default for Limits {
             metadata_bytes: 16 << 20,
             tree_entries: 1_000_000,
             tree_depth: 256,
+            ignore_rules: 10_000,
             timeout: Duration::from_secs(60),
             repository_bytes: 2 << 30,
             repository_packs: 64,

@@ -76,6 +76,11 @@ impl Objects {
         })
     }
 
+    /// Begins to index a pack in a directory of its own. What the pack builds on may be among these objects.
+    pub(super) fn indexer(&self, directory: &Path) -> Result<git2::Indexer<'static>, git2::Error> {
+        git2::Indexer::new(Some(&self.odb), directory, 0, false)
+    }
+
     /// The size of an object of the expected kind, without unpacking it.
     pub(super) fn size(&self, id: ObjectId, expected: ObjectType) -> Result<u64, ObjectError> {
         let (size, kind) = self

@@ -286,7 +286,9 @@ fn similar(wanted: &str, names: &[&str]) -> String {
     let mut near: Vec<(usize, &str)> = names
         .iter()
         .map(|name| (distance(wanted, name), *name))
-        .filter(|(distance, name)| *distance <= wanted.len().max(name.len()) / 2)
+        .filter(|(distance, name)| {
+            *distance <= wanted.len().max(name.len()) / 3 || name.contains(wanted) || wanted.contains(name)
+        })
         .collect();
     near.sort_unstable();
     let quoted = |names: &mut dyn Iterator<Item = &str>| {

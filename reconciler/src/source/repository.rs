@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use git2::{ErrorClass, Indexer};
+use git2::ErrorClass;
 use tokio::sync::mpsc;
 
 use super::SourceError;
@@ -121,7 +121,8 @@ impl Repository {
                 .to_string_lossy()
                 .into_owned();
             let superseded = name.parse().is_ok_and(|number: u64| Some(number) != latest);
-            if superseded || name.ends_with(SET_ASIDE) {
+            let is_overgrown = name == ARTIFACTS && entries(&entry)?.len() > MOST_ARTIFACTS;
+            if superseded || is_overgrown || name.ends_with(SET_ASIDE) {
                 remove(&entry)?;
             }
         }
@@ -143,6 +144,9 @@ impl Repository {
 }
 
 const INCOMING: &str = "incoming-";
+const ARTIFACTS: &str = "artifacts";
+/// Digests remembered at most over a restart; they can be made again.
+const MOST_ARTIFACTS: usize = 1000;
 const SET_ASIDE: &str = ".damaged";
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
@@ -207,6 +211,8 @@ impl Drop for Generation {
     }
 }
 
+/// Commits held at most by one generation; their list is written with each.
+const MOST_HELD: usize = 4096;
 /// Held commits offered to a server, the latest ones: it needs one near the wanted commit.
 const MOST_OFFERED: usize = 16;
 
@@ -243,6 +249,10 @@ impl Generation {
             retired: AtomicBool::new(false),
             incoming: AtomicU64::new(0),
         })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Opens the objects for reading.
@@ -305,15 +315,13 @@ impl Generation {
                 packs += 1;
             }
         }
-        Ok(packs >= limits.repository_packs || bytes >= limits.repository_bytes)
+        let commits = lock(&self.held).len();
+        Ok(packs >= limits.repository_packs || bytes >= limits.repository_bytes || commits >= MOST_HELD)
     }
 
     /// Where digests of archives are remembered: beside the generations, which they outlive.
     pub(super) fn artifacts(&self) -> PathBuf {
-        self.directory
-            .parent()
-            .unwrap_or(&self.directory)
-            .join("artifacts")
+        self.directory.parent().unwrap_or(&self.directory).join(ARTIFACTS)
     }
 
     fn packs(&self) -> PathBuf {
@@ -327,7 +335,9 @@ impl Generation {
         let incoming = Incoming(self.directory.join(format!("{INCOMING}{number}")));
         fs::create_dir_all(&incoming.0)
             .map_err(|error| SourceError::storage("create", &incoming.0, error))?;
-        let mut indexer = Indexer::new(None, &incoming.0, 0, false)
+        let objects = self.objects()?;
+        let mut indexer = objects
+            .indexer(&incoming.0)
             .map_err(|error| self.pack_error(&error, &incoming.0))?;
         let mut header = Vec::with_capacity(HEADER);
         loop {

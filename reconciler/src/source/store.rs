@@ -221,10 +221,10 @@ impl<'a> Fetch<'a> {
             return Ok(Fetched::Unchanged);
         }
         let _fetching = self.repository.fetching.lock().await;
-        if seen && let Some(checkout) = self.from_cache(&target).await? {
+        if seen && let Some(checkout) = self.cached(&target).await? {
             return Ok(Fetched::Changed(checkout));
         }
-        let checkout = self.from_server(&target, conversation).await?;
+        let checkout = self.received(&target, conversation).await?;
         self.repository.saw(self.caller, commit);
         match current {
             Some(_) => Ok(Fetched::Unchanged),
@@ -283,21 +283,21 @@ impl<'a> Fetch<'a> {
     }
 
     /// The checkout if the commit is held and its objects are sound.
-    async fn from_cache(&self, target: &Target) -> Result<Option<Checkout>, SourceError> {
+    async fn cached(&self, target: &Target) -> Result<Option<Checkout>, SourceError> {
         let generation = self.generation().await?;
         if !generation.holds(target.revision.commit()) {
             return Ok(None);
         }
         match self.checkout(target, &generation).await? {
             Ok(checkout) => Ok(Some(checkout)),
-            Err(_) => {
-                generation.mark_damaged();
+            Err(problem) => {
+                self.damaged(&generation, &problem);
                 Ok(None)
             }
         }
     }
 
-    async fn from_server(
+    async fn received(
         &self,
         target: &Target,
         mut conversation: Option<Conversation>,
@@ -319,7 +319,7 @@ impl<'a> Fetch<'a> {
                     return Ok(checkout);
                 }
                 // The server left out what it was told is held, and that is damaged: begin afresh.
-                Err(_) if with_offer => generation.mark_damaged(),
+                Err(problem) if with_offer => self.damaged(&generation, &problem),
                 Err(problem) => {
                     return Err(SourceError::PackInvalid {
                         url: self.url.clone(),
@@ -415,6 +415,15 @@ impl<'a> Fetch<'a> {
             }
         })
         .await
+    }
+
+    fn damaged(&self, generation: &Generation, problem: &str) {
+        tracing::warn!(
+            url = self.url,
+            problem,
+            "the cached repository is damaged and is fetched anew"
+        );
+        generation.mark_damaged();
     }
 
     async fn generation(&self) -> Result<Arc<Generation>, SourceError> {

@@ -46,6 +46,11 @@ pub(super) fn survey(
             .map(|(directory, text)| (directory.as_slice(), text.as_str())),
         ignore,
     );
+    if rules.len() > limits.ignore_rules {
+        return Err(SurveyError::Excess(Excess::IgnoreRules {
+            limit: limits.ignore_rules,
+        }));
+    }
     for (path, size) in walk.oversized {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         if !rules.excludes(&parts, false) {

@@ -1,7 +1,7 @@
 //! A fetched commit, and the read view on its files. Does blocking disk I/O when a tree is opened and read;
 //! nothing is ever checked out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,6 +62,11 @@ impl Checkout {
     /// The revision in Flux's notation.
     pub fn revision(&self) -> &Revision {
         &self.0.revision
+    }
+
+    /// The URL it was fetched from, without credentials.
+    pub fn url(&self) -> &str {
+        self.0.generation.url()
     }
 
     /// The commit.
@@ -171,10 +176,6 @@ impl Tree {
         Ok(self.locate(path)?.id)
     }
 
-    pub(super) fn objects(&self) -> &Objects {
-        &self.objects
-    }
-
     pub(super) fn content(&self, path: &str, id: ObjectId) -> Result<Vec<u8>, TreeError> {
         let limit = self.checkout.limits().blob_bytes;
         let size = self
@@ -252,6 +253,9 @@ impl Tree {
             let directory = self.directory(path, at.id)?;
             let entry = directory.find(&name).ok_or_else(not_found)?;
             if entry.kind == EntryKind::Link {
+                if self.is_hidden(&at.child(entry))? {
+                    return Err(not_found());
+                }
                 links += 1;
                 if links > MOST_LINKS {
                     return Err(TreeError::TooManyLinks {
@@ -312,7 +316,8 @@ impl Tree {
         Ok(true)
     }
 
-    /// The visible entries of a directory. A link is listed if it leads to something visible.
+    /// The visible entries of a directory. Links are not among them, as Flux does not see them at all; a path
+    /// that names one is followed.
     fn entries(&self, path: &str) -> Result<Vec<String>, TreeError> {
         let at = self.locate(path)?;
         if at.kind != EntryKind::Directory {
@@ -322,13 +327,12 @@ impl Tree {
         }
         let directory = self.directory(path, at.id)?;
         let mut names = Vec::with_capacity(directory.entries.len());
-        for entry in &directory.entries {
-            let child = at.child(entry);
-            let visible = match entry.kind {
-                EntryKind::Link => self.locate(&child.shown()).is_ok(),
-                EntryKind::File { .. } | EntryKind::Directory => !self.is_hidden(&child)?,
-            };
-            if visible {
+        for entry in directory
+            .entries
+            .iter()
+            .filter(|entry| entry.kind != EntryKind::Link)
+        {
+            if !self.is_hidden(&at.child(entry))? {
                 names.push(entry.name.clone());
             }
         }
@@ -345,72 +349,49 @@ impl Tree {
             return Ok(None);
         }
         let mut changed = Vec::new();
-        let complete = self.compare(
-            &[],
-            Some(self.root().id),
-            other,
-            Some(other.root().id),
-            most,
-            &mut changed,
-        )?;
+        let roots = (Some(self.root().id), Some(other.root().id));
+        let complete = self.compare(other, &self.root(), roots, most, &mut changed)?;
         changed.sort_unstable();
-        changed.dedup();
         Ok(complete.then_some(changed))
     }
 
+    /// Compares two directories, either of which may be absent; whether all changes found room.
     fn compare(
         &self,
-        path: &[String],
-        mine: Option<ObjectId>,
         other: &Self,
-        theirs: Option<ObjectId>,
+        at: &Node,
+        (mine, theirs): (Option<ObjectId>, Option<ObjectId>),
         most: usize,
         changed: &mut Vec<String>,
     ) -> Result<bool, TreeError> {
         if mine == theirs {
             return Ok(true);
         }
-        let shown = path.join("/");
-        let entries = |tree: &Self, id: Option<ObjectId>| -> Result<Vec<Entry>, TreeError> {
-            Ok(match id {
-                Some(id) => tree.directory(&shown, id)?.entries.clone(),
-                None => Vec::new(),
-            })
+        let shown = at.shown();
+        let read = |tree: &Self, id: Option<ObjectId>| id.map(|id| tree.directory(&shown, id)).transpose();
+        let (mine, theirs) = (read(self, mine)?, read(other, theirs)?);
+        let entries = |directory: &Option<Arc<Directory>>| -> BTreeMap<String, Entry> {
+            let entries = directory.iter().flat_map(|directory| &directory.entries);
+            entries.map(|entry| (entry.name.clone(), entry.clone())).collect()
         };
-        let (mine, theirs) = (entries(self, mine)?, entries(other, theirs)?);
-        let mut names: Vec<&str> = mine
-            .iter()
-            .chain(&theirs)
-            .map(|entry| entry.name.as_str())
-            .collect();
-        names.sort_unstable();
-        names.dedup();
+        let (mine, theirs) = (entries(&mine), entries(&theirs));
+        let names: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
         for name in names {
-            let find = |entries: &[Entry]| entries.iter().find(|entry| entry.name == name).cloned();
-            let (mine, theirs) = (find(&mine), find(&theirs));
-            if mine == theirs {
+            let (mine, theirs) = (mine.get(name), theirs.get(name));
+            let (Some(either), true) = (mine.or(theirs), mine != theirs) else {
                 continue;
-            }
-            let mut path = path.to_vec();
-            path.push(name.to_owned());
-            let directory = |entry: &Option<Entry>| {
-                entry
-                    .as_ref()
-                    .filter(|entry| entry.kind == EntryKind::Directory)
-                    .map(|entry| entry.id)
             };
-            let is_leaf = |entry: &Option<Entry>| {
-                entry
-                    .as_ref()
-                    .is_some_and(|entry| entry.kind != EntryKind::Directory)
-            };
-            if is_leaf(&mine) || is_leaf(&theirs) {
-                changed.push(path.join("/"));
+            let child = at.child(either);
+            let is_leaf = |entry: &Entry| entry.kind != EntryKind::Directory;
+            if mine.is_some_and(is_leaf) || theirs.is_some_and(is_leaf) {
+                changed.push(child.shown());
             }
             if changed.len() > most {
                 return Ok(false);
             }
-            if !self.compare(&path, directory(&mine), other, directory(&theirs), most, changed)? {
+            let directory =
+                |entry: Option<&Entry>| entry.filter(|entry| !is_leaf(entry)).map(|entry| entry.id);
+            if !self.compare(other, &child, (directory(mine), directory(theirs)), most, changed)? {
                 return Ok(false);
             }
         }

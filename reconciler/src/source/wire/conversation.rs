@@ -26,7 +26,7 @@ pub(in super::super) struct ServerMemory {
 }
 
 enum Transport {
-    Http(HttpEndpoint),
+    Http(Box<HttpEndpoint>),
     Ssh(SshChannel),
 }
 
@@ -64,7 +64,7 @@ impl Conversation {
             Scheme::Http | Scheme::Https => {
                 let mut endpoint = HttpEndpoint::new(remote, clients)?;
                 let body = endpoint.discover().await?;
-                (Transport::Http(endpoint), ByteSource::Http(body))
+                (Transport::Http(Box::new(endpoint)), ByteSource::Http(body))
             }
             Scheme::Ssh => {
                 let (channel, reader) = SshChannel::open(remote).await?;
@@ -99,7 +99,7 @@ impl Conversation {
         let reader = PacketReader::new(&url, ByteSource::Nothing, phase);
         Ok(Self {
             url,
-            transport: Transport::Http(endpoint),
+            transport: Transport::Http(Box::new(endpoint)),
             reader,
             server: Server::V2(memory.capabilities),
             limits: limits.clone(),
@@ -220,11 +220,9 @@ impl Conversation {
                 .protocol("the server has no 'side-band-64k' (Git before 1.5)".to_owned()));
         }
         let mut asked = vec!["side-band-64k"];
-        asked.extend(
-            ["ofs-delta", "no-progress"]
-                .into_iter()
-                .filter(|name| capabilities.has(name)),
-        );
+        let thin = (!request.held.is_empty()).then_some("thin-pack");
+        let wished = ["ofs-delta", "no-progress"].into_iter().chain(thin);
+        asked.extend(wished.filter(|name| capabilities.has(name)));
         if capabilities.has("agent") {
             asked.push(AGENT);
         }
@@ -340,6 +338,10 @@ fn request_v2(request: &FetchRequest, capabilities: &Capabilities) -> PacketWrit
     message.delimiter();
     message.line("no-progress");
     message.line("ofs-delta");
+    if !request.held.is_empty() {
+        // Only for thin packs does git leave out what a held commit has, when the wanted one is cut off from it.
+        message.line("thin-pack");
+    }
     if request.shallow && capabilities.lists("fetch", "shallow") {
         for held in &request.held {
             message.line(&format!("shallow {held}"));

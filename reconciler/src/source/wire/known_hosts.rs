@@ -148,14 +148,32 @@ fn hash_matches(hash: &str, name: &str) -> Option<bool> {
 
 /// `*` stands for any characters, `?` for one; letters match without case.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), None) => matches(rest, name),
-        (Some((b'*', rest)), Some((_, tail))) => matches(rest, name) || matches(pattern, tail),
-        (Some((b'?', rest)), Some((_, tail))) => matches(rest, tail),
-        (Some((a, rest)), Some((b, tail))) => a.eq_ignore_ascii_case(b) && matches(rest, tail),
-        (None, Some(_)) | (Some(_), None) => false,
+    let (mut p, mut n) = (0, 0);
+    // Where the last `*` stands and how far it reaches; a later one can take what an earlier one could.
+    let mut star = None;
+    while n < name.len() || p < pattern.len() {
+        let fits = n < name.len()
+            && pattern
+                .get(p)
+                .is_some_and(|c| *c == b'?' || c.eq_ignore_ascii_case(&name[n]));
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, n));
+            p += 1;
+        } else if fits {
+            p += 1;
+            n += 1;
+        } else {
+            match star {
+                Some((at, reach)) if reach < name.len() => {
+                    star = Some((at, reach + 1));
+                    p = at + 1;
+                    n = reach + 1;
+                }
+                _ => return false,
+            }
+        }
     }
+    true
 }
 
 #[cfg(test)]

@@ -1,0 +1,4 @@
+//! The cluster as clients see it: one program, so that it is linked once.
+
+mod objects;
+mod support;

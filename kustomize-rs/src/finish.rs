@@ -1,0 +1,127 @@
+//! What happens once, when all layers are done: hashes, references, vars, order, clean-up. In: what the root
+//! layer accumulated; out: the result of the build. Pure.
+
+use crate::error::Error;
+use crate::layer::Accumulated;
+use crate::model::Kustomization;
+use crate::order::sort_legacy;
+use crate::resource::Resource;
+use crate::yaml::{Content, Node};
+use crate::{Options, Reorder, config, generate, references};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Annotations in which kustomize keeps notes; whoever writes them into a file loses them.
+const BUILD_ANNOTATIONS: &[&str] = &[
+    "internal.config.kubernetes.io/previousKinds",
+    "internal.config.kubernetes.io/previousNames",
+    "internal.config.kubernetes.io/prefixes",
+    "internal.config.kubernetes.io/suffixes",
+    "internal.config.kubernetes.io/previousNamespaces",
+    "internal.config.kubernetes.io/allowNameChange",
+    "internal.config.kubernetes.io/allowKindChange",
+    "internal.config.kubernetes.io/refBy",
+    "internal.config.kubernetes.io/generatorBehavior",
+    "internal.config.kubernetes.io/needsHashSuffix",
+    "internal.config.kubernetes.io/path",
+    "internal.config.kubernetes.io/index",
+    "internal.config.kubernetes.io/seqindent",
+    "internal.config.kubernetes.io/id",
+    "internal.config.kubernetes.io/annotations-migration-resource-id",
+    "config.kubernetes.io/path",
+    "config.kubernetes.io/index",
+    "config.k8s.io/id",
+    "internal.config.kubernetes.io/helm-generated",
+];
+
+const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+
+pub(crate) fn finish(
+    accumulated: Accumulated,
+    kustomization: &Kustomization,
+    options: &Options<'_>,
+) -> Result<Vec<Resource>> {
+    let Accumulated { mut set, config, .. } = accumulated;
+    let config = config.unwrap_or_else(config::defaults);
+    for resource in set.as_mut_slice().iter_mut().filter(|r| r.needs_hash) {
+        let hash = generate::name_hash(resource)?;
+        resource.store_previous_id();
+        let name = format!("{}-{hash}", resource.id.name);
+        if let Some(node) = resource.node.get_mut("metadata").and_then(|m| m.get_mut("name")) {
+            node.set_text(name);
+        }
+        resource.refresh();
+    }
+    references::update(set.as_mut_slice(), &config)?;
+    set.retain(|resource| !is_local(&resource.node));
+    let mut resources = set.into_resources();
+    resources = sort(resources, kustomization, options)?;
+    for resource in &mut resources {
+        clean_annotations(&mut resource.node);
+    }
+    Ok(resources)
+}
+
+fn sort(
+    resources: Vec<Resource>,
+    kustomization: &Kustomization,
+    options: &Options<'_>,
+) -> Result<Vec<Resource>> {
+    let Some(wanted) = &kustomization.sort_options else {
+        return Ok(match options.reorder {
+            Reorder::None => resources,
+            Reorder::Legacy => sort_legacy(resources, None),
+        });
+    };
+    match (wanted.order.as_str(), &wanted.legacy) {
+        ("legacy", orders) => Ok(sort_legacy(resources, orders.as_ref())),
+        ("fifo", None) => Ok(resources),
+        ("fifo", Some(_)) => Err(Error::kustomization(
+            "sortOptions: legacySortOptions may only be given with the order legacy",
+        )),
+        (other, _) => Err(Error::kustomization(format!(
+            "sortOptions: the order {other:?} is neither fifo nor legacy"
+        ))),
+    }
+}
+
+/// Resources that take part in a build and do not come out of it.
+fn is_local(node: &Node) -> bool {
+    let annotation = node.at(&["metadata", "annotations", LOCAL_CONFIG]);
+    annotation.is_some_and(|n| n.as_text() != Some("false"))
+}
+
+/// Annotations always come out as strings, and never as an empty mapping.
+fn clean_annotations(node: &mut Node) {
+    let Some(metadata) = node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
+        return;
+    };
+    let Some(annotations) = metadata.get_mut("annotations") else {
+        return;
+    };
+    let Content::Mapping(mapping) = &mut annotations.content else {
+        return;
+    };
+    if mapping.is_empty() {
+        metadata.remove("annotations");
+        return;
+    }
+    mapping
+        .entries
+        .retain(|(key, _)| !key.as_text().is_some_and(|k| BUILD_ANNOTATIONS.contains(&k)));
+    for (key, value) in &mut mapping.entries {
+        let text = if value.is_null() {
+            String::new()
+        } else {
+            value.as_text().unwrap_or_default().to_string()
+        };
+        *value = Node {
+            position: value.position,
+            ..Node::string(text)
+        };
+        key.tag = crate::yaml::Tag::Implicit;
+    }
+    if mapping.is_empty() {
+        metadata.remove("annotations");
+    }
+}

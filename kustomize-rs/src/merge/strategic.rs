@@ -1,0 +1,293 @@
+//! Strategic merge of a patch into a resource, as kyaml's `merge2` does it. Pure.
+//!
+//! A patch that adds a whole tree is merged with itself: that is how nulls and directives inside of it take
+//! effect. Directives that kyaml does not know (`$setElementOrder`, `$retainKeys`) are ordinary fields.
+
+use std::collections::BTreeSet;
+
+use super::Result;
+use super::list::merge_list;
+use super::schema::{self, Field};
+use crate::error::Error;
+use crate::yaml::{Content, Mapping, Node, Resolved, Schema, Tag};
+
+const DIRECTIVE: &str = "$patch";
+
+/// What a `$patch` directive asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Directive {
+    Merge,
+    Replace,
+    Delete,
+}
+
+/// Merges a patch into a resource; `None` when the patch deletes it.
+pub(crate) fn merge_resource(target: Node, patch: &Node) -> Result<Option<Node>> {
+    let text = |node: &Node, key: &str| {
+        node.get(key)
+            .and_then(Node::as_text)
+            .unwrap_or_default()
+            .to_string()
+    };
+    let kind_of = |node: &Node| (text(node, "apiVersion"), text(node, "kind"));
+    let known = |(api_version, kind): (String, String)| {
+        (!kind.is_empty() && !api_version.is_empty())
+            .then(|| schema::of_kind(&api_version, &kind))
+            .flatten()
+    };
+    let schema = known(kind_of(&target)).or_else(|| known(kind_of(patch)));
+    merge(Some(target), Some(patch), schema)
+}
+
+/// Merges one node of a patch into one of the target; either may be missing.
+pub(super) fn merge(
+    target: Option<Node>,
+    patch: Option<&Node>,
+    schema: Option<Field>,
+) -> Result<Option<Node>> {
+    let given = |node: Option<&Node>| node.filter(|n| !n.is_null()).map(kind);
+    let (left, right) = (given(target.as_ref()), given(patch));
+    if let (Some(wanted), Some(found)) = (left, right)
+        && wanted != found
+    {
+        let line = target.as_ref().map_or(0, |n| n.position.line);
+        let message = format!(
+            "wrong node kind: expected {wanted} (line {line} of the target) but the patch has {found}"
+        );
+        let position = patch.map(|n| n.position);
+        return Err(Error::resource(match position {
+            Some(position) => format!("{message} at line {}", position.line),
+            None => message,
+        }));
+    }
+    match left.or(right) {
+        Some("a scalar") => Ok(patch.cloned().or(target)),
+        Some("a list") => merge_list_node(target, patch, schema),
+        _ => merge_mapping(target, patch, schema),
+    }
+}
+
+fn kind(node: &Node) -> &'static str {
+    match node.content {
+        Content::Scalar(_) => "a scalar",
+        Content::Mapping(_) => "a mapping",
+        Content::Sequence(_) => "a list",
+    }
+}
+
+fn merge_list_node(
+    target: Option<Node>,
+    patch: Option<&Node>,
+    schema: Option<Field>,
+) -> Result<Option<Node>> {
+    let Some(Field::MergeList { keys, items }) = schema else {
+        return Ok(patch.cloned().or(target));
+    };
+    let items = items.map(Field::Object);
+    let Some(target) = target.filter(|n| !n.is_null()) else {
+        let Some(patch) = patch else { return Ok(None) };
+        return merge_list(patch.clone(), Some(patch), keys, items);
+    };
+    let Some(patch) = patch else {
+        return merge_list(target, None, keys, items);
+    };
+    if patch.is_null() {
+        return Ok(None);
+    }
+    let (directive, patch) = list_directive(patch)?;
+    match directive {
+        Directive::Delete => Ok(None),
+        Directive::Replace => merge_list(patch.clone(), Some(&patch), keys, items),
+        Directive::Merge => merge_list(target, Some(&patch), keys, items),
+    }
+}
+
+fn merge_mapping(target: Option<Node>, patch: Option<&Node>, schema: Option<Field>) -> Result<Option<Node>> {
+    let Some(mut target) = target.filter(|n| !n.is_null()) else {
+        let Some(patch) = patch else { return Ok(None) };
+        // A directive that is not known does not count here.
+        let (directive, patch) =
+            mapping_directive(patch).unwrap_or_else(|_| (Directive::Merge, patch.clone()));
+        if directive == Directive::Delete {
+            return Ok(None);
+        }
+        return merge_with_itself(patch, schema).map(Some);
+    };
+    let Some(patch) = patch else {
+        merge_fields(&mut target, None, schema)?;
+        return Ok(Some(target));
+    };
+    if patch.is_null() {
+        return Ok(None);
+    }
+    let (directive, patch) = mapping_directive(patch)?;
+    match directive {
+        Directive::Delete => Ok(None),
+        Directive::Replace => merge_with_itself(patch, schema).map(Some),
+        Directive::Merge => {
+            merge_fields(&mut target, Some(&patch), schema)?;
+            Ok(Some(target))
+        }
+    }
+}
+
+fn merge_with_itself(patch: Node, schema: Option<Field>) -> Result<Node> {
+    if patch.as_mapping().is_none() {
+        return Ok(patch);
+    }
+    let mut target = patch.clone();
+    merge_fields(&mut target, Some(&patch), schema)?;
+    Ok(target)
+}
+
+fn merge_fields(target: &mut Node, patch: Option<&Node>, schema: Option<Field>) -> Result<()> {
+    let Content::Mapping(mapping) = &mut target.content else {
+        return Ok(());
+    };
+    let patch = patch.and_then(Node::as_mapping);
+    if patch.is_none() && !needs_visit(mapping) {
+        return Ok(());
+    }
+    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless
+    // something inside of them is empty.
+    let mut names: BTreeSet<String> = patch
+        .into_iter()
+        .flat_map(Mapping::iter)
+        .map(|(k, _)| k.to_string())
+        .collect();
+    names.extend(
+        mapping
+            .iter()
+            .filter(|(_, v)| needs_visit_node(v))
+            .map(|(k, _)| k.to_string()),
+    );
+    for name in names {
+        let field = schema.and_then(|s| s.field(&name));
+        let new = patch.and_then(|p| p.get(&name));
+        merge_field(mapping, &name, new, field)?;
+    }
+    Ok(())
+}
+
+fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: Option<Field>) -> Result<()> {
+    let slot = mapping.get_mut(name);
+    let is_new = slot.is_none();
+    let old = slot.map(std::mem::take);
+    let nothing_new = patch.is_none();
+    if nothing_new && let Some(old) = old.as_ref().filter(|n| n.is_null()) {
+        // A null that is spelt out stays, one that is only implied goes.
+        if old.as_text().is_some_and(|t| !t.is_empty()) {
+            if let Some(slot) = mapping.get_mut(name) {
+                *slot = old.clone();
+            }
+        } else {
+            mapping.remove(name);
+        }
+        return Ok(());
+    }
+    let style = old.as_ref().and_then(Node::as_scalar).map(|s| s.style);
+    let tagged = old.as_ref().is_some_and(|n| n.tagged);
+    let merged = merge(old, patch, field).map_err(|e| e.context(format!("merging the field {name}")))?;
+    let Some(mut merged) = merged.filter(|n| !n.is_null()) else {
+        mapping.remove(name);
+        return Ok(());
+    };
+    if !is_new && let Content::Scalar(scalar) = &merged.content {
+        // The new text takes the quotes of the old one, but its type stays decided.
+        let style = style.unwrap_or(scalar.style);
+        if style != scalar.style || tagged != merged.tagged {
+            fix_tag(&mut merged);
+            merged.tagged = tagged;
+            if let Content::Scalar(scalar) = &mut merged.content {
+                scalar.style = style;
+            }
+        }
+    }
+    match mapping.get_mut(name) {
+        Some(slot) => *slot = merged,
+        None => {
+            mapping.entries.push((Node::plain(name), merged));
+        }
+    }
+    Ok(())
+}
+
+/// Decides the type of a scalar by its text before its style changes.
+pub(crate) fn fix_tag(node: &mut Node) {
+    if node.tag != Tag::Implicit {
+        return;
+    }
+    node.tag = match node.resolved(Schema::GoYamlV3) {
+        Some(Resolved::Null) => Tag::Null,
+        Some(Resolved::Bool(_)) => Tag::Bool,
+        Some(Resolved::Int(_) | Resolved::Uint(_)) => Tag::Int,
+        Some(Resolved::Float(_)) => Tag::Float,
+        Some(Resolved::Timestamp(_)) => Tag::Timestamp,
+        Some(Resolved::Merge) => Tag::Merge,
+        Some(Resolved::Str) => Tag::Str,
+        None => Tag::Implicit,
+    };
+}
+
+/// Whether a merge without a patch changes anything in a mapping: implied nulls in it go.
+fn needs_visit(mapping: &Mapping) -> bool {
+    mapping.iter().any(|(_, v)| needs_visit_node(v))
+}
+
+fn needs_visit_node(node: &Node) -> bool {
+    match &node.content {
+        Content::Scalar(scalar) => scalar.text.is_empty() && node.is_null(),
+        Content::Mapping(mapping) => needs_visit(mapping),
+        Content::Sequence(_) => false,
+    }
+}
+
+fn directive(node: &Node) -> Result<Directive> {
+    match node.as_text().unwrap_or_default() {
+        "delete" => Ok(Directive::Delete),
+        "replace" => Ok(Directive::Replace),
+        "merge" => Ok(Directive::Merge),
+        other => Err(Error::resource(format!(
+            "unknown patch strategy '{other}' at line {}: expected delete, replace or merge",
+            node.position.line
+        ))),
+    }
+}
+
+/// Takes the directive out of a mapping.
+fn mapping_directive(patch: &Node) -> Result<(Directive, Node)> {
+    let Some(mapping) = patch.as_mapping() else {
+        return Ok((Directive::Merge, patch.clone()));
+    };
+    let Some(node) = mapping.get(DIRECTIVE) else {
+        return Ok((Directive::Merge, patch.clone()));
+    };
+    let directive = directive(node)?;
+    let mut patch = patch.clone();
+    if let Some(mapping) = patch.as_mapping_mut() {
+        mapping.remove(DIRECTIVE);
+    }
+    Ok((directive, patch))
+}
+
+/// Takes the directive out of a list: an item that holds nothing else.
+fn list_directive(patch: &Node) -> Result<(Directive, Node)> {
+    let items = patch.as_sequence().unwrap_or_default();
+    let first = items
+        .iter()
+        .filter_map(Node::as_mapping)
+        .find(|m| m.get(DIRECTIVE).is_some());
+    let Some(node) = first
+        .filter(|m| m.entries.len() == 1)
+        .and_then(|m| m.get(DIRECTIVE))
+    else {
+        return Ok((Directive::Merge, patch.clone()));
+    };
+    let directive = directive(node)?;
+    let value = node.as_text().unwrap_or_default().to_string();
+    let mut patch = patch.clone();
+    if let Some(items) = patch.as_sequence_mut() {
+        items.retain(|item| !item.get(DIRECTIVE).is_some_and(|n| n.as_text() == Some(&value)));
+    }
+    Ok((directive, patch))
+}

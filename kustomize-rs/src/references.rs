@@ -1,0 +1,288 @@
+//! Puts the new names of resources where other resources refer to them. In: all resources of a build; out:
+//! the same, with references that follow. Pure.
+
+use std::collections::HashMap;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::fieldspec::{Create, FieldSpec};
+use crate::id::{Gvk, ResourceId};
+use crate::resource::{PreviousId, Resource};
+use crate::yaml::{Content, Node};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// What a reference needs to know about the resource that it may mean.
+struct Candidate {
+    id: ResourceId,
+    previous: Vec<PreviousId>,
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
+    original_namespace: String,
+}
+
+impl Candidate {
+    fn new(resource: &Resource) -> Self {
+        Self {
+            id: resource.id.clone(),
+            previous: resource.previous.clone(),
+            prefixes: resource.prefixes.clone(),
+            suffixes: resource.suffixes.clone(),
+            original_namespace: resource.original_id().effective_namespace().to_string(),
+        }
+    }
+
+    fn was(&self, gvk: &Gvk) -> bool {
+        self.previous.iter().any(|p| {
+            let known = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+            known(&gvk.kind, &p.kind)
+                && known(&gvk.group, &self.id.gvk.group)
+                && known(&gvk.version, &self.id.gvk.version)
+        })
+    }
+
+    fn shares_ends(&self, referrer: &Self, empty_matches: bool) -> bool {
+        let same = |a: &[String], b: &[String]| {
+            (empty_matches && (a.is_empty() || b.is_empty())) || same_ending(a, b)
+        };
+        same(&self.prefixes, &referrer.prefixes) && same(&self.suffixes, &referrer.suffixes)
+    }
+}
+
+fn same_ending(a: &[String], b: &[String]) -> bool {
+    let (short, long) = if a.len() > b.len() { (b, a) } else { (a, b) };
+    if short.is_empty() {
+        long.is_empty()
+    } else {
+        long.ends_with(short)
+    }
+}
+
+/// Updates every field that the configuration says holds a name.
+pub(crate) fn update(resources: &mut [Resource], config: &Config) -> Result<()> {
+    let candidates: Vec<Candidate> = resources.iter().map(Candidate::new).collect();
+    // Only resources that had another identity can be meant by an old name.
+    let mut by_old_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        for previous in &candidate.previous {
+            let places = by_old_name.entry(previous.name.as_str()).or_default();
+            if places.last() != Some(&at) {
+                places.push(at);
+            }
+        }
+    }
+    if by_old_name.is_empty() {
+        return Ok(());
+    }
+    for (at, resource) in resources.iter_mut().enumerate() {
+        let original = resource.original_id();
+        let role_bindings = role_binding_namespaces(&resource.node);
+        for reference in &config.name_references {
+            for spec in reference.referrers.of(&original.gvk) {
+                let fix = Fix {
+                    candidates: &candidates,
+                    by_old_name: &by_old_name,
+                    referrer: &candidates[at],
+                    target: &reference.target,
+                    role_ref: role_ref(&resource.node, spec),
+                    role_bindings: &role_bindings,
+                };
+                let updated = spec.apply(&mut resource.node, Create::Never, &mut |node| fix.field(node));
+                updated.map_err(|e| {
+                    e.context(format!("updating name references of {}", resource.id))
+                        .at(&resource.origin.path, None)
+                })?;
+            }
+        }
+        resource.refresh();
+    }
+    Ok(())
+}
+
+/// The kind that a role binding's `roleRef` names, which narrows down what its name may mean.
+fn role_ref(node: &Node, spec: &FieldSpec) -> Option<Gvk> {
+    if !spec.path.ends_with("roleRef/name") {
+        return None;
+    }
+    let text = |field: &str| {
+        node.at(&["roleRef", field])
+            .and_then(Node::as_text)
+            .map(str::to_string)
+    };
+    Some(Gvk {
+        group: text("apiGroup")?,
+        version: String::new(),
+        kind: text("kind")?,
+    })
+}
+
+/// The namespaces of the service accounts in a RoleBinding, which may be others than its own.
+fn role_binding_namespaces(node: &Node) -> Vec<String> {
+    if node.get("kind").and_then(Node::as_text) != Some("RoleBinding") {
+        return Vec::new();
+    }
+    let subjects = node
+        .get("subjects")
+        .and_then(Node::as_sequence)
+        .unwrap_or_default();
+    let accounts = subjects
+        .iter()
+        .filter(|s| s.get("kind").and_then(Node::as_text) == Some("ServiceAccount"));
+    accounts
+        .filter_map(|s| s.get("namespace")?.as_text())
+        .map(str::to_string)
+        .collect()
+}
+
+/// One field of one referrer.
+struct Fix<'a> {
+    candidates: &'a [Candidate],
+    by_old_name: &'a HashMap<&'a str, Vec<usize>>,
+    referrer: &'a Candidate,
+    target: &'a Gvk,
+    role_ref: Option<Gvk>,
+    role_bindings: &'a [String],
+}
+
+impl<'a> Fix<'a> {
+    fn field(&self, node: &mut Node) -> Result<()> {
+        if node.is_null() {
+            return Ok(());
+        }
+        match &mut node.content {
+            Content::Scalar(_) => self.scalar(node),
+            Content::Mapping(_) => self.mapping(node),
+            Content::Sequence(items) => {
+                items
+                    .iter_mut()
+                    .filter(|i| !i.is_null())
+                    .try_for_each(|item| match item.content {
+                        Content::Scalar(_) => self.scalar(item),
+                        Content::Mapping(_) => self.mapping(item),
+                        Content::Sequence(_) => {
+                            let line = item.position.line;
+                            Err(Error::resource(format!(
+                                "expected a name or a mapping with one at line {line}"
+                            )))
+                        }
+                    })
+            }
+        }
+    }
+
+    fn scalar(&self, node: &mut Node) -> Result<()> {
+        let name = node.as_text().unwrap_or_default();
+        let Some(referral) = self.find(name, None, |a, b| a.id.name == b.id.name)? else {
+            return Ok(());
+        };
+        if referral.id.name != name {
+            node.set_text(&referral.id.name);
+        }
+        Ok(())
+    }
+
+    fn mapping(&self, node: &mut Node) -> Result<()> {
+        let line = node.position.line;
+        let Some(name) = node.get("name") else {
+            return Err(Error::resource(format!(
+                "the reference at line {line} has no field 'name'"
+            )));
+        };
+        let name = name.as_text().unwrap_or_default().to_string();
+        let namespace = node
+            .get("namespace")
+            .map(|n| n.as_text().unwrap_or_default().to_string());
+        let same = |a: &Candidate, b: &Candidate| a.id.name == b.id.name && a.id.namespace == b.id.namespace;
+        let Some(referral) = self.find(&name, namespace.as_deref(), same)? else {
+            return Ok(());
+        };
+        let Some(mapping) = node.as_mapping_mut() else {
+            return Ok(());
+        };
+        if referral.id.name == name && referral.id.namespace.is_empty() {
+            return Ok(());
+        }
+        let mut set = |field: &str, text: &str| match mapping.get_mut(field) {
+            Some(old) => old.set_text(text),
+            None => mapping.insert(field, Node::plain(text)),
+        };
+        set("name", &referral.id.name);
+        if !referral.id.namespace.is_empty() {
+            set("namespace", &referral.id.namespace);
+        }
+        Ok(())
+    }
+
+    /// Finds the resource that an old name means.
+    fn find(
+        &self,
+        name: &str,
+        namespace: Option<&str>,
+        same: impl Fn(&Candidate, &Candidate) -> bool,
+    ) -> Result<Option<&'a Candidate>> {
+        let Some(places) = self.by_old_name.get(name) else {
+            return Ok(None);
+        };
+        let known = places.iter().map(|&at| &self.candidates[at]);
+        let mut found: Vec<&Candidate> = known.filter(|c| self.is_possible(c)).collect();
+        if let Some(namespace) = namespace {
+            found = self.in_namespace(found, namespace);
+        }
+        found.retain(|c| {
+            c.was(self.target) && self.role_ref.as_ref().is_none_or(|gvk| c.was(gvk)) && self.is_near(c)
+        });
+        if found.len() == 1 {
+            return Ok(found.pop());
+        }
+        found.retain(|c| c.shares_ends(self.referrer, true));
+        if found.len() > 1 {
+            found.retain(|c| c.shares_ends(self.referrer, false));
+        }
+        let Some(first) = found.first() else {
+            return Ok(None);
+        };
+        if found.len() > 1 && !found.iter().all(|c| same(first, c)) {
+            let names: Vec<_> = found.iter().map(|c| c.id.to_string()).collect();
+            let message = format!(
+                "found multiple possible referrals for {name:?}: {}",
+                names.join(", ")
+            );
+            return Err(Error::resource(message));
+        }
+        Ok(Some(first))
+    }
+
+    /// Whether a resource in that namespace can be referred to from here at all.
+    fn is_possible(&self, candidate: &Candidate) -> bool {
+        let referrer = &self.referrer.id;
+        referrer.gvk.is_cluster_scoped()
+            || candidate.id.gvk.is_cluster_scoped()
+            || candidate.id.effective_namespace() == referrer.effective_namespace()
+            || self.role_bindings.contains(&candidate.id.namespace)
+    }
+
+    fn is_near(&self, candidate: &Candidate) -> bool {
+        let referrer = &self.referrer.id;
+        referrer.gvk.is_cluster_scoped()
+            || candidate.id.gvk.is_cluster_scoped()
+            || candidate.id.gvk.kind == "ServiceAccount"
+            || candidate.id.effective_namespace() == referrer.effective_namespace()
+    }
+
+    /// Those that come from a namespace, or else those that are in it now.
+    fn in_namespace(&self, found: Vec<&'a Candidate>, namespace: &str) -> Vec<&'a Candidate> {
+        // Whether any resource at all comes from the namespace decides, not only those with this name.
+        let original = |c: &Candidate| c.original_namespace == namespace && !c.id.gvk.is_cluster_scoped();
+        if self
+            .candidates
+            .iter()
+            .filter(|c| self.is_possible(c))
+            .any(original)
+        {
+            return found.into_iter().filter(|c| original(c)).collect();
+        }
+        let current =
+            |c: &&Candidate| c.id.effective_namespace() == namespace && !c.id.gvk.is_cluster_scoped();
+        found.into_iter().filter(current).collect()
+    }
+}
