@@ -38,6 +38,11 @@ fn the_first_sigterm_asks_and_the_second_ends_the_process() {
     assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
 }
 
+#[expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "part of the test: the parent reads it"
+)]
 fn never_ending_service() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
