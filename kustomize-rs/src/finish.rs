@@ -57,7 +57,7 @@ pub(crate) fn finish(
     let mut resources = set.into_resources();
     resources = sort(resources, kustomization, options)?;
     for resource in &mut resources {
-        clean_annotations(&mut resource.node);
+        clean_annotations(resource)?;
     }
     Ok(resources)
 }
@@ -92,36 +92,28 @@ fn is_local(node: &Node) -> bool {
 }
 
 /// Annotations always come out as strings, and never as an empty mapping.
-fn clean_annotations(node: &mut Node) {
-    let Some(metadata) = node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
-        return;
+fn clean_annotations(resource: &mut Resource) -> Result<()> {
+    let Some(metadata) = resource.node.get_mut("metadata").and_then(Node::as_mapping_mut) else { return Ok(()) };
+    let Some(annotations) = metadata.get_mut("annotations") else { return Ok(()) };
+    let mapping = match &mut annotations.content {
+        Content::Mapping(mapping) => mapping,
+        Content::Sequence(items) if !items.is_empty() => {
+            let message = format!("{}: annotations must be a mapping", resource.id);
+            return Err(Error::resource(message).at(&resource.origin.path, Some(annotations.position)));
+        }
+        Content::Scalar(_) | Content::Sequence(_) => {
+            metadata.remove("annotations");
+            return Ok(());
+        }
     };
-    let Some(annotations) = metadata.get_mut("annotations") else {
-        return;
-    };
-    let Content::Mapping(mapping) = &mut annotations.content else {
-        return;
-    };
-    if mapping.is_empty() {
-        metadata.remove("annotations");
-        return;
-    }
-    mapping
-        .entries
-        .retain(|(key, _)| !key.as_text().is_some_and(|k| BUILD_ANNOTATIONS.contains(&k)));
+    mapping.entries.retain(|(key, _)| !key.as_text().is_some_and(|k| BUILD_ANNOTATIONS.contains(&k)));
     for (key, value) in &mut mapping.entries {
-        let text = if value.is_null() {
-            String::new()
-        } else {
-            value.as_text().unwrap_or_default().to_string()
-        };
-        *value = Node {
-            position: value.position,
-            ..Node::string(text)
-        };
+        let text = value.as_text().unwrap_or_default().to_string();
+        *value = Node { position: value.position, ..Node::string(text) };
         key.tag = crate::yaml::Tag::Implicit;
     }
     if mapping.is_empty() {
         metadata.remove("annotations");
     }
+    Ok(())
 }

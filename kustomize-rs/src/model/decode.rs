@@ -53,7 +53,7 @@ impl<'a> Source<'a> {
 
     fn key(&self, key: &Node) -> Result<String> {
         match typed(key) {
-            Some(Resolved::Str | Resolved::Timestamp(_) | Resolved::Merge) => {
+            Some(Resolved::Str | Resolved::Timestamp(_)) => {
                 Ok(key.as_text().unwrap_or_default().to_string())
             }
             Some(Resolved::Bool(b)) => Ok(b.to_string()),
@@ -67,7 +67,7 @@ impl<'a> Source<'a> {
     pub(crate) fn string(&self, node: &Node, name: &str) -> Result<String> {
         match typed(node) {
             Some(Resolved::Null) => Ok(String::new()),
-            Some(Resolved::Str | Resolved::Timestamp(_) | Resolved::Merge) => {
+            Some(Resolved::Str | Resolved::Timestamp(_)) => {
                 Ok(node.as_text().unwrap_or_default().to_string())
             }
             Some(_) => {
