@@ -53,6 +53,7 @@ pub(crate) fn finish(
         resource.refresh();
     }
     references::update(set.as_mut_slice(), &config)?;
+    set.as_slice().iter().try_for_each(check)?;
     set.retain(|resource| !is_local(&resource.node));
     let mut resources = set.into_resources();
     resources = sort(resources, kustomization, options)?;
@@ -85,6 +86,19 @@ fn sort(
     }
 }
 
+/// Refuses what a patch made of a resource, if it is none any more.
+fn check(resource: &Resource) -> Result<()> {
+    let missing = match (resource.id.gvk.kind.as_str(), resource.id.name.as_str()) {
+        ("", _) => "kind",
+        (kind, "") if !kind.ends_with("List") => "metadata.name",
+        _ => return Ok(()),
+    };
+    Err(
+        Error::resource(format!("{}: the resource has lost its {missing}", resource.id))
+            .at(&resource.origin.path, None),
+    )
+}
+
 /// Resources that take part in a build and do not come out of it.
 fn is_local(node: &Node) -> bool {
     let annotation = node.at(&["metadata", "annotations", LOCAL_CONFIG]);
@@ -93,8 +107,12 @@ fn is_local(node: &Node) -> bool {
 
 /// Annotations always come out as strings, and never as an empty mapping.
 fn clean_annotations(resource: &mut Resource) -> Result<()> {
-    let Some(metadata) = resource.node.get_mut("metadata").and_then(Node::as_mapping_mut) else { return Ok(()) };
-    let Some(annotations) = metadata.get_mut("annotations") else { return Ok(()) };
+    let Some(metadata) = resource.node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
+        return Ok(());
+    };
+    let Some(annotations) = metadata.get_mut("annotations") else {
+        return Ok(());
+    };
     let mapping = match &mut annotations.content {
         Content::Mapping(mapping) => mapping,
         Content::Sequence(items) if !items.is_empty() => {
@@ -106,10 +124,15 @@ fn clean_annotations(resource: &mut Resource) -> Result<()> {
             return Ok(());
         }
     };
-    mapping.entries.retain(|(key, _)| !key.as_text().is_some_and(|k| BUILD_ANNOTATIONS.contains(&k)));
+    mapping
+        .entries
+        .retain(|(key, _)| !key.as_text().is_some_and(|k| BUILD_ANNOTATIONS.contains(&k)));
     for (key, value) in &mut mapping.entries {
         let text = value.as_text().unwrap_or_default().to_string();
-        *value = Node { position: value.position, ..Node::string(text) };
+        *value = Node {
+            position: value.position,
+            ..Node::string(text)
+        };
         key.tag = crate::yaml::Tag::Implicit;
     }
     if mapping.is_empty() {

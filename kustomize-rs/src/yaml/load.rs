@@ -265,7 +265,10 @@ impl<'a> Loader<'a> {
     }
 
     fn content(&mut self, block: bool, indentless: bool, decorated: bool, start: Mark) -> Result<Node> {
-        let flow = matches!(self.scanner.peek()?.0, Token::FlowSequenceStart | Token::FlowMappingStart);
+        let flow = matches!(
+            self.scanner.peek()?.0,
+            Token::FlowSequenceStart | Token::FlowMappingStart
+        );
         let content = match &self.scanner.peek()?.0 {
             Token::BlockEntry if indentless => Content::Sequence(self.indentless_sequence()?),
             Token::Scalar { .. } => match self.scanner.take()?.0 {
@@ -285,7 +288,11 @@ impl<'a> Loader<'a> {
                 return Err(self.error(mark, "did not find expected node content"));
             }
         };
-        Ok(Node { content, flow, ..Node::default() })
+        Ok(Node {
+            content,
+            flow,
+            ..Node::default()
+        })
     }
 
     fn alias(&mut self) -> Result<Node> {
@@ -443,7 +450,12 @@ impl<'a> Loader<'a> {
             self.empty()?
         };
         let mapping = merge_keys(self, vec![(key, value)], start)?;
-        Ok(Node { content: Content::Mapping(mapping), flow: true, position: start.position(), ..Node::default() })
+        Ok(Node {
+            content: Content::Mapping(mapping),
+            flow: true,
+            position: start.position(),
+            ..Node::default()
+        })
     }
 
     fn flow_mapping(&mut self) -> Result<Mapping> {
@@ -495,7 +507,11 @@ fn merge_keys(loader: &Loader<'_>, entries: Vec<(Node, Node)>, start: Mark) -> R
     if !entries.iter().any(|(key, _)| is_merge(key)) {
         let mut mapping = Mapping { entries };
         // kyaml clears the key by its text once the merge is done, quoted or not.
-        if let Some(quoted) = mapping.entries.iter().position(|(key, _)| key.as_text() == Some("<<")) {
+        if let Some(quoted) = mapping
+            .entries
+            .iter()
+            .position(|(key, _)| key.as_text() == Some("<<"))
+        {
             mapping.entries.remove(quoted);
         }
         return Ok(mapping);

@@ -251,9 +251,7 @@ fn of_scalar<'a>(node: &'a Node, scalar: &'a Scalar, schema: Schema) -> Result<P
         Resolved::Float(float) if float.is_finite() => Plain::Float(float),
         Resolved::Float(_) => return error(node, format!("the number {text} has no JSON form")),
         Resolved::Timestamp(time) if schema == Schema::GoYamlV3 => Plain::Str(Cow::Owned(time)),
-        Resolved::Timestamp(_) | Resolved::Str => {
-            Plain::Str(printable(node, Cow::Borrowed(text))?)
-        }
+        Resolved::Timestamp(_) | Resolved::Str => Plain::Str(printable(node, Cow::Borrowed(text))?),
     })
 }
 
