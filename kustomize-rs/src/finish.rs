@@ -7,7 +7,7 @@ use crate::model::Kustomization;
 use crate::order::sort_legacy;
 use crate::resource::Resource;
 use crate::yaml::{Content, Node};
-use crate::{Options, Reorder, config, generate, references};
+use crate::{Options, Reorder, config, generate, references, vars};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -41,7 +41,11 @@ pub(crate) fn finish(
     kustomization: &Kustomization,
     options: &Options<'_>,
 ) -> Result<Vec<Resource>> {
-    let Accumulated { mut set, config, .. } = accumulated;
+    let Accumulated {
+        mut set,
+        config,
+        vars,
+    } = accumulated;
     let config = config.unwrap_or_else(config::defaults);
     for resource in set.as_mut_slice().iter_mut().filter(|r| r.needs_hash) {
         let hash = generate::name_hash(resource)?;
@@ -53,6 +57,13 @@ pub(crate) fn finish(
         resource.refresh();
     }
     references::update(set.as_mut_slice(), &config)?;
+    let unused = vars::resolve(set.as_mut_slice(), &vars, &config)?;
+    if let Some(warn) = options.warn.filter(|_| !unused.is_empty()) {
+        warn(&format!(
+            "well-defined vars that were never replaced: {}",
+            unused.join(",")
+        ));
+    }
     set.as_slice().iter().try_for_each(check)?;
     set.retain(|resource| !is_local(&resource.node));
     let mut resources = set.into_resources();
