@@ -61,7 +61,7 @@ pub enum RenderError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: SopsError,
+        source: Box<SopsError>,
     },
     /// An entry in the data of a Secret is a SOPS file that cannot be decrypted.
     #[error("{origin}: `data.{key}` of {object}: {source}")]
@@ -74,7 +74,7 @@ pub enum RenderError {
         key: String,
         /// Why.
         #[source]
-        source: SopsError,
+        source: Box<SopsError>,
     },
     /// An object is still encrypted and nothing is to decrypt it, or nothing did.
     #[error("{origin}: {object} is encrypted with SOPS{}{}", recipients_of(.recipients), encrypted_hint(*.configured))]

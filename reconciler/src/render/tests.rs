@@ -409,6 +409,57 @@ fn secret_generators_and_patch_files_get_plain_text_and_config_maps_do_not() {
 }
 
 #[test]
+fn an_encrypted_file_for_both_a_secret_and_a_config_map_is_refused() {
+    let kustomization = "secretGenerator:\n- name: a\n  files: [app.env]\nconfigMapGenerator:\n- name: b\n  envs: [app.env]\n";
+    let fs = tree(&[
+        ("/app/kustomization.yaml", kustomization),
+        ("/app/app.env", &fixture("encrypted/app.env")),
+    ]);
+    let keyring = keyring();
+    let mut request = Request::new(&fs, "app");
+    request.decryption = Some(&keyring);
+    assert_eq!(
+        error(&request),
+        "/app/app.env: it is encrypted, and named by both a secretGenerator and a configMapGenerator: \
+         its plain text must not stand in a ConfigMap"
+    );
+}
+
+#[test]
+fn a_generated_secret_whose_values_are_still_encrypted_is_refused() {
+    let fs = tree(&[
+        (
+            "/app/kustomization.yaml",
+            "secretGenerator:\n- name: a\n  envs: [app.env]\n",
+        ),
+        ("/app/app.env", &fixture("encrypted/app.env")),
+    ]);
+    let refused = error(&Request::new(&fs, "app"));
+    assert!(
+        refused.contains("is encrypted with SOPS, and spec.decryption is missing"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_generated_secret_from_a_yaml_file_has_the_bytes_and_so_the_name_that_flux_gives_it() {
+    let kustomization = "secretGenerator:\n- name: values\n  files: [strings.yaml]\n";
+    let names = |file: &str, keyring: Option<&Keyring>| {
+        let fs = tree(&[
+            ("/app/kustomization.yaml", kustomization),
+            ("/app/strings.yaml", &fixture(file)),
+        ]);
+        let mut request = Request::new(&fs, "app");
+        request.decryption = keyring;
+        ids(&render(&request).expect("it renders"))
+    };
+    assert_eq!(
+        names("encrypted/strings.yaml", Some(&keyring())),
+        names("decrypted/strings.yaml", None)
+    );
+}
+
+#[test]
 fn an_entry_of_a_secret_that_is_a_sops_file_is_decrypted() {
     use base64::Engine as _;
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);

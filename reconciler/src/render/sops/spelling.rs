@@ -112,11 +112,7 @@ impl Spelling<'_> {
             (Content::Scalar(scalar), value) if scalar.text.starts_with(PREFIX) => {
                 let start = self.offset(node.position)?;
                 let end = start + scalar.text.len();
-                if !self
-                    .text
-                    .get(start..end)
-                    .is_some_and(|spelled| spelled == scalar.text)
-                {
+                if self.text.get(start..end) != Some(scalar.text.as_str()) {
                     return None;
                 }
                 let plain = spell(value, indent)?;
@@ -224,7 +220,7 @@ fn spell_float(number: f64) -> String {
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
 
-fn spell_text(text: &str, indent: usize) -> String {
+pub(super) fn spell_text(text: &str, indent: usize) -> String {
     let shape = Shape::of(text);
     if text.contains('\n') {
         return if shape.block_allowed {

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn fixture(path: &str) -> Vec<u8> {
@@ -437,4 +439,34 @@ fn manifests_that_opted_out_stay_encrypted() {
             .expect("readable")
             .is_none()
     );
+}
+
+proptest! {
+    #[test]
+    fn no_change_of_one_character_in_the_encrypted_part_goes_unnoticed(
+        place in 0.0..1.0_f64,
+        replacement in "[A-Za-z0-9+/=:,\\[\\] \n]",
+    ) {
+        let intact = encrypted("secret.yaml");
+        let start = intact.find("\ndata:").expect("data") + 1;
+        let end = intact.find("\nsops:").expect("metadata");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a small text")]
+        let place = start + ((end - start) as f64 * place) as usize;
+        let changed = format!("{}{replacement}{}", &intact[..place], &intact[place + 1..]);
+        if let Ok(Some(plain)) = decrypt("secret.yaml", &changed) {
+            let value = |text: &str| {
+                let node = kustomize_rs::yaml::load(text).expect("YAML");
+                kustomize_rs::yaml::to_value(&node, kustomize_rs::yaml::Schema::GoYamlV3).expect("a value")
+            };
+            prop_assert_eq!(value(&String::from_utf8(plain.text).expect("text")), value(&decrypted("secret.yaml")));
+        }
+    }
+
+    #[test]
+    fn every_text_reads_back_as_it_was_spelled(text in r"[a-z0-9:# \n\t'\x22,\[\]{}&*!|>%@?`\\.~\-=<éÄ😀\u{feff}\u{85}\r]{1,24}|yes|No|null|0o17|1:30|2024-01-01|-.inf|<<|---|1e3") {
+        let spelled = format!("key:\n    deep: {}\nnext: 1\n", spelling::spell_text(&text, 8));
+        let node = kustomize_rs::yaml::load(&spelled).map_err(|error| TestCaseError::fail(format!("{error}: {spelled:?}")))?;
+        prop_assert_eq!(node.at(&["key", "deep"]).and_then(kustomize_rs::yaml::Node::as_text), Some(text.as_str()), "{:?}", spelled);
+        prop_assert!(node.get("next").is_some());
+    }
 }

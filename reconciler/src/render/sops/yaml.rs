@@ -7,9 +7,7 @@ use kustomize_rs::yaml::{Content, Node, Resolved, Schema, Tag, load, load_all, s
 use super::keys::Keyring;
 use super::metadata::Metadata;
 use super::tree::{Item, Value};
-use super::{
-    Plain, Secrets, SopsError, cipher, contains, decrypt_documents, decrypt_with, json, metadata, spelling,
-};
+use super::{Plain, Secrets, SopsError, cipher, decrypt_documents, decrypt_with, json, metadata, spelling};
 
 /// Opts an object out of decryption if its value is `disabled`, in any case.
 pub(super) const DECRYPT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt";
@@ -48,10 +46,7 @@ pub(super) fn decrypt_text(text: &str, keyring: &Keyring) -> Result<Option<Plain
 pub(super) fn decrypt_manifests(text: &str, keyring: &Keyring) -> Result<Option<Plain>, SopsError> {
     let chunks = split_documents(text).map_err(|error| syntax(&error))?;
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for chunk in chunks
-        .iter()
-        .filter(|chunk| contains(chunk.text.as_bytes(), cipher::PREFIX.as_bytes()))
-    {
+    for chunk in chunks.iter().filter(|chunk| chunk.text.contains(cipher::PREFIX)) {
         let mut document = [manifest(chunk.text)?];
         if is_opted_out(&document[0]) {
             continue;
