@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Writes schemas.json, descriptions.json and resources.json from upstream Kubernetes' published API description.
+
+    python3 generate.py
+
+Needs Go (for its module proxy client); no other tool. What is read: api/openapi-spec/v3 and
+api/discovery of the module k8s.io/kubernetes (Apache-2.0, Copyright The Kubernetes Authors).
+"""
+
+import json
+import pathlib
+import subprocess
+
+VERSION = "v1.36.3"
+# Served by default in a cluster of that version: what is alpha or beta upstream stays out.
+STABLE = {"v1", "v2"}
+HERE = pathlib.Path(__file__).parent
+PREFIX = "#/components/schemas/"
+
+
+def module_dir():
+    out = subprocess.run(
+        ["go", "mod", "download", "-json", f"k8s.io/kubernetes@{VERSION}"],
+        check=True, capture_output=True, text=True, cwd="/",
+    ).stdout
+    return pathlib.Path(json.loads(out)["Dir"])
+
+
+def slim(schema):
+    """Drops prose and what says nothing (`default: {}`), and unwraps `allOf` with one element."""
+    if not isinstance(schema, dict):
+        return schema
+    if len(schema.get("allOf", [])) == 1:
+        rest = {k: v for k, v in schema.items() if k != "allOf"}
+        return slim({**schema["allOf"][0], **rest})
+    out = {}
+    for key, value in schema.items():
+        if key == "description" or (key == "default" and value in ({}, "", 0)):
+            continue
+        if key == "properties":
+            out[key] = {name: slim(field) for name, field in value.items()}
+        elif key == "$ref" and isinstance(value, str):
+            out[key] = value.removeprefix(PREFIX)
+        elif key == "x-kubernetes-group-version-kind":
+            continue
+        else:
+            out[key] = slim(value)
+    return out
+
+
+def references(schema, found):
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "$ref" and isinstance(value, str):
+                found.add(value)
+            else:
+                references(value, found)
+    elif isinstance(schema, list):
+        for value in schema:
+            references(value, found)
+
+
+def reachable(schemas, roots):
+    todo, seen = list(roots), set()
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = set()
+        references(schemas[name], found)
+        todo.extend(found)
+    return seen
+
+
+def resource(entry):
+    out = {
+        "plural": entry["resource"],
+        "singular": entry["singularResource"],
+        "kind": entry["responseKind"]["kind"],
+        "namespaced": entry["scope"] == "Namespaced",
+        "verbs": entry["verbs"],
+    }
+    for key in ("shortNames", "categories"):
+        if entry.get(key):
+            out[key] = entry[key]
+    if entry.get("subresources"):
+        out["subresources"] = [
+            {
+                "name": sub["subresource"],
+                "group": (sub.get("responseKind") or {}).get("group", ""),
+                "version": (sub.get("responseKind") or {}).get("version", ""),
+                "kind": (sub.get("responseKind") or {}).get("kind", ""),
+                "verbs": sub["verbs"],
+            }
+            for sub in entry["subresources"]
+        ]
+    return out
+
+
+def main():
+    root = module_dir() / "api"
+    documents = {}
+    for path in (root / "openapi-spec" / "v3").glob("*_openapi.json"):
+        documents[path.name] = json.loads(path.read_text())
+
+    def of_document(document):
+        return document.get("components", {}).get("schemas", {})
+
+    schemas, prose, by_gvk = {}, {}, {}
+    for document in documents.values():
+        for name, schema in of_document(document).items():
+            schemas[name] = slim(schema)
+            texts = {}
+            if schema.get("description"):
+                texts[""] = schema["description"]
+            for field, value in schema.get("properties", {}).items():
+                if value.get("description"):
+                    texts[field] = value["description"]
+            prose[name] = texts
+            for gvk in schema.get("x-kubernetes-group-version-kind", []):
+                if name.endswith("." + gvk["kind"]):
+                    by_gvk[(gvk["group"], gvk["version"], gvk["kind"])] = name
+
+    groups, roots = [], {"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta",
+                         "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+                         "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"}
+    core = json.loads((root / "discovery" / "api__v1.json").read_text())
+    aggregated = json.loads((root / "discovery" / "aggregated_v2.json").read_text())["items"]
+    listed = [("", [("v1", legacy(core))])]
+    for group in aggregated:
+        versions = [(v["version"], [resource(r) for r in v["resources"]])
+                    for v in group["versions"] if v["version"] in STABLE]
+        if versions:
+            listed.append((group["metadata"]["name"], versions))
+    for group, versions in listed:
+        out = {"group": group, "versions": []}
+        for version, resources in versions:
+            for r in resources:
+                name = by_gvk.get((group, version, r["kind"]))
+                if name:
+                    r["schema"] = name
+                    roots.add(name)
+                for sub in r.get("subresources", []):
+                    target = by_gvk.get((sub["group"] or group, sub["version"] or version, sub["kind"]))
+                    if target:
+                        roots.add(target)
+            out["versions"].append({"version": version, "resources": resources})
+        groups.append(out)
+
+    kept = reachable(schemas, roots)
+    write("schemas.json", {name: schemas[name] for name in sorted(kept)})
+    write("descriptions.json", {name: prose[name] for name in sorted(kept) if prose[name]})
+    write("resources.json", groups)
+
+
+def legacy(document):
+    """The core group is described by an APIResourceList only: subresources are its entries with a slash."""
+    found = {}
+    for entry in document["resources"]:
+        if "/" in entry["name"]:
+            continue
+        found[entry["name"]] = {
+            "resource": entry["name"],
+            "singularResource": entry["singularName"],
+            "responseKind": {"kind": entry["kind"]},
+            "scope": "Namespaced" if entry["namespaced"] else "Cluster",
+            "verbs": entry["verbs"],
+            "shortNames": entry.get("shortNames"),
+            "categories": entry.get("categories"),
+            "subresources": [],
+        }
+    for entry in document["resources"]:
+        if "/" not in entry["name"]:
+            continue
+        parent, name = entry["name"].split("/", 1)
+        if parent in found:
+            found[parent]["subresources"].append({
+                "subresource": name,
+                "responseKind": {"group": entry.get("group", ""), "version": entry.get("version", ""),
+                                 "kind": entry["kind"]},
+                "verbs": entry["verbs"],
+            })
+    return [resource(entry) for entry in found.values()]
+
+
+def write(name, value):
+    """One top-level entry a line: small, and still a readable difference when upstream changes."""
+    compact = lambda v: json.dumps(v, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(k)}:{compact(v)}" for k, v in value.items()]
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+    else:
+        text = "[\n" + ",\n".join(compact(v) for v in value) + "\n]\n"
+    (HERE / name).write_text(text)
+
+
+main()

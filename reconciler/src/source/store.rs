@@ -1,0 +1,448 @@
+//! Fetches sources into the cache and hands out checkouts: the one entry to this module that does I/O.
+
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::SourceError;
+use super::limits::Limits;
+use super::object_id::ObjectId;
+use super::reference::{Reference, RemoteRef, Target};
+use super::remote::{CallerId, Remote};
+use super::repository::{Generation, Repository};
+use super::survey::{SurveyError, survey};
+use super::tree::Checkout;
+use super::wire::{Conversation, FetchRequest, HttpClients, ServerMemory};
+
+/// What to fetch, as plain values.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The repository and how to get in.
+    pub remote: Remote,
+    /// Which commit.
+    pub reference: Reference,
+    /// `spec.ignore`
+    pub ignore: Option<String>,
+    /// The time the whole fetch may take; [`Limits::timeout`] if absent.
+    pub timeout: Option<Duration>,
+}
+
+/// What a fetch found.
+#[derive(Debug, Clone)]
+pub enum Fetched {
+    /// The reference is where it was: the checkout at hand is current.
+    Unchanged,
+    /// Another commit, or other ignore rules, or objects that had to be fetched anew.
+    Changed(Checkout),
+}
+
+/// The cache of fetched repositories. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    directory: PathBuf,
+    limits: Limits,
+    clients: HttpClients,
+    repositories: Mutex<HashMap<String, Arc<Repository>>>,
+    servers: Mutex<HashMap<CallerId, ServerMemory>>,
+    /// Locked as long as this process uses the directory.
+    _lock: File,
+}
+
+/// Packets between the network and the disk, each of at most 64 KiB.
+const PACK_PARTS: usize = 32;
+/// Servers remembered at most; beyond it all are forgotten, which costs a request each.
+const MOST_SERVERS: usize = 10_000;
+
+impl Store {
+    /// Opens the cache directory, creating it if needed, and removes what a killed process left unfinished.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`], also when another process uses the directory.
+    pub fn open(directory: impl Into<PathBuf>, limits: Limits) -> Result<Self, SourceError> {
+        let directory = directory.into();
+        fs::create_dir_all(&directory).map_err(|error| SourceError::storage("create", &directory, error))?;
+        let lock = exclusive(&directory)?;
+        let listed =
+            fs::read_dir(&directory).map_err(|error| SourceError::storage("list", &directory, error))?;
+        for entry in listed.flatten().filter(|entry| entry.path().is_dir()) {
+            Repository::sweep(&entry.path())?;
+        }
+        Ok(Self(Arc::new(Inner {
+            directory,
+            limits,
+            clients: HttpClients::default(),
+            repositories: Mutex::default(),
+            servers: Mutex::default(),
+            _lock: lock,
+        })))
+    }
+
+    /// Looks where the reference is now, and fetches it if it is not at hand. When nothing moved, this is one
+    /// exchange with the server (none for a commit) and touches no file.
+    ///
+    /// Dropping the future leaves the cache as it was.
+    ///
+    /// # Errors
+    /// Any [`SourceError`]; the cache is as it was.
+    pub async fn fetch(&self, source: &Source, held: Option<&Checkout>) -> Result<Fetched, SourceError> {
+        let after = source.timeout.unwrap_or(self.0.limits.timeout);
+        tokio::time::timeout(after, Fetch::new(self, source).run(held))
+            .await
+            .unwrap_or_else(|_| {
+                Err(SourceError::DeadlineExceeded {
+                    url: source.remote.to_string(),
+                    after,
+                })
+            })
+    }
+
+    /// Removes the cached repositories of all but these remotes. Checkouts of the others that are still in use
+    /// become unreadable. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`]
+    pub fn retain<'a>(&self, remotes: impl IntoIterator<Item = &'a Remote>) -> Result<(), SourceError> {
+        let kept: Vec<String> = remotes.into_iter().map(Remote::cache_name).collect();
+        let directory = &self.0.directory;
+        let listed =
+            fs::read_dir(directory).map_err(|error| SourceError::storage("list", directory, error))?;
+        for entry in listed.flatten().filter(|entry| entry.path().is_dir()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if kept.contains(&name) {
+                continue;
+            }
+            self.0
+                .repositories
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&name);
+            fs::remove_dir_all(entry.path())
+                .map_err(|error| SourceError::storage("remove", entry.path(), error))?;
+        }
+        Ok(())
+    }
+
+    fn repository(&self, remote: &Remote) -> Arc<Repository> {
+        let name = remote.cache_name();
+        let mut repositories = self.0.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let repository = repositories.entry(name).or_insert_with_key(|name| {
+            let directory = self.0.directory.join(name);
+            Arc::new(Repository::new(
+                remote.to_string(),
+                directory,
+                self.0.limits.clone(),
+            ))
+        });
+        Arc::clone(repository)
+    }
+
+    fn remembered(&self, caller: CallerId) -> Option<ServerMemory> {
+        self.0
+            .servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&caller)
+            .cloned()
+    }
+
+    fn remember(&self, caller: CallerId, memory: Option<ServerMemory>) {
+        let mut servers = self.0.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if servers.len() >= MOST_SERVERS {
+            servers.clear();
+        }
+        match memory {
+            Some(memory) => servers.insert(caller, memory),
+            None => servers.remove(&caller),
+        };
+    }
+}
+
+/// One process at a time: another one's sweep would remove what this one receives.
+fn exclusive(directory: &Path) -> Result<File, SourceError> {
+    let path = directory.join("lock");
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| SourceError::storage("open", &path, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(SourceError::storage(
+            "lock",
+            path,
+            io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another process uses this cache directory",
+            ),
+        )),
+        Err(TryLockError::Error(error)) => Err(SourceError::storage("lock", path, error)),
+    }
+}
+
+/// One fetch on its way.
+struct Fetch<'a> {
+    store: &'a Store,
+    source: &'a Source,
+    url: String,
+    caller: CallerId,
+    repository: Arc<Repository>,
+}
+
+impl<'a> Fetch<'a> {
+    fn new(store: &'a Store, source: &'a Source) -> Self {
+        Self {
+            store,
+            source,
+            url: source.remote.to_string(),
+            caller: source.remote.caller(),
+            repository: store.repository(&source.remote),
+        }
+    }
+
+    async fn run(self, held: Option<&Checkout>) -> Result<Fetched, SourceError> {
+        let (target, conversation) = self.resolve().await?;
+        let commit = target.revision.commit();
+        let current = held.filter(|held| {
+            *held.revision() == target.revision
+                && held.ignore() == self.source.ignore.as_deref()
+                && !held.is_damaged()
+        });
+        let seen = self.repository.has_seen(self.caller, commit);
+        if seen && current.is_some() {
+            return Ok(Fetched::Unchanged);
+        }
+        let _fetching = self.repository.fetching.lock().await;
+        if seen && let Some(checkout) = self.cached(&target).await? {
+            return Ok(Fetched::Changed(checkout));
+        }
+        let checkout = self.received(&target, conversation).await?;
+        self.repository.saw(self.caller, commit);
+        match current {
+            Some(_) => Ok(Fetched::Unchanged),
+            None => Ok(Fetched::Changed(checkout)),
+        }
+    }
+
+    /// Finds the commit that the reference stands for now.
+    async fn resolve(&self) -> Result<(Target, Option<Conversation>), SourceError> {
+        let reference = &self.source.reference;
+        let Some(prefixes) = reference.prefixes() else {
+            let target = reference
+                .select(&[])
+                .ok_or_else(|| reference.not_found(&self.url, &[]))?;
+            return Ok((target, None));
+        };
+        let (mut conversation, refs) = self.list(&prefixes).await?;
+        let Some(target) = reference.select(&refs) else {
+            return Err(self.not_found(&mut conversation).await);
+        };
+        self.repository.saw(self.caller, target.revision.commit());
+        Ok((target, Some(conversation)))
+    }
+
+    /// Lists references: one request if the server is known from before.
+    async fn list(&self, prefixes: &[String]) -> Result<(Conversation, Vec<RemoteRef>), SourceError> {
+        let Inner { clients, limits, .. } = &*self.store.0;
+        if let Some(memory) = self.store.remembered(self.caller) {
+            let mut conversation = Conversation::resume(&self.source.remote, clients, limits, memory)?;
+            match conversation.list(prefixes).await {
+                Ok(refs) => return Ok((conversation, refs)),
+                // The server may have changed; what it says to a fresh start is what counts.
+                Err(_) => self.store.remember(self.caller, None),
+            }
+        }
+        let mut conversation = self.connect().await?;
+        let refs = conversation.list(prefixes).await?;
+        self.store.remember(self.caller, conversation.memory());
+        Ok((conversation, refs))
+    }
+
+    async fn connect(&self) -> Result<Conversation, SourceError> {
+        Conversation::open(&self.source.remote, &self.store.0.clients, &self.store.0.limits).await
+    }
+
+    /// The error for a reference that the server does not have, naming what it has.
+    async fn not_found(&self, conversation: &mut Conversation) -> SourceError {
+        let prefixes = ["refs/heads/".to_owned(), "refs/tags/".to_owned()];
+        match conversation.list(&prefixes).await {
+            Err(error) => error,
+            Ok(refs) if refs.is_empty() => SourceError::EmptyRepository {
+                url: self.url.clone(),
+            },
+            Ok(refs) => self.source.reference.not_found(&self.url, &refs),
+        }
+    }
+
+    /// The checkout if the commit is held and its objects are sound.
+    async fn cached(&self, target: &Target) -> Result<Option<Checkout>, SourceError> {
+        let generation = self.generation().await?;
+        if !generation.holds(target.revision.commit()) {
+            return Ok(None);
+        }
+        match self.checkout(target, &generation).await? {
+            Ok(checkout) => Ok(Some(checkout)),
+            Err(problem) => {
+                self.damaged(&generation, &problem);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn received(
+        &self,
+        target: &Target,
+        mut conversation: Option<Conversation>,
+    ) -> Result<Checkout, SourceError> {
+        loop {
+            let generation = self.generation().await?;
+            let mut open = match conversation.take() {
+                Some(conversation) => conversation,
+                None => self.connect().await?,
+            };
+            let offered = generation.offered();
+            let with_offer = !offered.is_empty();
+            let request = self.request(target, offered, &mut open).await?;
+            self.receive(&mut open, &request, &generation).await?;
+            match self.checkout(target, &generation).await? {
+                Ok(checkout) => {
+                    let commit = target.revision.commit();
+                    self.blocking(move || generation.hold(commit)).await?;
+                    return Ok(checkout);
+                }
+                // The server left out what it was told is held, and that is damaged: begin afresh.
+                Err(problem) if with_offer => self.damaged(&generation, &problem),
+                Err(problem) => {
+                    return Err(SourceError::PackInvalid {
+                        url: self.url.clone(),
+                        problem,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Asks for the commit alone, or, from an old server that does not give out single commits, for all of the
+    /// branch that should have it.
+    async fn request(
+        &self,
+        target: &Target,
+        held: Vec<ObjectId>,
+        conversation: &mut Conversation,
+    ) -> Result<FetchRequest, SourceError> {
+        let alone = FetchRequest {
+            want: target.want,
+            held,
+            shallow: true,
+        };
+        let Reference::Commit { branch, .. } = &self.source.reference else {
+            return Ok(alone);
+        };
+        if conversation.serves_any_commit() {
+            return Ok(alone);
+        }
+        let refs = conversation.list(&[]).await?;
+        if refs.iter().any(|found| found.id == target.want) {
+            return Ok(alone);
+        }
+        let name = branch
+            .as_ref()
+            .map_or_else(|| "HEAD".to_owned(), |branch| format!("refs/heads/{branch}"));
+        let tip = refs.iter().find(|found| found.name == name);
+        let tip = tip.ok_or_else(|| self.source.reference.not_found(&self.url, &refs))?;
+        Ok(FetchRequest {
+            want: tip.id,
+            held: Vec::new(),
+            shallow: false,
+        })
+    }
+
+    /// Receives a pack on a thread for blocking work, which ends by itself if this future is dropped.
+    async fn receive(
+        &self,
+        conversation: &mut Conversation,
+        request: &FetchRequest,
+        generation: &Arc<Generation>,
+    ) -> Result<(), SourceError> {
+        let (sink, parts) = mpsc::channel(PACK_PARTS);
+        let writer = {
+            let generation = Arc::clone(generation);
+            tokio::task::spawn_blocking(move || generation.receive(parts))
+        };
+        let sent = conversation.fetch(request, &sink).await;
+        drop(sink);
+        let written = writer.await.map_err(|_| self.abandoned())?;
+        match sent {
+            Err(SourceError::Refused { message, .. })
+                if message.contains("not our ref")
+                    && matches!(self.source.reference, Reference::Commit { .. }) =>
+            {
+                Err(self.source.reference.not_found(&self.url, &[]))
+            }
+            sent => sent.and(written),
+        }
+    }
+
+    /// Surveys the commit; the inner error says which object is missing or damaged.
+    async fn checkout(
+        &self,
+        target: &Target,
+        generation: &Arc<Generation>,
+    ) -> Result<Result<Checkout, String>, SourceError> {
+        let generation = Arc::clone(generation);
+        let (url, limits) = (self.url.clone(), self.store.0.limits.clone());
+        let (revision, ignore) = (target.revision.clone(), self.source.ignore.clone());
+        let wanted = self.source.reference.clone();
+        self.blocking(move || {
+            let objects = generation.objects()?;
+            match survey(&objects, revision.commit(), ignore.as_deref(), &limits) {
+                Ok(surveyed) => Ok(Ok(Checkout::new(revision, ignore, surveyed, generation, limits))),
+                Err(SurveyError::Excess(excess)) => Err(SourceError::TooLarge { url, excess }),
+                Err(SurveyError::Object(error))
+                    if error.id == revision.commit() && matches!(wanted, Reference::Commit { .. }) =>
+                {
+                    Err(wanted.not_found(&url, &[]))
+                }
+                Err(SurveyError::Object(error)) => Ok(Err(error.to_string())),
+            }
+        })
+        .await
+    }
+
+    fn damaged(&self, generation: &Generation, problem: &str) {
+        tracing::warn!(
+            url = self.url,
+            problem,
+            "the cached repository is damaged and is fetched anew"
+        );
+        generation.mark_damaged();
+    }
+
+    async fn generation(&self) -> Result<Arc<Generation>, SourceError> {
+        let repository = Arc::clone(&self.repository);
+        self.blocking(move || repository.generation()).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| self.abandoned())?
+    }
+
+    fn abandoned(&self) -> SourceError {
+        SourceError::Abandoned {
+            url: self.url.clone(),
+        }
+    }
+}
