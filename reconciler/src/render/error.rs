@@ -103,7 +103,9 @@ pub enum RenderError {
         source: SubstituteError,
     },
     /// With its variables replaced, an object is no YAML any more.
-    #[error("{origin}: {object} with its variables replaced is no YAML object: {message} (quote the `${{...}}`, or mind what its value contains)")]
+    #[error(
+        "{origin}: {object} with its variables replaced is no YAML object: {message} (quote the `${{...}}`, or mind what its value contains)"
+    )]
     Substituted {
         /// The object.
         object: String,
@@ -148,9 +150,17 @@ impl RenderError {
     /// Tells kustomize's error in terms of Git's files and of the spec.
     pub(super) fn build(error: &kustomize_rs::Error, file: Option<&Effective>) -> Self {
         let mut message = error.chain();
-        let Some(location) = error.location() else { return Self::Build { message, origin: None } };
+        let Some(location) = error.location() else {
+            return Self::Build {
+                message,
+                origin: None,
+            };
+        };
         let line = location.position.map_or(0, |position| position.line);
-        let mut origin = Origin { file: location.path.clone(), line };
+        let mut origin = Origin {
+            file: location.path.clone(),
+            line,
+        };
         if let (Some(file), Some(position)) = (file, location.position)
             && file.path == location.path
         {
@@ -159,7 +169,10 @@ impl RenderError {
                 LineOf::File => {}
                 LineOf::Spec(field) => {
                     message = message.replace(&place, &format!("spec.{field}"));
-                    return Self::Build { message, origin: None };
+                    return Self::Build {
+                        message,
+                        origin: None,
+                    };
                 }
                 LineOf::Nothing => {
                     message = message.replace(&place, &location.path.display().to_string());
@@ -167,7 +180,10 @@ impl RenderError {
                 }
             }
         }
-        Self::Build { message, origin: Some(origin) }
+        Self::Build {
+            message,
+            origin: Some(origin),
+        }
     }
 
     /// Whether trying again with the same input could end otherwise: never, since a render is pure.
@@ -186,7 +202,11 @@ fn hint(similar: &[String]) -> String {
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn recipients_of(recipients: &[String]) -> String {

@@ -406,6 +406,11 @@ impl<'a> Fetch<'a> {
             match survey(&objects, revision.commit(), ignore.as_deref(), &limits) {
                 Ok(surveyed) => Ok(Ok(Checkout::new(revision, ignore, surveyed, generation, limits))),
                 Err(SurveyError::Excess(excess)) => Err(SourceError::TooLarge { url, excess }),
+                Err(error @ SurveyError::NotACommit { .. }) => Err(SourceError::ReferenceNotFound {
+                    url,
+                    what: format!("'{revision}' stands for {error},"),
+                    hint: String::new(),
+                }),
                 Err(SurveyError::Object(error))
                     if error.id == revision.commit() && matches!(wanted, Reference::Commit { .. }) =>
                 {

@@ -126,9 +126,17 @@ pub struct NoKey {
 
 impl std::fmt::Display for NoKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no key for it: it is encrypted to {}", self.recipients.join(", "))?;
+        write!(
+            f,
+            "no key for it: it is encrypted to {}",
+            self.recipients.join(", ")
+        )?;
         if self.groups_needed > 1 {
-            write!(f, " in key groups of which {} are needed and {} could be opened", self.groups_needed, self.groups_opened)?;
+            write!(
+                f,
+                " in key groups of which {} are needed and {} could be opened",
+                self.groups_needed, self.groups_opened
+            )?;
         }
         if self.origin.is_empty() {
             return write!(
@@ -136,8 +144,20 @@ impl std::fmt::Display for NoKey {
                 "; name a Secret in spec.decryption.secretRef that holds the identity of one of them in a key that ends in `.agekey`"
             );
         }
-        write!(f, "; {} holds {}", self.origin, if self.held.is_empty() { "no identity".to_owned() } else { format!("the identity of {}", self.held.join(", ")) })?;
-        write!(f, ". Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there")
+        write!(
+            f,
+            "; {} holds {}",
+            self.origin,
+            if self.held.is_empty() {
+                "no identity".to_owned()
+            } else {
+                format!("the identity of {}", self.held.join(", "))
+            }
+        )?;
+        write!(
+            f,
+            ". Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there"
+        )
     }
 }
 
@@ -156,18 +176,27 @@ pub(super) fn may_be_encrypted(bytes: &[u8]) -> bool {
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     // Cipher texts are long and rare letters are not: look at the positions of the first byte only.
-    bytes.iter().enumerate().any(|(start, byte)| *byte == needle[0] && bytes[start..].starts_with(needle))
+    bytes
+        .iter()
+        .enumerate()
+        .any(|(start, byte)| *byte == needle[0] && bytes[start..].starts_with(needle))
 }
 
 /// Decrypts a whole file; `None` if it has no sops metadata, and so is none.
-pub(super) fn decrypt_file(bytes: &[u8], format: Format, keyring: &Keyring) -> Result<Option<Plain>, SopsError> {
+pub(super) fn decrypt_file(
+    bytes: &[u8],
+    format: Format,
+    keyring: &Keyring,
+) -> Result<Option<Plain>, SopsError> {
     if bytes.len() > MAX_FILE {
         return Err(SopsError::TooLarge);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| SopsError::NotText)?;
     match format {
         Format::Yaml => yaml::decrypt_text(text, keyring),
-        Format::Json => decrypt_tree(json::load(text)?, keyring, |tree| json::emit(tree).map(String::into_bytes)),
+        Format::Json => decrypt_tree(json::load(text)?, keyring, |tree| {
+            json::emit(tree).map(String::into_bytes)
+        }),
         Format::Binary => decrypt_tree(json::load(text)?, keyring, binary),
         Format::Dotenv => {
             let (metadata, tree) = dotenv::load(text)?;
@@ -184,7 +213,10 @@ fn binary(tree: &Value) -> Result<Vec<u8>, SopsError> {
     match tree.get("data") {
         Some(Value::Text(text)) => Ok(text.clone().into_bytes()),
         Some(Value::Bytes(bytes)) => Ok(bytes.clone()),
-        _ => Err(SopsError::Syntax { format: "a binary file", message: "`data` is missing or no text".to_owned() }),
+        _ => Err(SopsError::Syntax {
+            format: "a binary file",
+            message: "`data` is missing or no text".to_owned(),
+        }),
     }
 }
 
@@ -194,9 +226,14 @@ fn decrypt_tree(
     emit: impl Fn(&Value) -> Result<Vec<u8>, SopsError>,
 ) -> Result<Option<Plain>, SopsError> {
     let mut documents = [tree];
-    let Some(metadata) = metadata::extract(&mut documents) else { return Ok(None) };
+    let Some(metadata) = metadata::extract(&mut documents) else {
+        return Ok(None);
+    };
     let secrets = decrypt_documents(&metadata, documents.iter_mut(), keyring)?;
-    Ok(Some(Plain { text: emit(&documents[0])?, secrets }))
+    Ok(Some(Plain {
+        text: emit(&documents[0])?,
+        secrets,
+    }))
 }
 
 fn decrypt_flat(
@@ -207,7 +244,10 @@ fn decrypt_flat(
 ) -> Result<Option<Plain>, SopsError> {
     let Some(metadata) = metadata else { return Ok(None) };
     let secrets = decrypt_documents(&metadata, std::iter::once(&mut tree), keyring)?;
-    Ok(Some(Plain { text: emit(&tree)?.into_bytes(), secrets }))
+    Ok(Some(Plain {
+        text: emit(&tree)?.into_bytes(),
+        secrets,
+    }))
 }
 
 /// Decrypts the documents of one file in place and verifies its MAC.

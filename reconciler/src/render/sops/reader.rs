@@ -45,7 +45,11 @@ struct Noted {
 
 impl<'a> Decrypting<'a> {
     pub(in crate::render) fn new(inner: &'a dyn Fs, keyring: &'a Keyring) -> Self {
-        Self { inner, keyring, noted: Mutex::default() }
+        Self {
+            inner,
+            keyring,
+            noted: Mutex::default(),
+        }
     }
 
     /// The first file that could not be decrypted, if any, and the values that were.
@@ -77,7 +81,9 @@ impl<'a> Decrypting<'a> {
     /// itself is for the build to say.
     fn note_uses(&self, path: &Path, bytes: &[u8]) {
         let Some(directory) = path.parent() else { return };
-        let Ok(node) = yaml::text_of(bytes).and_then(yaml::load) else { return };
+        let Ok(node) = yaml::text_of(bytes).and_then(yaml::load) else {
+            return;
+        };
         for (file, used) in uses(&node) {
             let file = directory.join(file);
             let resolved = self.inner.resolve(&file).ok();
@@ -93,7 +99,10 @@ impl<'a> Decrypting<'a> {
 impl Fs for Decrypting<'_> {
     fn read(&self, path: &Path) -> Result<Vec<u8>, FsError> {
         let bytes = self.inner.read(path)?;
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if KUSTOMIZATION_FILES.contains(&name) {
             self.note_uses(path, &bytes);
             return Ok(bytes);
@@ -133,7 +142,11 @@ fn uses(kustomization: &Node) -> Vec<(String, Use)> {
     let mut uses = Vec::new();
     for generator in items(kustomization, "configMapGenerator") {
         let files = texts(generator, "files").map(|source| file_source(source).1);
-        uses.extend(files.chain(env_sources(generator)).map(|file| (file.to_owned(), Use::ConfigMap)));
+        uses.extend(
+            files
+                .chain(env_sources(generator))
+                .map(|file| (file.to_owned(), Use::ConfigMap)),
+        );
     }
     for generator in items(kustomization, "secretGenerator") {
         for (key, file) in texts(generator, "files").map(file_source) {
@@ -156,7 +169,10 @@ fn file_source(source: &str) -> (&str, &str) {
 }
 
 fn items<'n>(node: &'n Node, key: &str) -> impl Iterator<Item = &'n Node> {
-    node.get(key).and_then(Node::as_sequence).unwrap_or_default().iter()
+    node.get(key)
+        .and_then(Node::as_sequence)
+        .unwrap_or_default()
+        .iter()
 }
 
 fn texts<'n>(node: &'n Node, key: &str) -> impl Iterator<Item = &'n str> {
@@ -179,12 +195,18 @@ pub(in crate::render) fn decrypt_secret_data(
     if object["kind"] != "Secret" || is_opted_out(object) {
         return Ok(None);
     }
-    let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) else { return Ok(None) };
+    let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) else {
+        return Ok(None);
+    };
     let mut secrets = None;
     for (key, value) in data {
         // What is no base64 is for the API server to refuse.
-        let Some(bytes) = value.as_str().and_then(decode) else { continue };
-        let Some(format) = format_of_content(&bytes, key) else { continue };
+        let Some(bytes) = value.as_str().and_then(decode) else {
+            continue;
+        };
+        let Some(format) = format_of_content(&bytes, key) else {
+            continue;
+        };
         let plain = decrypt_file(&bytes, format, keyring).map_err(|error| (key.clone(), error))?;
         if let Some(plain) = plain {
             let secrets = secrets.get_or_insert_with(Secrets::default);
@@ -207,7 +229,9 @@ fn format_of_content(bytes: &[u8], key: &str) -> Option<Format> {
     }
     let text = std::str::from_utf8(bytes).ok()?;
     match () {
-        () if text.trim_start().starts_with('{') && Format::of_name(key) == Format::Binary => Some(Format::Binary),
+        () if text.trim_start().starts_with('{') && Format::of_name(key) == Format::Binary => {
+            Some(Format::Binary)
+        }
         () if text.trim_start().starts_with('{') => Some(Format::Json),
         () if text.contains("sops_mac=ENC[") => Some(Format::Dotenv),
         () if text.contains("[sops]") => Some(Format::Ini),
@@ -230,11 +254,22 @@ pub(in crate::render) fn recipients_if_encrypted(object: &Value) -> Option<Vec<S
     let is_secret = object["kind"] == "Secret" && object["apiVersion"] == "v1";
     let metadata = &object["sops"];
     if metadata.get("mac").is_some() || (is_secret && !metadata.is_null()) {
-        let groups = metadata["key_groups"].as_array().into_iter().flatten().chain([metadata]);
+        let groups = metadata["key_groups"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .chain([metadata]);
         let recipients = groups.flat_map(|group| group["age"].as_array().into_iter().flatten());
-        return Some(recipients.filter_map(|r| r["recipient"].as_str()).map(str::to_owned).collect());
+        return Some(
+            recipients
+                .filter_map(|r| r["recipient"].as_str())
+                .map(str::to_owned)
+                .collect(),
+        );
     }
-    let values = ["data", "stringData"].iter().flat_map(|field| object[*field].as_object().into_iter().flatten());
+    let values = ["data", "stringData"]
+        .iter()
+        .flat_map(|field| object[*field].as_object().into_iter().flatten());
     let mut texts = values.filter_map(|(_, value)| value.as_str());
     (is_secret && texts.any(|text| text.starts_with(cipher::PREFIX))).then(Vec::new)
 }

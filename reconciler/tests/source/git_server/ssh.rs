@@ -138,6 +138,7 @@ impl SshServer {
         let status = Command::new("ssh-keygen")
             .args(["-q", "-H", "-f"])
             .arg(&path)
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
         assert!(status.unwrap().success());
