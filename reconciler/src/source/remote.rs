@@ -227,6 +227,26 @@ impl Remote {
     pub(super) fn caller(&self) -> CallerId {
         let mut digest = Parts::default();
         digest.add(&self.to_string());
+        self.add_credentials(&mut digest);
+        self.add_connection(&mut digest);
+        CallerId(digest.0.finalize().into())
+    }
+
+    /// Whom to trust and which way to go, and for SSH where to and as whom: remotes that agree on these can share
+    /// connections. A digest.
+    pub(super) fn connection(&self) -> ConnectionId {
+        let mut digest = Parts::default();
+        if let Auth::Ssh { .. } = &self.auth {
+            digest.add(self.host());
+            digest.add(&self.port().to_string());
+            digest.add(&self.user);
+            self.add_credentials(&mut digest);
+        }
+        self.add_connection(&mut digest);
+        ConnectionId(digest.0.finalize().into())
+    }
+
+    fn add_credentials(&self, digest: &mut Parts) {
         match &self.auth {
             Auth::None => digest.add("none"),
             Auth::Basic { username, password } => {
@@ -249,15 +269,6 @@ impl Remote {
                 digest.add(known_hosts);
             }
         }
-        self.add_connection(&mut digest);
-        CallerId(digest.0.finalize().into())
-    }
-
-    /// Whom to trust and which way to go: remotes that agree on these can share connections. A digest.
-    pub(super) fn connection(&self) -> ConnectionId {
-        let mut digest = Parts::default();
-        self.add_connection(&mut digest);
-        ConnectionId(digest.0.finalize().into())
     }
 
     fn add_connection(&self, digest: &mut Parts) {
