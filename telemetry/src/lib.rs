@@ -48,6 +48,16 @@ impl Redaction {
     pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         (self.0)(text)
     }
+
+    /// As [`Redaction::apply`], without a copy when there is nothing to mask.
+    #[must_use]
+    pub fn apply_to(&self, text: String) -> String {
+        let masked = match self.apply(&text) {
+            Cow::Owned(masked) => Some(masked),
+            Cow::Borrowed(_) => None,
+        };
+        masked.unwrap_or(text)
+    }
 }
 
 impl fmt::Debug for Redaction {

@@ -3,6 +3,7 @@
 //! In: a [`LogConfig`]. Out: a process-wide subscriber for `tracing`. Does I/O: writes to standard error.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::panic::{self, PanicHookInfo};
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -63,13 +64,26 @@ pub enum LogError {
     AlreadyStarted(#[source] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Sets up logging for the whole process, on standard error.
+/// Sets up logging for the whole process, on standard error. From then on a panic is logged like anything else, so
+/// that what it says passes through the redaction too.
 ///
 /// # Errors
 /// [`LogError`] when the filter cannot be read, or when logging is set up already.
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let subscriber = subscriber(config, io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(LogError::AlreadyStarted)
+    tracing::subscriber::set_global_default(subscriber).map_err(LogError::AlreadyStarted)?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let said = panic.payload_as_str().unwrap_or("a value that is no text");
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("without a name");
+    match panic.location() {
+        Some(place) => tracing::error!(thread, at = %place, "panic: {said}"),
+        None => tracing::error!(thread, "panic: {said}"),
+    }
 }
 
 /// Builds the subscriber that [`start`] installs, writing to `output` instead.

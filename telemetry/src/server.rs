@@ -98,11 +98,11 @@ impl Server {
 async fn metrics(State(endpoints): State<Endpoints>) -> impl IntoResponse {
     match endpoints.metrics.encode() {
         Ok(text) => {
-            let text = endpoints.redaction.apply(&text).into_owned();
+            let text = endpoints.redaction.apply_to(text);
             (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_TYPE)], text)
         }
         Err(error) => {
-            let text = endpoints.redaction.apply(&error.to_string()).into_owned();
+            let text = endpoints.redaction.apply_to(error.to_string());
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 [(header::CONTENT_TYPE, "text/plain")],
@@ -119,7 +119,7 @@ async fn ready(State(endpoints): State<Endpoints>) -> impl IntoResponse {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, endpoints.redaction.apply(&report.text).into_owned())
+    (status, endpoints.redaction.apply_to(report.text))
 }
 
 #[cfg(test)]
