@@ -224,6 +224,12 @@ impl Conversation {
         let thin = (!request.held.is_empty()).then_some("thin-pack");
         let wished = ["ofs-delta", "no-progress"].into_iter().chain(thin);
         asked.extend(wished.filter(|name| capabilities.has(name)));
+        // Some servers answer only those who acknowledge in detail; all these lines are skipped alike.
+        asked.extend(
+            ["multi_ack_detailed", "multi_ack"]
+                .into_iter()
+                .find(|name| capabilities.has(name)),
+        );
         if capabilities.has("agent") {
             asked.push(AGENT);
         }
