@@ -12,6 +12,6 @@ mod prune;
 mod write;
 
 pub use permit::{Permit, Revoked};
-pub use preview::{Known, Preview, Previewed, Rejection, preview};
+pub use preview::{Known, Preview, PreviewError, Previewed, Rejection, preview};
 pub use prune::{PruneError, Pruned, prune};
 pub use write::{Recorded, WriteError, Written, write};

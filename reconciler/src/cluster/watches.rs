@@ -42,7 +42,7 @@ pub struct Watches {
     api: Api,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
-    started: Mutex<HashMap<(String, String), CancellationToken>>,
+    started: Mutex<HashMap<(String, String), Subscribers>>,
     stop: CancellationToken,
 }
 
@@ -80,10 +80,29 @@ impl Watches {
         if started.contains_key(&key) {
             return;
         }
-        let stop = self.stop.child_token();
-        started.insert(key, stop.clone());
+        started.insert(key, Subscribers::default());
+        self.spawn(kind, Extent::Owned);
+    }
+
+    /// Watches a single object that need not carry our label, for a Kustomization.
+    pub fn ensure_object(&self, kind: &Kind, id: &ObjectId, owner: &Arc<Owner>) {
+        let key = (kind.gvk.group.clone(), format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name));
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(subscribers) = started.get(&key) {
+            subscribers.add(owner);
+            return;
+        }
+        let subscribers = Subscribers::default();
+        subscribers.add(owner);
+        started.insert(key, subscribers.clone());
+        self.spawn(kind, Extent::One { namespace: id.namespace.clone(), name: id.name.clone(), subscribers });
+    }
+
+    fn spawn(&self, kind: &Kind, extent: Extent) {
+        let stop = self.stop.clone();
         let watch = Watch {
             kind: kind.clone(),
+            extent,
             index: self.index.clone(),
             events: self.events.clone(),
             seen: None,
@@ -99,8 +118,34 @@ impl Watches {
     }
 }
 
+/// Kustomizations that want to know of an object that is not theirs.
+#[derive(Clone, Default)]
+struct Subscribers(Arc<Mutex<Vec<Arc<Owner>>>>);
+
+impl Subscribers {
+    fn add(&self, owner: &Arc<Owner>) {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !owners.contains(owner) {
+            owners.push(owner.clone());
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Owner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What of a kind is watched.
+enum Extent {
+    /// All that carries our label.
+    Owned,
+    /// One object, whoever owns it.
+    One { namespace: String, name: String, subscribers: Subscribers },
+}
+
 struct Watch {
     kind: Kind,
+    extent: Extent,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
     /// Ids that a list under way has shown.
@@ -119,15 +164,29 @@ impl Watch {
             kind: gvk.kind.clone(),
             plural: self.kind.plural.clone(),
         };
-        let config = watcher::Config::default().labels(OWNER_NAME).page_size(PAGE);
+        let config = watcher::Config::default().page_size(PAGE);
+        let (config, namespace) = match &self.extent {
+            Extent::Owned => (config.labels(OWNER_NAME), None),
+            Extent::One { namespace, name, .. } => {
+                (config.fields(&format!("metadata.name={name}")), Some(namespace.clone()).filter(|n| !n.is_empty()))
+            }
+        };
         if has_status(&self.kind) {
-            let objects = KubeApi::<DynamicObject>::all_with(client, &resource);
+            let objects = match &namespace {
+                Some(namespace) => KubeApi::<DynamicObject>::namespaced_with(client, namespace, &resource),
+                None => KubeApi::<DynamicObject>::all_with(client, &resource),
+            };
             let stream = watcher::watcher(objects, config)
                 .default_backoff()
                 .map_ok(|event| map(event, |object| serde_json::to_value(&object).unwrap_or_default()));
             self.drive(stream.boxed()).await;
         } else {
-            let objects = KubeApi::<PartialObjectMeta<DynamicObject>>::all_with(client, &resource);
+            let objects = match &namespace {
+                Some(namespace) => {
+                    KubeApi::<PartialObjectMeta<DynamicObject>>::namespaced_with(client, namespace, &resource)
+                }
+                None => KubeApi::<PartialObjectMeta<DynamicObject>>::all_with(client, &resource),
+            };
             let (api_version, kind) = (gvk.api_version(), gvk.kind.clone());
             let stream = watcher::watcher(objects, config)
                 .default_backoff()
@@ -201,12 +260,22 @@ impl Watch {
         if before.is_some_and(|old| !differs(&old, &seen)) {
             return;
         }
+        self.tell_subscribers(id, false).await;
         if let Some(owner) = owner {
             self.send(owner, id, false).await;
         }
     }
 
+    async fn tell_subscribers(&self, id: &ObjectId, gone: bool) {
+        if let Extent::One { subscribers, .. } = &self.extent {
+            for owner in subscribers.all() {
+                self.send(owner, id, gone).await;
+            }
+        }
+    }
+
     async fn gone(&self, id: &ObjectId) {
+        self.tell_subscribers(id, true).await;
         if let Some(Seen {
             owner: Some(owner), ..
         }) = self.index.remove(id)
@@ -217,6 +286,9 @@ impl Watch {
 
     async fn forget_absent(&mut self) {
         let Some(seen) = self.seen.take() else { return };
+        if matches!(self.extent, Extent::One { .. }) {
+            return;
+        }
         for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
             if !seen.contains(&*id) {
                 self.gone(&id).await;

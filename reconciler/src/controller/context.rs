@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
+use super::configs::Configs;
 use super::fleet::Message;
 use super::registry::Registry;
 use crate::cluster::{Api, Discovery, Index, Watches};
@@ -19,6 +20,7 @@ pub(crate) struct Context {
     pub(crate) api: Api,
     pub(crate) discovery: Discovery,
     pub(crate) watches: Watches,
+    pub(crate) configs: Configs,
     pub(crate) index: Arc<Index>,
     pub(crate) registry: Registry,
     /// Bounds renders: each takes a core and the memory of one application.

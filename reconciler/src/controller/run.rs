@@ -370,7 +370,8 @@ impl Run<'_> {
         let coming = Coming::of(staged);
         let mut previews = HashMap::with_capacity(items.len());
         let mut rejections = Vec::new();
-        let mut answers = stream::iter(items).map(|item| self.preview_one(item)).buffer_unordered(PARALLEL);
+        let asked: Vec<_> = items.into_iter().map(|item| self.preview_one(item)).collect();
+        let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
         while let Some((id, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
@@ -448,7 +449,8 @@ impl Run<'_> {
             deferred
         };
         let mut rejections = Vec::new();
-        let mut answers = stream::iter(&deferred).map(|item| self.preview_one(item)).buffer_unordered(PARALLEL);
+        let asked: Vec<_> = deferred.iter().map(|item| self.preview_one(item)).collect();
+        let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
         while let Some((id, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
@@ -486,9 +488,11 @@ impl Run<'_> {
         let mut failures = Vec::new();
         let mut revoked_by = None;
         let this = &*self;
-        let mut writes = stream::iter(items)
+        let asked: Vec<_> = items
+            .iter()
             .map(|item| async move { (item, this.write_one(recorded, item, previews.get(&item.wanted.id)).await) })
-            .buffered(PARALLEL);
+            .collect();
+        let mut writes = stream::iter(asked).buffered(PARALLEL);
         let mut changes = Vec::new();
         let mut corrections = Vec::new();
         while let Some((item, answer)) = writes.next().await {

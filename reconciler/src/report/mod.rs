@@ -7,4 +7,5 @@ mod status;
 
 pub use events::{Event, Severity, change_list};
 pub use failure::{Failure, Retry};
+pub(crate) use status::conditions_of;
 pub use status::{Outcome, Progress, StatusPatch, next_status, status_patch};

@@ -77,6 +77,11 @@ pub enum Excess {
         /// The bound.
         limit: u32,
     },
+    /// More bytes in all objects of the pack together than allowed.
+    UnpackedBytes {
+        /// The bound in bytes.
+        limit: u64,
+    },
     /// One object is larger than allowed.
     Object {
         /// The file's path if it is known, otherwise the kind of object.
@@ -107,6 +112,13 @@ impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PackBytes { limit } => write!(f, "the pack is larger than {}", Bytes(*limit)),
+            Self::UnpackedBytes { limit } => {
+                write!(
+                    f,
+                    "the objects of the pack are larger than {} together",
+                    Bytes(*limit)
+                )
+            }
             Self::ListingBytes { limit } => {
                 write!(f, "the list of references is larger than {}", Bytes(*limit))
             }

@@ -13,6 +13,8 @@ pub struct Limits {
     pub listing_bytes: u64,
     /// The objects in one pack, as its header announces them.
     pub objects: u32,
+    /// The bytes of all objects of one pack, unpacked.
+    pub unpacked_bytes: u64,
     /// The size of one file (a blob), unpacked.
     pub blob_bytes: u64,
     /// The size of one commit, tag or directory object, unpacked.
@@ -37,6 +39,7 @@ impl Default for Limits {
             pack_bytes: 1 << 30,
             listing_bytes: 64 << 20,
             objects: 1_000_000,
+            unpacked_bytes: 8 << 30,
             blob_bytes: 100 << 20,
             metadata_bytes: 16 << 20,
             tree_entries: 1_000_000,

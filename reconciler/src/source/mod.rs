@@ -17,6 +17,7 @@ mod ignore;
 mod limits;
 mod object_id;
 mod objects;
+mod pack;
 mod reference;
 mod remote;
 mod repository;

@@ -23,10 +23,10 @@ use git2::ErrorClass;
 use tokio::sync::mpsc;
 
 use super::SourceError;
-use super::error::{Excess, printable};
 use super::limits::Limits;
 use super::object_id::ObjectId;
 use super::objects::Objects;
+use super::pack::{PackProblem, PackScan};
 use super::remote::CallerId;
 
 /// The cache of one URL, shared by all who fetch it.
@@ -339,7 +339,7 @@ impl Generation {
         let mut indexer = objects
             .indexer(&incoming.0)
             .map_err(|error| self.pack_error(&error, &incoming.0))?;
-        let mut header = Vec::with_capacity(HEADER);
+        let mut scan = PackScan::new(&self.limits);
         loop {
             match parts.blocking_recv() {
                 None => {
@@ -349,12 +349,10 @@ impl Generation {
                 }
                 Some(PackPart::End) => break,
                 Some(PackPart::Data(data)) => {
-                    if header.len() < HEADER {
-                        header.extend_from_slice(&data[..data.len().min(HEADER - header.len())]);
-                        if header.len() == HEADER && self.object_count(&header)? == 0 {
-                            // Nothing is new; libgit2 makes no index of nothing.
-                            return Ok(());
-                        }
+                    scan.feed(&data).map_err(|problem| self.refused(problem))?;
+                    if scan.is_empty_pack() {
+                        // Nothing is new; libgit2 makes no index of nothing.
+                        return Ok(());
                     }
                     indexer
                         .write_all(&data)
@@ -362,8 +360,8 @@ impl Generation {
                 }
             }
         }
-        if header.len() < HEADER {
-            return Err(self.invalid("it ends within its header".to_owned()));
+        if !scan.is_complete() {
+            return Err(self.invalid("it ends before its last object".to_owned()));
         }
         let name = indexer
             .commit()
@@ -378,29 +376,14 @@ impl Generation {
         Ok(())
     }
 
-    /// Reads `PACK`, version, number of objects.
-    fn object_count(&self, header: &[u8]) -> Result<u32, SourceError> {
-        let word = |at: usize| {
-            header
-                .get(at..at + 4)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map_or(0, u32::from_be_bytes)
-        };
-        if !header.starts_with(b"PACK") || !matches!(word(4), 2 | 3) {
-            return Err(self.invalid(format!("it begins with '{}'", printable(header))));
-        }
-        let count = word(8);
-        if count > self.limits.objects {
-            let excess = Excess::Objects {
-                count,
-                limit: self.limits.objects,
-            };
-            return Err(SourceError::TooLarge {
+    fn refused(&self, problem: PackProblem) -> SourceError {
+        match problem {
+            PackProblem::Invalid(problem) => self.invalid(problem),
+            PackProblem::Excess(excess) => SourceError::TooLarge {
                 url: self.url.clone(),
                 excess,
-            });
+            },
         }
-        Ok(count)
     }
 
     fn invalid(&self, problem: String) -> SourceError {
@@ -436,9 +419,6 @@ impl Generation {
         SourceError::storage("write to", path, io::Error::new(kind, message.to_owned()))
     }
 }
-
-/// The length of a pack's header.
-const HEADER: usize = 12;
 
 /// What is sent to [`Generation::receive`].
 #[derive(Debug)]
