@@ -6,8 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
-use kustomize_rs::fs::DirectoryFs;
+use kustomize_rs::fs::{DirectoryFs, MemoryFs};
 use kustomize_rs::{Options, Reorder, build, to_yaml};
+use reconciler::render::sops::Keyring;
+use reconciler::render::substitute::Substitution;
+use reconciler::render::{Request, render};
+use reconciler::report::redact::{MASK, Redactor};
 use serde_json::Value;
 
 const ENVIRONMENTS: [&str; 4] = ["dev", "prerelease", "staging", "production"];
@@ -46,6 +50,26 @@ fn objects(folder: &str) -> Vec<Value> {
 
 fn overlay(environment: &str) -> Vec<Value> {
     objects(&format!("apps/shop/overlays/{environment}"))
+}
+
+/// The trees `apps/` and `clusters/` as a commit has them.
+fn tree() -> MemoryFs {
+    fn add(fs: MemoryFs, root: &Path, folder: &Path) -> MemoryFs {
+        std::fs::read_dir(root.join(folder))
+            .unwrap()
+            .fold(fs, |fs, entry| {
+                let path = folder.join(entry.unwrap().file_name());
+                if root.join(&path).is_dir() {
+                    return add(fs, root, &path);
+                }
+                fs.with_file(
+                    Path::new("/").join(&path),
+                    std::fs::read(root.join(&path)).unwrap(),
+                )
+            })
+    }
+    let fs = add(MemoryFs::new(), &root(), Path::new("apps"));
+    add(fs, &root(), Path::new("clusters"))
 }
 
 /// Pod templates of the workloads among the objects.
@@ -133,6 +157,70 @@ fn secrets_are_in_git_encrypted_only() {
             assert!(secret["sops"]["mac"].is_string());
         }
     }
+}
+
+#[test]
+fn the_demo_key_decrypts_the_secrets_of_every_environment_and_their_values_are_masked() {
+    let key = std::fs::read(root().join("clusters/demo/sops-demo.agekey")).unwrap();
+    let data = [("sops-demo.agekey".to_owned(), key)].into();
+    let keyring = Keyring::from_secret("Secret/flux-system/sops-age", &data).unwrap();
+    let tree = tree();
+    for environment in ENVIRONMENTS {
+        let path = format!("./apps/shop/overlays/{environment}");
+        let request = Request {
+            decryption: Some(&keyring),
+            ..Request::new(&tree, &path)
+        };
+        let rendered = render(&request).unwrap();
+        let secret = rendered
+            .objects
+            .iter()
+            .find(|object| object.id.kind == "Secret")
+            .unwrap();
+        let redactor = Redactor::default();
+        redactor.learn(&path, rendered.secrets.iter());
+        for key in ["api-password", "postgres-password"] {
+            let password = secret.value["stringData"][key].as_str().unwrap();
+            assert!(password.starts_with(&format!("demo-{environment}-")));
+            assert_eq!(
+                redactor.mask(&format!("{key} is {password}")),
+                format!("{key} is {MASK}")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_cluster_is_pointed_at_its_repository_by_one_variable() {
+    let tree = tree();
+    let rendered = |inline: &[(&str, &str)]| {
+        let inline = inline
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let substitution = Some(Substitution {
+            inline,
+            strict: true,
+            ..Substitution::default()
+        });
+        render(&Request {
+            substitution,
+            ..Request::new(&tree, "./clusters/demo")
+        })
+    };
+    let url = "http://127.0.0.1:8080/shop.git";
+    let objects = rendered(&[("git_url", url)]).unwrap().objects;
+    let sources: Vec<&Value> = objects
+        .iter()
+        .filter(|object| object.id.kind == "GitRepository")
+        .map(|object| &object.value["spec"])
+        .collect();
+    assert_eq!(sources.len(), ENVIRONMENTS.len());
+    for source in sources {
+        assert_eq!((&source["url"], &source["interval"]), (&url.into(), &"1m".into()));
+    }
+    let error = rendered(&[("git_interval", "1s")]).unwrap_err().to_string();
+    assert!(error.contains("git_url"), "{error}");
 }
 
 #[test]
