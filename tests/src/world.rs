@@ -1,0 +1,334 @@
+//! A repository, a cluster and a controller, started for one test and gone with it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use embedded_cluster::Cluster;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::runtime::watcher;
+use reconciler::controller::{self, Config, ControllerError, Services};
+use reconciler::report::redact::Redactor;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a scenario waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Namespace of all Flux objects in the scenarios.
+pub const NAMESPACE: &str = "flux-system";
+
+/// A repository, a cluster and a controller.
+pub struct World {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// A client that acts as a user.
+    pub client: kube::Client,
+    directory: TempDir,
+    url: String,
+    config: Config,
+    controller: Option<Running>,
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ControllerError>>,
+}
+
+impl World {
+    /// A cluster that knows Flux's kinds and an empty repository served at `url`; the controller is not started.
+    ///
+    /// # Panics
+    /// When any of it cannot be made.
+    pub async fn new(directory: TempDir, url: String) -> Self {
+        // The first caller installs it; later ones find it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let cluster = Cluster::start(embedded_cluster::Config::default()).await.unwrap();
+        let client = client(&cluster, "scenario").await;
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        cluster.apply(&namespace, "scenario").unwrap();
+        for crd in reconciler::api::crds() {
+            cluster.apply(&serde_json::to_value(&crd).unwrap(), "scenario").unwrap();
+        }
+        let config = Config {
+            storage: directory.path().join("storage"),
+            artifact_address: ([127, 0, 0, 1], 0).into(),
+            failure_grace: Duration::from_millis(300),
+            late_write_bound: Duration::from_secs(1),
+            ..Config::default()
+        };
+        let world = Self { cluster, client, directory, url, config, controller: None };
+        world.established().await;
+        world
+    }
+
+    async fn established(&self) {
+        for plural in ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"] {
+            self.until("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", plural, "established", |crd| {
+                condition(crd, "Established").is_some_and(|condition| condition["status"] == "True")
+            })
+            .await;
+        }
+    }
+
+    /// Changes the controller's configuration before it is started.
+    #[must_use]
+    pub fn configured(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts the controller.
+    ///
+    /// # Panics
+    /// When it runs already, or its client cannot be made.
+    pub async fn start(&mut self) {
+        assert!(self.controller.is_none(), "the controller runs already");
+        let services = Services {
+            client: client(&self.cluster, "coracle").await,
+            redactor: Redactor::default(),
+            metrics: telemetry::metrics::Metrics::new().unwrap(),
+            ready: telemetry::health::Readiness::default().check("controller"),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(controller::run(self.config.clone(), services, stop.clone()));
+        self.controller = Some(Running { stop, task });
+    }
+
+    /// Stops the controller and waits for its end.
+    ///
+    /// # Panics
+    /// When it does not run, or ends with an error.
+    pub async fn stop(&mut self) {
+        let running = self.controller.take().expect("the controller runs");
+        running.stop.cancel();
+        running.task.await.unwrap().unwrap();
+    }
+
+    /// The folder of the world.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Applies an object as a user.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub fn apply(&self, object: &Value) {
+        self.cluster.apply(object, "kubectl-of-the-scenario").unwrap();
+    }
+
+    /// A GitRepository `name` that follows a branch of the repository.
+    pub fn git_repository(&self, name: &str, branch: &str) {
+        self.apply(&json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"url": self.url, "interval": "1h", "ref": {"branch": branch}},
+        }));
+    }
+
+    /// A Kustomization of a path of the GitRepository `source`, with more of its spec.
+    pub fn kustomization(&self, name: &str, source: &str, path: &str, spec: &Value) {
+        let mut object = json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "interval": "1h", "retryInterval": "30m", "prune": true, "path": path,
+                "sourceRef": {"kind": "GitRepository", "name": source},
+            },
+        });
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            object["spec"][key] = value.clone();
+        }
+        self.apply(&object);
+    }
+
+    /// Asks for a look at a source or a Kustomization, as `flux reconcile` does.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub fn request(&self, api_version: &str, kind: &str, name: &str, token: &str) {
+        let object = json!({
+            "apiVersion": api_version, "kind": kind,
+            "metadata": {
+                "name": name, "namespace": NAMESPACE,
+                "annotations": {"reconcile.fluxcd.io/requestedAt": token},
+            },
+        });
+        self.cluster.merge(&object, "flux").unwrap();
+    }
+
+    /// Has the GitRepository look at its reference now.
+    pub fn poll(&self, source: &str, token: &str) {
+        self.request("source.toolkit.fluxcd.io/v1", "GitRepository", source, token);
+    }
+
+    /// An object as it stands.
+    #[must_use]
+    pub fn get(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.cluster.get(api_version, kind, namespace, name)
+    }
+
+    /// The Kustomization as it stands.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn get_kustomization(&self, name: &str) -> Value {
+        self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name).expect("it is there")
+    }
+
+    /// Waits, by events, until an object is as wanted, and gives it.
+    ///
+    /// # Panics
+    /// When that does not come; the message shows the object as it stands.
+    pub async fn until(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let found = self.wait(api_version, kind, namespace, name, |object| object.is_some_and(&wanted)).await;
+        match found {
+            Ok(object) => object.unwrap_or_default(),
+            Err(()) => {
+                let live = self.get(api_version, kind, namespace, name);
+                panic!("{kind}/{namespace}/{name} did not become {what}:\n{:#}", live.unwrap_or_default())
+            }
+        }
+    }
+
+    /// Waits, by events, until an object is gone.
+    ///
+    /// # Panics
+    /// When it stays.
+    pub async fn until_gone(&self, api_version: &str, kind: &str, namespace: &str, name: &str) {
+        let gone = self.wait(api_version, kind, namespace, name, |object| object.is_none()).await;
+        assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed");
+    }
+
+    async fn wait(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        wanted: impl Fn(Option<&Value>) -> bool,
+    ) -> Result<Option<Value>, ()> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural(kind),
+        };
+        let objects: Api<DynamicObject> = match namespace {
+            "" => Api::all_with(self.client.clone(), &resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        };
+        let search = async {
+            let mut states = watcher::watch_object(objects, name).boxed();
+            while let Ok(state) = states.try_next().await {
+                let object = state.flatten().map(|object| serde_json::to_value(&object).unwrap());
+                if wanted(object.as_ref()) {
+                    return object;
+                }
+            }
+            None
+        };
+        tokio::time::timeout(PATIENCE, search).await.map_err(|_| ())
+    }
+
+    /// Waits until a Kustomization is Ready at a revision that ends with `commit`.
+    pub async fn until_applied(&self, name: &str, commit: &str) -> Value {
+        self.until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, "ready", |object| {
+            let applied = object.pointer("/status/lastAppliedRevision").and_then(Value::as_str);
+            applied.is_some_and(|applied| applied.ends_with(commit)) && is_ready(object)
+        })
+        .await
+    }
+
+    /// Waits until a Kustomization's Ready condition is False with this reason, and gives its message.
+    pub async fn until_failed(&self, name: &str, reason: &str) -> String {
+        let object = self
+            .until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, reason, |object| {
+                condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+            })
+            .await;
+        condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// Changes an object with a merge patch as a person with `kubectl edit` does.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub async fn edit(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: &Value) {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural(kind),
+        };
+        let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+        objects.patch(name, &parameters, &Patch::Merge(patch)).await.unwrap();
+    }
+}
+
+/// A client whose requests carry a user agent of their own, so that they can be counted apart.
+async fn client(cluster: &Cluster, agent: &str) -> kube::Client {
+    let kubeconfig = kube::config::Kubeconfig::from_yaml(&cluster.kubeconfig()).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+        .await
+        .unwrap();
+    config.headers.push((http::header::USER_AGENT, agent.parse().unwrap()));
+    kube::Client::try_from(config).unwrap()
+}
+
+fn plural(kind: &str) -> String {
+    let lower = kind.to_lowercase();
+    match lower.as_str() {
+        "networkpolicy" => "networkpolicies".to_owned(),
+        "ingress" => "ingresses".to_owned(),
+        "gitrepository" => "gitrepositories".to_owned(),
+        _ => format!("{lower}s"),
+    }
+}
+
+/// A condition of an object.
+#[must_use]
+pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
+    object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == type_)
+}
+
+/// Whether an object's Ready condition is True for its generation.
+#[must_use]
+pub fn is_ready(object: &Value) -> bool {
+    condition(object, "Ready").is_some_and(|condition| condition["status"] == "True")
+        && object.pointer("/status/observedGeneration") == object.pointer("/metadata/generation")
+}
+
+/// Runs a program of the machine and gives what it prints.
+///
+/// # Panics
+/// When it fails.
+pub fn program(directory: &Path, name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(name).current_dir(directory).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Where a file of the repository stands in this workspace.
+#[must_use]
+pub fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
