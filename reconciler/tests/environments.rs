@@ -191,6 +191,22 @@ fn the_demo_key_decrypts_the_secrets_of_every_environment_and_their_values_are_m
 }
 
 #[test]
+fn a_file_mode_written_in_octal_is_applied_as_the_number_it_is() {
+    let tree = tree();
+    let rendered = render(&Request::new(&tree, "apps/shop/base")).unwrap();
+    let database = rendered
+        .objects
+        .iter()
+        .find(|object| object.id.kind == "StatefulSet")
+        .unwrap();
+    let volumes = database.value["spec"]["template"]["spec"]["volumes"]
+        .as_array()
+        .unwrap();
+    let init = volumes.iter().find(|volume| volume["name"] == "init").unwrap();
+    assert_eq!(init["configMap"]["defaultMode"], 0o555);
+}
+
+#[test]
 fn a_cluster_is_pointed_at_its_repository_by_one_variable() {
     let tree = tree();
     let rendered = |inline: &[(&str, &str)]| {

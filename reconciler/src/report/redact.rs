@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
@@ -65,6 +66,14 @@ struct Known {
 }
 
 type Pattern = Arc<[u8]>;
+
+/// Shows no values.
+impl fmt::Debug for Redactor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        write!(formatter, "Redactor({} sources)", known.sources.len())
+    }
+}
 
 impl Redactor {
     /// Learns the secret values of a source (an object, a credential), in place of those it brought before.
