@@ -353,7 +353,7 @@ fn one_line(text: &str, limit: usize) -> String {
         }
         line.push_str(word);
         if line.len() > limit {
-            return format!("{}…", shorten(&line, limit));
+            return shorten(&line, limit).into_owned();
         }
     }
     line
