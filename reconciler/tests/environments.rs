@@ -223,6 +223,7 @@ fn a_cluster_is_pointed_at_its_repository_by_one_variable() {
             substitution,
             ..Request::new(&tree, "./clusters/demo")
         })
+        .map_err(|error| error.to_string())
     };
     let url = "http://127.0.0.1:8080/shop.git";
     let objects = rendered(&[("git_url", url)]).unwrap().objects;
@@ -235,7 +236,7 @@ fn a_cluster_is_pointed_at_its_repository_by_one_variable() {
     for source in sources {
         assert_eq!((&source["url"], &source["interval"]), (&url.into(), &"1m".into()));
     }
-    let error = rendered(&[("git_interval", "1s")]).unwrap_err().to_string();
+    let error = rendered(&[("git_interval", "1s")]).unwrap_err();
     assert!(error.contains("git_url"), "{error}");
 }
 
