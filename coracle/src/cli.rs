@@ -83,6 +83,10 @@ pub enum Command {
     Resume(commands::resume::Args),
     /// Run the controller
     Controller(Box<commands::controller::Args>),
+    /// Run a Kubernetes API in memory, to try things out
+    EmbeddedCluster(commands::embedded_cluster::Args),
+    /// Tell the whole story on this machine: environments, a merge, drift, a failure, a revert
+    Demo(commands::demo::Args),
     /// Print a script that completes commands in a shell
     Completion(commands::completion::Args),
     /// Print the versions of Coracle and of the controller in the cluster

@@ -54,6 +54,9 @@ pub struct Args {
     /// Share of an inventory, in percent, above which a prune asks for confirmation; 0 never asks
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub prune_guard: u8,
+    /// How long a crash or a refused image may last before it counts as a failure
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub failure_grace: GoDuration,
     /// Leave log lines of containers out of what is said about failures
     #[arg(long)]
     pub no_log_excerpts: bool,
@@ -73,6 +76,9 @@ pub struct Args {
     /// Name of this process in leases [default: the host's name and the process's number]
     #[arg(long, value_name = "NAME", env = "POD_NAME", hide_env_values = true)]
     pub identity: Option<String>,
+    /// End when standard input is closed
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
 }
 
 /// Levels of log lines.

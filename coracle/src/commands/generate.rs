@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::Cli;
 use crate::error::{Error, Kind};
 use crate::ui::Ui;
 
@@ -57,7 +57,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 fn files() -> Result<Vec<(String, String)>, Error> {
     let mut files = vec![
         ("deploy/crds.yaml".to_owned(), install::definitions()?),
-        ("deploy/install.yaml".to_owned(), manifests()?),
+        ("deploy/install.yaml".to_owned(), install::default_manifests()?),
         ("docs/cli.md".to_owned(), reference()),
     ];
     let mut command = program();
@@ -69,14 +69,6 @@ fn program() -> clap::Command {
     let mut command = Cli::command();
     command.build();
     command
-}
-
-fn manifests() -> Result<String, Error> {
-    let cli = Cli::parse_from(["coracle", "install"]);
-    match cli.command {
-        Command::Install(args) => install::manifests(&args, &cli.global.namespace),
-        _ => Err(Error::new(Kind::Internal, "`install` is not a command")),
-    }
 }
 
 /// Manual pages, one a command.

@@ -9,7 +9,7 @@ use reconciler::api::crds;
 use reconciler::api::rbac::{self, ApplyRights};
 use serde_json::{Value, json};
 
-use crate::cli::Global;
+use crate::cli::{Cli, Command, Global};
 use crate::error::{Error, Kind};
 use crate::ui::{Ui, yaml};
 
@@ -57,6 +57,14 @@ pub struct Args {
 /// A name, an image or a flag cannot be used.
 pub fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     ui.text(&manifests(args, &global.namespace)?)
+}
+
+/// The manifests as `coracle install` prints them without arguments.
+pub(super) fn default_manifests() -> Result<String, Error> {
+    match Cli::parse_from(["coracle", "install"]) {
+        Cli { command: Command::Install(args), global } => manifests(&args, &global.namespace),
+        _ => Err(Error::new(Kind::Internal, "`install` is not a command")),
+    }
 }
 
 /// The manifests as one YAML text.
@@ -150,7 +158,6 @@ mod tests {
     use k8s_openapi::api::apps::v1::Deployment;
 
     use super::*;
-    use crate::cli::{Cli, Command};
 
     fn install(line: &str) -> Result<String, Error> {
         let words = std::iter::once("coracle").chain(line.split(' '));
