@@ -47,7 +47,7 @@ async fn play(project: &std::path::Path, manifests: &[Value], stays: bool, ui: &
     teller.detail(format!("API {}  Git {}", stage.api, stage.git.url("shop")))?;
     let told = story::tell(&stage, &mut teller).await;
     let told = told.map_err(|error| stage.ended().unwrap_or(error));
-    teller.summary(told.as_ref().err())?;
+    teller.summary(told.is_err())?;
     if let Err(error) = told {
         let log = stage.controller_log();
         stage.strike().await;
@@ -63,7 +63,10 @@ async fn play(project: &std::path::Path, manifests: &[Value], stays: bool, ui: &
 /// Keeps everything up for a person; a push is followed at once. Ends with Ctrl-C.
 async fn stay(stage: &Stage, ui: &mut Ui) -> Result<(), Error> {
     let kubeconfig = stage.kubeconfig.display();
-    ui.line(Styled::new(STRONG, "It stays up until Ctrl-C. In another terminal:"))?;
+    ui.line(Styled::new(
+        STRONG,
+        "It stays up until Ctrl-C. In another terminal:",
+    ))?;
     ui.line(format_args!("  export KUBECONFIG={kubeconfig}"))?;
     ui.line("  kubectl get deployments -A")?;
     ui.line("  coracle get all")?;
@@ -99,7 +102,9 @@ fn report(error: DemoError) -> Error {
     let kind = match &error {
         DemoError::NoProject(_) => Kind::NotFound,
         DemoError::Start { .. } | DemoError::Repository(_) => Kind::Internal,
-        DemoError::Ended { .. } | DemoError::World(_) | DemoError::Untrue(_) | DemoError::Output(_) => Kind::Negative,
+        DemoError::Ended { .. } | DemoError::World(_) | DemoError::Untrue(_) | DemoError::Output(_) => {
+            Kind::Negative
+        }
     };
     let message = error.to_string();
     let mut reported = Error::new(kind, message);
@@ -107,7 +112,9 @@ fn report(error: DemoError) -> Error {
         reported = reported.caused_by(source.to_string());
     }
     match error {
-        DemoError::NoProject(_) => reported.hint("Run it in a clone of Coracle's repository, or say where that is with --source."),
+        DemoError::NoProject(_) => {
+            reported.hint("Run it in a clone of Coracle's repository, or say where that is with --source.")
+        }
         _ => reported,
     }
 }

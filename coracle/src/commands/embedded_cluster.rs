@@ -41,11 +41,18 @@ pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
         .await
         .map_err(|error| Error::new(Kind::Internal, "cannot start a cluster").caused_by(error))?;
     write_private(&args.kubeconfig_out, &cluster.kubeconfig()).map_err(|error| {
-        Error::new(Kind::Internal, format!("cannot write {}", args.kubeconfig_out.display())).caused_by(error)
+        Error::new(
+            Kind::Internal,
+            format!("cannot write {}", args.kubeconfig_out.display()),
+        )
+        .caused_by(error)
     })?;
     ui.line(cluster.url())?;
     if !args.until_stdin_closes {
-        ui.progress(format_args!("export KUBECONFIG={}", args.kubeconfig_out.display()))?;
+        ui.progress(format_args!(
+            "export KUBECONFIG={}",
+            args.kubeconfig_out.display()
+        ))?;
     }
     ui.flush()?;
     let stop = telemetry::shutdown::on_signals()

@@ -52,7 +52,10 @@ fn wait(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
 
 /// Runs a command that serves many at once. Two threads suffice for the machines this is made for.
 fn serve(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    block_on(tokio::runtime::Builder::new_multi_thread().worker_threads(2), command)
+    block_on(
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2),
+        command,
+    )
 }
 
 fn block_on(

@@ -56,8 +56,16 @@ impl GitServer {
             .with_state(backend);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move { axum::serve(listener, routes).with_graceful_shutdown(stopped).await });
-        Ok(Self { address, pushes, stop })
+        tokio::spawn(async move {
+            axum::serve(listener, routes)
+                .with_graceful_shutdown(stopped)
+                .await
+        });
+        Ok(Self {
+            address,
+            pushes,
+            stop,
+        })
     }
 
     /// The address of a repository.
@@ -82,14 +90,20 @@ impl Drop for GitServer {
 async fn answer(State(backend): State<Arc<Backend>>, request: Request) -> Response {
     match backend.run(request).await {
         Ok(response) => response,
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("git http-backend: {error}\n")).into_response(),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("git http-backend: {error}\n"),
+        )
+            .into_response(),
     }
 }
 
 impl Backend {
     async fn run(&self, request: Request) -> io::Result<Response> {
         let (head, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, MAX_PUSH).await.map_err(io::Error::other)?;
+        let body = axum::body::to_bytes(body, MAX_PUSH)
+            .await
+            .map_err(io::Error::other)?;
         let is_push = head.uri.path().ends_with("/git-receive-pack");
         let text = |name: HeaderName| {
             head.headers
@@ -147,16 +161,23 @@ async fn converse(mut program: Command, input: Bytes) -> io::Result<Vec<u8>> {
 /// Reads a CGI answer: headers, an empty line, a body.
 fn parse(output: &[u8]) -> io::Result<Response> {
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, "the answer has no headers");
-    let end = output.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(malformed)?;
+    let end = output
+        .windows(4)
+        .position(|bytes| bytes == b"\r\n\r\n")
+        .ok_or_else(malformed)?;
     let mut status = StatusCode::OK;
     let mut headers = HeaderMap::new();
     for line in output[..end].split(|byte| *byte == b'\n') {
         let line = String::from_utf8_lossy(line);
-        let Some((name, value)) = line.split_once(':') else { continue };
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
         let value = value.trim();
         if name.eq_ignore_ascii_case("status") {
             let code = value.split(' ').next().and_then(|code| code.parse::<u16>().ok());
-            status = code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(malformed)?;
+            status = code
+                .and_then(|code| StatusCode::from_u16(code).ok())
+                .ok_or_else(malformed)?;
         } else if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
             headers.append(name, value);
         }
@@ -180,14 +201,18 @@ mod tests {
         let server = GitServer::start(&bare).await.unwrap();
         Repository::create_bare(&bare.join("shop.git")).await.unwrap();
 
-        let work = Repository::create(&scratch.path().join("work"), &server.url("shop")).await.unwrap();
+        let work = Repository::create(&scratch.path().join("work"), &server.url("shop"))
+            .await
+            .unwrap();
         work.write("a.txt", "one\n").unwrap();
         let pushed = work.commit("Add a").await.unwrap();
         let mut pushes = server.pushes();
         work.push("main").await.unwrap();
         pushes.wait_for(|count| *count == 1).await.unwrap();
 
-        let clone = Repository::clone(&server.url("shop"), &scratch.path().join("clone")).await.unwrap();
+        let clone = Repository::clone(&server.url("shop"), &scratch.path().join("clone"))
+            .await
+            .unwrap();
         assert_eq!(clone.head().await.unwrap(), pushed);
         assert_eq!(clone.read("a.txt").unwrap(), "one\n");
     }
@@ -196,7 +221,9 @@ mod tests {
     async fn a_repository_that_does_not_exist_is_not_found() {
         let scratch = tempfile::tempdir().unwrap();
         let server = GitServer::start(scratch.path()).await.unwrap();
-        let error = Repository::clone(&server.url("none"), &scratch.path().join("clone")).await.unwrap_err();
+        let error = Repository::clone(&server.url("none"), &scratch.path().join("clone"))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("not found"), "{error}");
     }
 }

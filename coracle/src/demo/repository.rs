@@ -54,10 +54,14 @@ impl Repository {
     /// `git` fails.
     pub async fn create_bare(path: &Path) -> Result<(), RepositoryError> {
         fs::create_dir_all(path).map_err(|source| file(path, source))?;
-        let bare = Self { directory: path.to_owned() };
-        bare.git(&["init", "--quiet", "--bare", "--initial-branch=main"]).await?;
+        let bare = Self {
+            directory: path.to_owned(),
+        };
+        bare.git(&["init", "--quiet", "--bare", "--initial-branch=main"])
+            .await?;
         bare.git(&["config", "http.receivepack", "true"]).await?;
-        bare.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]).await?;
+        bare.git(&["config", "uploadpack.allowAnySHA1InWant", "true"])
+            .await?;
         Ok(())
     }
 
@@ -67,8 +71,12 @@ impl Repository {
     /// `git` fails.
     pub async fn create(path: &Path, origin: &str) -> Result<Self, RepositoryError> {
         fs::create_dir_all(path).map_err(|source| file(path, source))?;
-        let repository = Self { directory: path.to_owned() };
-        repository.git(&["init", "--quiet", "--initial-branch=main"]).await?;
+        let repository = Self {
+            directory: path.to_owned(),
+        };
+        repository
+            .git(&["init", "--quiet", "--initial-branch=main"])
+            .await?;
         repository.git(&["remote", "add", "origin", origin]).await?;
         Ok(repository)
     }
@@ -79,7 +87,9 @@ impl Repository {
     /// `git` fails.
     pub async fn clone(url: &str, path: &Path) -> Result<Self, RepositoryError> {
         fs::create_dir_all(path).map_err(|source| file(path, source))?;
-        let repository = Self { directory: path.to_owned() };
+        let repository = Self {
+            directory: path.to_owned(),
+        };
         repository.git(&["clone", "--quiet", url, "."]).await?;
         Ok(repository)
     }
@@ -165,7 +175,8 @@ impl Repository {
     /// # Errors
     /// `git` fails.
     pub async fn merge(&self, name: &str, message: &str) -> Result<String, RepositoryError> {
-        self.git(&["merge", "--quiet", "--no-ff", "-m", message, name]).await?;
+        self.git(&["merge", "--quiet", "--no-ff", "-m", message, name])
+            .await?;
         self.head().await
     }
 
@@ -196,7 +207,14 @@ impl Repository {
 
     async fn git(&self, arguments: &[&str]) -> Result<String, RepositoryError> {
         let output = Command::new("git")
-            .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "core.autocrlf=false"])
+            .args([
+                "-c",
+                "core.hooksPath=/dev/null",
+                "-c",
+                "commit.gpgSign=false",
+                "-c",
+                "core.autocrlf=false",
+            ])
             .args(arguments)
             .current_dir(&self.directory)
             .env("GIT_CONFIG_NOSYSTEM", "1")

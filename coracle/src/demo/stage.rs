@@ -99,7 +99,11 @@ impl Stage {
         let root = directory.path();
 
         let kubeconfig = root.join("kubeconfig");
-        let arguments = ["embedded-cluster", "--kubeconfig-out", &kubeconfig.display().to_string()];
+        let arguments = [
+            "embedded-cluster",
+            "--kubeconfig-out",
+            &kubeconfig.display().to_string(),
+        ];
         let mut cluster = Role::start(&arguments.map(str::to_owned), &root.join("cluster.log"))
             .map_err(start("the cluster"))?;
         let Ok(api) = cluster.first_line().await else {
@@ -134,7 +138,9 @@ impl Stage {
         if self.cluster.has_ended() {
             return Some(ended("the cluster", &self.cluster));
         }
-        self.controller.has_ended().then(|| ended("the controller", &self.controller))
+        self.controller
+            .has_ended()
+            .then(|| ended("the controller", &self.controller))
     }
 
     /// The controller's last lines.
@@ -163,7 +169,8 @@ async fn seed(project: &Path, path: &Path, origin: &str) -> Result<Repository, D
     let work = Repository::create(path, origin).await?;
     work.copy(&project.join("apps"), "apps")?;
     work.copy(&project.join("clusters"), "clusters")?;
-    work.commit("Describe the shop and the cluster it runs on").await?;
+    work.commit("Describe the shop and the cluster it runs on")
+        .await?;
     work.push("main").await?;
     for environment in ENVIRONMENTS {
         work.branch(environment).await?;
@@ -177,13 +184,19 @@ async fn install(world: &World, project: &Path, manifests: &[Value], url: &str) 
     for manifest in manifests.iter().filter(|it| it["kind"] != "Deployment") {
         world.apply(manifest).await?;
     }
-    for manifest in manifests.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
+    for manifest in manifests
+        .iter()
+        .filter(|it| it["kind"] == "CustomResourceDefinition")
+    {
         let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
         let kind = "apiextensions.k8s.io/v1/CustomResourceDefinition";
-        world.until(kind, "", name, &format!("{name} to be established"), |crd| {
-            crate::objects::condition(&crd?.data, "Established").filter(|it| it["status"] == "True").map(drop)
-        })
-        .await?;
+        world
+            .until(kind, "", name, &format!("{name} to be established"), |crd| {
+                crate::objects::condition(&crd?.data, "Established")
+                    .filter(|it| it["status"] == "True")
+                    .map(drop)
+            })
+            .await?;
     }
     for object in root_objects(project, url)? {
         world.apply(&object).await?;
@@ -194,8 +207,10 @@ async fn install(world: &World, project: &Path, manifests: &[Value], url: &str) 
 /// What points the cluster at its folder in Git: the key, the source and the root Kustomization.
 fn root_objects(project: &Path, url: &str) -> Result<Vec<Value>, DemoError> {
     let key = project.join("clusters/demo/sops-demo.agekey");
-    let key = fs::read_to_string(&key)
-        .map_err(|source| RepositoryError::File { path: key.clone(), source })?;
+    let key = fs::read_to_string(&key).map_err(|source| RepositoryError::File {
+        path: key.clone(),
+        source,
+    })?;
     Ok(vec![
         json!({
             "apiVersion": "v1", "kind": "Secret",

@@ -51,8 +51,12 @@ impl<'a> Teller<'a> {
     /// The output cannot be written.
     pub fn detail(&mut self, text: impl Into<String>) -> Result<(), Error> {
         let text: String = text.into();
-        text.lines()
-            .try_for_each(|line| self.ui.line(format_args!("           {}", Styled::new(DIM, format!("  {line}")))))
+        text.lines().try_for_each(|line| {
+            self.ui.line(format_args!(
+                "           {}",
+                Styled::new(DIM, format!("  {line}"))
+            ))
+        })
     }
 
     fn chapter(&mut self, text: &'static str) -> Result<(), Error> {
@@ -69,14 +73,14 @@ impl<'a> Teller<'a> {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub fn summary(&mut self, failed: Option<&DemoError>) -> Result<(), Error> {
+    pub fn summary(&mut self, failed: bool) -> Result<(), Error> {
         self.ui.line("")?;
         let mut table = Table::new(["STEP", "RESULT"]);
         for (chapter, text) in &self.results {
             table.row(vec![(*chapter).into(), Styled::new(GOOD, text.as_str())]);
         }
-        if let Some(error) = failed {
-            table.row(vec!["what came next".into(), Styled::new(BAD, error.to_string())]);
+        if failed {
+            table.row(vec!["what came next".into(), Styled::new(BAD, "failed")]);
         }
         table.print(self.ui)?;
         self.ui.line("")
@@ -98,12 +102,16 @@ pub async fn tell(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoErro
 
 async fn environments_come_up(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "the environments come up";
-    teller.chapter("The cluster is pointed at clusters/demo on the branch main. The environments come up.")?;
+    teller
+        .chapter("The cluster is pointed at clusters/demo on the branch main. The environments come up.")?;
     let started = Instant::now();
     let mut coming: FuturesUnordered<_> = ENVIRONMENTS
         .map(|environment| async move {
             let name = format!("shop-{environment}");
-            let ready = stage.world.until_kustomization(&name, &format!("{name} to be ready"), ready).await?;
+            let ready = stage
+                .world
+                .until_kustomization(&name, &format!("{name} to be ready"), ready)
+                .await?;
             Ok::<_, DemoError>((environment, ready))
         })
         .into_iter()
@@ -111,12 +119,23 @@ async fn environments_come_up(stage: &Stage, teller: &mut Teller<'_>) -> Result<
     while let Some(up) = coming.next().await {
         let (environment, state) = up?;
         let web = deployment(stage, environment, "web").await?;
-        let (running, wanted) = (number(&web, "/status/readyReplicas"), number(&web, "/spec/replicas"));
+        let (running, wanted) = (
+            number(&web, "/status/readyReplicas"),
+            number(&web, "/spec/replicas"),
+        );
         if running != wanted {
-            return Err(untrue(format!("{environment} is said to be ready with {running} of {wanted} web pods")));
+            return Err(untrue(format!(
+                "{environment} is said to be ready with {running} of {wanted} web pods"
+            )));
         }
-        let objects = state.object.pointer("/status/inventory/entries").and_then(Value::as_array).map_or(0, Vec::len);
-        teller.tell(format_args!("   {environment} is up: {objects} objects, {running} of {wanted} web pods"))?;
+        let objects = state
+            .object
+            .pointer("/status/inventory/entries")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
+        teller.tell(format_args!(
+            "   {environment} is up: {objects} objects, {running} of {wanted} web pods"
+        ))?;
     }
     teller.good(CHAPTER, format!("4 environments after {}", millis(started)))?;
     Ok(())
@@ -140,9 +159,13 @@ async fn a_merge_goes_live(stage: &Stage, teller: &mut Teller<'_>) -> Result<(),
     let applied = async {
         stage
             .world
-            .until(DEPLOYMENT, "shop-staging", "web", "the new settings to be applied", |web| {
-                (settings_of(web?) != settings_before).then(|| pushed.elapsed())
-            })
+            .until(
+                DEPLOYMENT,
+                "shop-staging",
+                "web",
+                "the new settings to be applied",
+                |web| (settings_of(web?) != settings_before).then(|| pushed.elapsed()),
+            )
             .await
     };
     let healthy = live(stage, "staging", &commit);
@@ -152,7 +175,11 @@ async fn a_merge_goes_live(stage: &Stage, teller: &mut Teller<'_>) -> Result<(),
     tell_changes(stage, teller, "shop-staging", seen).await?;
     teller.good(
         CHAPTER,
-        format!("applied {} ms after the push, healthy after {} ms", applied.as_millis(), live_after.as_millis()),
+        format!(
+            "applied {} ms after the push, healthy after {} ms",
+            applied.as_millis(),
+            live_after.as_millis()
+        ),
     )?;
     Ok(())
 }
@@ -164,17 +191,31 @@ async fn an_edit_by_hand_is_put_back(stage: &Stage, teller: &mut Teller<'_>) -> 
     let edited = Instant::now();
     let generation = stage
         .world
-        .edit(DEPLOYMENT, "shop-staging", "web", &json!({ "spec": { "replicas": 5 } }))
+        .edit(
+            DEPLOYMENT,
+            "shop-staging",
+            "web",
+            &json!({ "spec": { "replicas": 5 } }),
+        )
         .await?;
     let after = stage
         .world
-        .until(DEPLOYMENT, "shop-staging", "web", "the edit to be put back", |web| {
-            let web = web?;
-            let is_back = number(web, "/spec/replicas") == before && web.metadata.generation > generation;
-            is_back.then(|| edited.elapsed())
-        })
+        .until(
+            DEPLOYMENT,
+            "shop-staging",
+            "web",
+            "the edit to be put back",
+            |web| {
+                let web = web?;
+                let is_back = number(web, "/spec/replicas") == before && web.metadata.generation > generation;
+                is_back.then(|| edited.elapsed())
+            },
+        )
         .await?;
-    teller.good(CHAPTER, format!("{before} replicas again after {} ms", after.as_millis()))?;
+    teller.good(
+        CHAPTER,
+        format!("{before} replicas again after {} ms", after.as_millis()),
+    )?;
     Ok(())
 }
 
@@ -185,13 +226,18 @@ async fn a_broken_image_is_explained(stage: &Stage, teller: &mut Teller<'_>) -> 
     let overlay = stage.work.read(STAGING)?;
     let tag = tag_of(&overlay, "nginxinc/nginx-unprivileged")
         .ok_or_else(|| untrue(format!("{STAGING} sets no tag for the front end")))?;
-    stage.work.replace(STAGING, &format!("newTag: {tag}"), "newTag: does-not-exist")?;
+    stage
+        .work
+        .replace(STAGING, &format!("newTag: {tag}"), "newTag: does-not-exist")?;
     let commit = stage.work.commit("Take the newest front end").await?;
     let pushed = push(stage, "staging").await?;
     let failed = stage
         .world
         .until_kustomization("shop-staging", "the broken image to be noticed", |state| {
-            let tried = state.object.pointer("/status/lastAttemptedRevision").and_then(Value::as_str);
+            let tried = state
+                .object
+                .pointer("/status/lastAttemptedRevision")
+                .and_then(Value::as_str);
             let failed = state.ready == "False" && tried.is_some_and(|revision| revision.ends_with(&commit));
             failed.then(|| state.clone())
         })
@@ -200,16 +246,28 @@ async fn a_broken_image_is_explained(stage: &Stage, teller: &mut Teller<'_>) -> 
     teller.detail(format!("{}: {}", failed.reason, short_revisions(&failed.message)))?;
     for expected in ["web", "does-not-exist"] {
         if !failed.message.contains(expected) {
-            return Err(untrue(format!("the failure does not name `{expected}`: {}", failed.message)));
+            return Err(untrue(format!(
+                "the failure does not name `{expected}`: {}",
+                failed.message
+            )));
         }
     }
-    let serving = number(&deployment(stage, "staging", "web").await?, "/status/readyReplicas");
+    let serving = number(
+        &deployment(stage, "staging", "web").await?,
+        "/status/readyReplicas",
+    );
     teller.detail(format!("the {serving} pods of the last good version serve on"))?;
     let untouched = deployment(stage, "production", "web").await?;
     if untouched.metadata.resource_version != production.metadata.resource_version || serving == 0 {
         return Err(untrue("production changed, or staging serves no more".to_owned()));
     }
-    teller.good(CHAPTER, format!("failed with its reason after {} ms, production untouched", noticed.as_millis()))?;
+    teller.good(
+        CHAPTER,
+        format!(
+            "failed with its reason after {} ms, production untouched",
+            noticed.as_millis()
+        ),
+    )?;
     Ok(())
 }
 
@@ -220,7 +278,10 @@ async fn a_revert_brings_it_back(stage: &Stage, teller: &mut Teller<'_>) -> Resu
     let pushed = push(stage, "staging").await?;
     live(stage, "staging", &commit).await?;
     let after = pushed.elapsed();
-    teller.good(CHAPTER, format!("healthy again {} ms after the push", after.as_millis()))?;
+    teller.good(
+        CHAPTER,
+        format!("healthy again {} ms after the push", after.as_millis()),
+    )?;
     Ok(())
 }
 
@@ -231,21 +292,33 @@ async fn a_removed_file_removes_its_objects(stage: &Stage, teller: &mut Teller<'
     let work = &stage.work;
     work.checkout("dev").await?;
     work.remove("apps/shop/base/network-policy.yaml")?;
-    work.replace("apps/shop/base/kustomization.yaml", "  - network-policy.yaml\n", "")?;
+    work.replace(
+        "apps/shop/base/kustomization.yaml",
+        "  - network-policy.yaml\n",
+        "",
+    )?;
     let commit = work.commit("Let everything talk to everything").await?;
     let seen = last_event(stage, "shop-dev").await?;
     let pushed = push(stage, "dev").await?;
     live(stage, "dev", &commit).await?;
     stage
         .world
-        .until(POLICY, "shop-dev", "web", "the policy to be gone", |policy| policy.is_none().then_some(()))
+        .until(POLICY, "shop-dev", "web", "the policy to be gone", |policy| {
+            policy.is_none().then_some(())
+        })
         .await?;
     let after = pushed.elapsed();
     tell_changes(stage, teller, "shop-dev", seen).await?;
     if stage.world.get(POLICY, "shop-staging", "web").await?.is_none() {
         return Err(untrue("the policy of staging is gone as well".to_owned()));
     }
-    teller.good(CHAPTER, format!("gone {} ms after the push, staging keeps its own", after.as_millis()))?;
+    teller.good(
+        CHAPTER,
+        format!(
+            "gone {} ms after the push, staging keeps its own",
+            after.as_millis()
+        ),
+    )?;
     Ok(())
 }
 
@@ -263,7 +336,9 @@ async fn live(stage: &Stage, environment: &str, commit: &str) -> Result<Summary,
     let what = format!("{name} to be ready at {}", &commit[..8.min(commit.len())]);
     let state = stage
         .world
-        .until_kustomization(&name, &what, |state| ready(state).filter(|state| state.revision.ends_with(commit)))
+        .until_kustomization(&name, &what, |state| {
+            ready(state).filter(|state| state.revision.ends_with(commit))
+        })
         .await?;
     Ok(state)
 }
@@ -284,11 +359,21 @@ async fn deployment(stage: &Stage, environment: &str, name: &str) -> Result<Dyna
 }
 
 async fn last_event(stage: &Stage, about: &str) -> Result<u64, DemoError> {
-    Ok(stage.world.events(about).await?.last().map_or(0, |event| event.version))
+    Ok(stage
+        .world
+        .events(about)
+        .await?
+        .last()
+        .map_or(0, |event| event.version))
 }
 
 /// Tells what the controller's event says that changed.
-async fn tell_changes(stage: &Stage, teller: &mut Teller<'_>, about: &str, after: u64) -> Result<(), DemoError> {
+async fn tell_changes(
+    stage: &Stage,
+    teller: &mut Teller<'_>,
+    about: &str,
+    after: u64,
+) -> Result<(), DemoError> {
     let deadline = Instant::now() + EVENTS_LATE;
     loop {
         let events = stage.world.events(about).await?;
@@ -296,7 +381,11 @@ async fn tell_changes(stage: &Stage, teller: &mut Teller<'_>, about: &str, after
             .iter()
             .filter(|event| event.version > after)
             .flat_map(|event| event.message.lines())
-            .filter(|line| [" created", " configured", " deleted"].iter().any(|action| line.ends_with(action)))
+            .filter(|line| {
+                [" created", " configured", " deleted"]
+                    .iter()
+                    .any(|action| line.ends_with(action))
+            })
             .collect();
         if !changes.is_empty() {
             teller.detail(changes.join("\n"))?;
@@ -312,16 +401,16 @@ async fn tell_changes(stage: &Stage, teller: &mut Teller<'_>, about: &str, after
 /// Name of the ConfigMap with the settings that a Deployment mounts; it carries a hash of their content.
 fn settings_of(web: &DynamicObject) -> Option<String> {
     let volumes = web.data.pointer("/spec/template/spec/volumes")?.as_array()?;
-    volumes
-        .iter()
-        .find(|volume| volume["name"] == "settings")?["configMap"]["name"]
+    volumes.iter().find(|volume| volume["name"] == "settings")?["configMap"]["name"]
         .as_str()
         .map(str::to_owned)
 }
 
 /// The tag that a kustomization sets for an image.
 fn tag_of(kustomization: &str, image: &str) -> Option<String> {
-    let mut lines = kustomization.lines().skip_while(|line| line.trim() != format!("- name: {image}"));
+    let mut lines = kustomization
+        .lines()
+        .skip_while(|line| line.trim() != format!("- name: {image}"));
     lines.nth(1)?.trim().strip_prefix("newTag: ").map(str::to_owned)
 }
 

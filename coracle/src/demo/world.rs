@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::runtime::watcher;
 use kube::{Client, Config};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use reconciler::api::REQUESTED_AT;
 use serde_json::{Value, json};
 
@@ -84,17 +84,27 @@ impl World {
     /// The cluster refuses.
     pub async fn apply(&self, object: &Value) -> Result<(), WorldError> {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let (group, version) = text("/apiVersion").split_once('/').unwrap_or(("", text("/apiVersion")));
+        let (group, version) = text("/apiVersion")
+            .split_once('/')
+            .unwrap_or(("", text("/apiVersion")));
         let gvk = GroupVersionKind::gvk(group, version, text("/kind"));
         let resource = match text("/kind") {
             "GitRepository" => ObjectKind::GitRepository.resource(),
             _ => ApiResource::from_gvk(&gvk),
         };
         self.api_of(&resource, text("/metadata/namespace"))
-            .patch(text("/metadata/name"), &PatchParams::apply(MANAGER).force(), &Patch::Apply(object))
+            .patch(
+                text("/metadata/name"),
+                &PatchParams::apply(MANAGER).force(),
+                &Patch::Apply(object),
+            )
             .await
             .map(drop)
-            .map_err(refused(&format!("apply {} {}", text("/kind"), text("/metadata/name"))))
+            .map_err(refused(&format!(
+                "apply {} {}",
+                text("/kind"),
+                text("/metadata/name")
+            )))
     }
 
     /// Waits until an object satisfies a condition; nothing stands for an object that is not there.
@@ -123,9 +133,12 @@ impl World {
         mut found: impl FnMut(&Summary) -> Option<T>,
     ) -> Result<T, WorldError> {
         let kind = ObjectKind::Kustomization;
-        wait(self.api_of(&kind.resource(), "flux-system"), name, what, |object| {
-            found(&Summary::new(kind, object?))
-        })
+        wait(
+            self.api_of(&kind.resource(), "flux-system"),
+            name,
+            what,
+            |object| found(&Summary::new(kind, object?)),
+        )
         .await
     }
 
@@ -153,14 +166,23 @@ impl World {
             .list_metadata(&ListParams::default())
             .await
             .map_err(refused("list sources"))?;
-        Ok(listed.items.into_iter().filter_map(|it| it.metadata.name).collect())
+        Ok(listed
+            .items
+            .into_iter()
+            .filter_map(|it| it.metadata.name)
+            .collect())
     }
 
     /// An object as it is.
     ///
     /// # Errors
     /// The cluster refuses.
-    pub async fn get(&self, kind: &str, namespace: &str, name: &str) -> Result<Option<DynamicObject>, WorldError> {
+    pub async fn get(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<DynamicObject>, WorldError> {
         self.api(kind, namespace)
             .get_opt(name)
             .await
@@ -195,14 +217,22 @@ impl World {
     /// The cluster refuses.
     pub async fn events(&self, about: &str) -> Result<Vec<Said>, WorldError> {
         let params = ListParams::default().fields(&format!("involvedObject.name={about}"));
-        let listed = self.api("Event", "flux-system").list(&params).await.map_err(refused("list events"))?;
+        let listed = self
+            .api("Event", "flux-system")
+            .list(&params)
+            .await
+            .map_err(refused("list events"))?;
         let mut events: Vec<Said> = listed
             .items
             .into_iter()
             .filter(|event| event.data["involvedObject"]["kind"] == "Kustomization")
             .map(|event| Said {
                 // A number in this cluster; elsewhere it may be compared for equality only.
-                version: event.metadata.resource_version.and_then(|it| it.parse().ok()).unwrap_or(0),
+                version: event
+                    .metadata
+                    .resource_version
+                    .and_then(|it| it.parse().ok())
+                    .unwrap_or(0),
                 message: event.data["message"].as_str().unwrap_or_default().to_owned(),
             })
             .collect();
@@ -245,7 +275,10 @@ async fn wait<T>(
     };
     match tokio::time::timeout(PATIENCE, look).await {
         Ok(value) => Ok(value),
-        Err(_) => Err(WorldError::Timeout { what: what.to_owned(), last }),
+        Err(_) => Err(WorldError::Timeout {
+            what: what.to_owned(),
+            last,
+        }),
     }
 }
 
@@ -253,10 +286,31 @@ fn describe(object: Option<&DynamicObject>) -> String {
     let Some(object) = object else {
         return "no such object".to_owned();
     };
-    match object.data.pointer("/status") {
-        Some(status) => status.to_string().chars().take(2000).collect(),
-        None => "an object without a status".to_owned(),
+    let conditions = object
+        .data
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
+    let said: Vec<String> = conditions
+        .into_iter()
+        .flatten()
+        .map(|it| {
+            format!(
+                "{}={}: {}",
+                text(it, "type"),
+                text(it, "status"),
+                text(it, "message")
+            )
+        })
+        .collect();
+    if said.is_empty() {
+        "an object without conditions".to_owned()
+    } else {
+        said.join("; ")
     }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
 }
 
 fn refused(doing: &str) -> impl FnOnce(kube::Error) -> WorldError {
