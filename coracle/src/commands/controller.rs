@@ -164,7 +164,7 @@ pub async fn run(args: &Args, global: &Global) -> Result<(), Error> {
         client: cluster.client,
         redactor,
         metrics: metrics.clone(),
-        ready: readiness.check("controller"),
+        ready: readiness.check("leadership"),
     };
     let endpoints = Endpoints {
         metrics,
@@ -229,8 +229,10 @@ fn logging(args: &Args, redaction: Redaction) -> LogConfig {
         LogLevel::Error => "error",
     };
     LogConfig {
-        // What the libraries below say in between helps only those who look for a fault in them.
-        filter: format!("warn,coracle={level},reconciler={level},kustomize_rs={level},telemetry={level}"),
+        // The watches of kube-runtime say at `warn` what the reconciler says itself.
+        filter: format!(
+            "warn,kube_runtime=error,kube_client=error,coracle={level},reconciler={level},kustomize_rs={level},telemetry={level}"
+        ),
         format: match args.log_encoding {
             None => Format::detect(),
             Some(LogEncoding::Console) => Format::Text { colours: false },
