@@ -207,6 +207,18 @@ fn metadata_mut(node: &mut Node) -> &mut crate::yaml::Mapping {
     metadata
 }
 
+/// A mapping inside of the metadata, made if it is missing.
+pub(crate) fn metadata_map<'a>(node: &'a mut Node, field: &str) -> &'a mut crate::yaml::Mapping {
+    let slot = metadata_mut(node).entry_or_mapping(field);
+    if slot.as_mapping().is_none() {
+        *slot = Node::mapping();
+    }
+    let crate::yaml::Content::Mapping(mapping) = &mut slot.content else {
+        unreachable!("made a mapping above")
+    };
+    mapping
+}
+
 fn merge_data(node: &mut Node, old: &Node, field: &str) {
     let mut merged = string_map(old.get(field));
     merged.extend(string_map(node.get(field)));

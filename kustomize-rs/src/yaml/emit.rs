@@ -483,3 +483,11 @@ pub(super) fn double_quoted(text: &str) -> String {
     emitter.double_quoted(text, false);
     emitter.out
 }
+
+/// A string as go-yaml v3 writes it where it wants no quotes.
+pub(crate) fn as_plain_scalar(text: &str) -> String {
+    if resolve(Schema::GoYamlV2, text) != Resolved::Str || is_base60(text) {
+        return double_quoted(text);
+    }
+    plain_or_quoted(text, false)
+}
