@@ -145,20 +145,19 @@ fn merge_fields(target: &mut Node, patch: Option<&Node>, schema: Option<Field>) 
         return Ok(());
     };
     let patch = patch.and_then(Node::as_mapping);
-    if patch.is_none() && !needs_visit(mapping) {
-        return Ok(());
-    }
-    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless
-    // something inside of them is empty.
+    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless they
+    // lead to lists that are merged, or something inside of them is empty.
     let mut names: BTreeSet<String> = patch
         .into_iter()
         .flat_map(Mapping::iter)
         .map(|(k, _)| k.to_string())
         .collect();
+    let visited =
+        |name: &str, value: &Node| needs_visit_node(value) || schema.is_some_and(|s| s.field(name).is_some());
     names.extend(
         mapping
             .iter()
-            .filter(|(_, v)| needs_visit_node(v))
+            .filter(|(k, v)| visited(k, v))
             .map(|(k, _)| k.to_string()),
     );
     for name in names {

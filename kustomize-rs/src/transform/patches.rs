@@ -162,6 +162,8 @@ fn apply_to_selected(resource: &mut Resource, patch: &Resource) -> Result<()> {
             mapping.remove("apiVersion");
         }
     }
+    // On this way kustomize reads the patch's labels and annotations as strings: a null removes nothing.
+    crate::set::stringify_metadata(&mut patch.node);
     apply_one(resource, &patch)
 }
 

@@ -491,3 +491,13 @@ pub(crate) fn as_plain_scalar(text: &str) -> String {
     }
     plain_or_quoted(text, false)
 }
+
+/// Whether a text can be written as a block scalar.
+pub(super) fn allows_block(text: &str) -> bool {
+    let mut spaced = false;
+    let space_break = text
+        .chars()
+        .any(|c| std::mem::replace(&mut spaced, c == ' ') && is_break(c));
+    let special = text.chars().any(|c| !is_printable(c) && c != '\t');
+    !(text.is_empty() || text.ends_with(' ') || space_break || special)
+}
