@@ -156,7 +156,7 @@ pub fn read_kustomization(
     let Some(path) = found.pop() else { return Ok(None) };
     let bytes = fs.read(&path)?;
     let node = yaml::text_of(&bytes)
-        .and_then(yaml::load)
+        .and_then(yaml::load_v2)
         .map_err(|e| Error::load(&path, e))?;
     let value = yaml::to_value(&node, yaml::Schema::GoYamlV2)
         .map_err(|e| Error::syntax(e.message).at(&path, Some(e.position)))?;

@@ -59,7 +59,7 @@ impl<'a> Layer<'a> {
             return Err(Error::kustomization(message).at(&root, None));
         };
         let node = yaml::text_of(&bytes)
-            .and_then(yaml::load)
+            .and_then(yaml::load_v2)
             .map_err(|e| Error::load(&file, e))?;
         let (kustomization, warnings) = Kustomization::read(&node, &file)?;
         if let Some(warn) = options.warn {
@@ -271,7 +271,7 @@ impl<'a> Layer<'a> {
         for entry in &self.kustomization.configurations {
             let text = self.read_text(&entry.text)?;
             let path = self.root.join(&entry.text);
-            let node = yaml::load(&text).map_err(|e| Error::load(&path, e))?;
+            let node = yaml::load_v2(&text).map_err(|e| Error::load(&path, e))?;
             let own = Config::read_file(&node, &path)?;
             Arc::make_mut(&mut config)
                 .merge(&own)

@@ -186,6 +186,7 @@ fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: O
     }
     let style = old.as_ref().and_then(Node::as_scalar).map(|s| s.style);
     let tagged = old.as_ref().is_some_and(|n| n.tagged);
+    let group = old.as_ref().map_or(0, |n| n.group);
     let merged = merge(old, patch, field).map_err(|e| e.context(format!("merging the field {name}")))?;
     let Some(mut merged) = merged.filter(|n| !n.is_null()) else {
         mapping.remove(name);
@@ -193,6 +194,7 @@ fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: O
     };
     if !is_new && let Content::Scalar(scalar) = &merged.content {
         // The new text takes the quotes of the old one, but its type stays decided.
+        merged.group = group;
         let style = style.unwrap_or(scalar.style);
         if style != scalar.style || tagged != merged.tagged {
             fix_tag(&mut merged);

@@ -76,6 +76,13 @@ type Result<T> = std::result::Result<T, LoadError>;
 /// assert_eq!(error.position().unwrap().line, 1);
 /// ```
 pub fn load(text: &str) -> Result<Node> {
+    let mut loader = Loader::new(text)?;
+    loader.scanner.look_ahead();
+    Ok(loader.document()?.unwrap_or_default())
+}
+
+/// Loads the first document as go-yaml v2 does, which does not look at what comes after it.
+pub(crate) fn load_v2(text: &str) -> Result<Node> {
     Ok(Loader::new(text)?.document()?.unwrap_or_default())
 }
 
@@ -338,7 +345,6 @@ impl<'a> Loader<'a> {
             (Some("timestamp"), _) => Tag::Timestamp,
             (Some("binary"), _) => Tag::Binary,
             (Some("merge"), _) => Tag::Merge,
-            (Some("map" | "seq"), _) => Tag::Implicit,
             _ => Tag::Other(full.into()),
         })
     }

@@ -338,7 +338,8 @@ fn reread_block(node: &Node, scalar: &Scalar) -> Result<Option<String>> {
     let block =
         folded || scalar.style == Style::Literal || (scalar.style == Style::Plain && text.contains('\n'));
     let blank = |line: &str| line.starts_with([' ', '\t', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
-    let risky = block && (text.starts_with('\t') || (folded && text.split('\n').any(blank)));
+    let risky = block
+        && (text.starts_with('\t') || (folded && (text.ends_with("\n\n") || text.split('\n').any(blank))));
     if !risky || !super::emit::allows_block(text) {
         return Ok(None);
     }
