@@ -116,6 +116,15 @@ fn add_managed_by(resource: &mut Resource) -> Result<()> {
 
 /// Refuses what a patch made of a resource, if it is none any more.
 fn check(resource: &Resource) -> Result<()> {
+    // kustomize keeps these in lists separated by commas, and gives up when the lists differ in length.
+    let commas = |of: fn(&crate::resource::PreviousId) -> &str| -> usize {
+        resource.previous.iter().map(|p| of(p).matches(',').count()).sum()
+    };
+    let (kinds, names) = (commas(|p| &p.kind), commas(|p| &p.name));
+    if kinds != names || names != commas(|p| &p.namespace) {
+        let message = format!("{}: a comma in a kind or name is not possible", resource.id);
+        return Err(Error::resource(message).at(&resource.origin.path, None));
+    }
     let missing = match (resource.id.gvk.kind.as_str(), resource.id.name.as_str()) {
         ("", _) => "kind",
         (kind, "") if !kind.ends_with("List") => "metadata.name",

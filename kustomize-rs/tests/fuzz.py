@@ -181,7 +181,7 @@ def selector(r):
 
 
 def strategic(r, existing):
-    base = r.choice(existing) if existing and r.random() < 0.9 else resource(r)
+    base = r.choice(existing) if existing and r.random() < 0.98 else resource(r)
     o = {"apiVersion": base["apiVersion"], "kind": base["kind"], "metadata": {"name": base["metadata"]["name"]}}
     if "namespace" in base["metadata"]:
         o["metadata"]["namespace"] = base["metadata"]["namespace"]
@@ -212,6 +212,9 @@ def strategic(r, existing):
 
 
 def operations(r):
+    if r.random() < 0.6:
+        return [
+            r.choice([{"op": "add", "path": "/metadata/annotations/p", "value": "q"}, {"op": "replace", "path": "/metadata/name", "value": "renamed" + str(r.randint(0, 9))}, {"op": "add", "path": "/extra", "value": {"a": 1.0, "b": [None, "x"]}}])]
     return [r.choice([
         {"op": "add", "path": "/metadata/annotations/p", "value": "q"}, {"op": "add", "path": "/metadata/labels/p", "value": "q"}, {"op": "replace", "path": "/spec/replicas", "value": 9},
         {"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "added", "image": "nginx"}}, {"op": "remove", "path": "/spec/template/spec/containers/0"},
@@ -225,8 +228,14 @@ def generator(r, secret, overlay):
         g["files"] = [r.choice(["f.txt", "key=f.txt"])]
     if r.random() < 0.2:
         g["envs"] = ["e.env"]
-    if overlay and r.random() < 0.6:
-        g["behavior"] = r.choice(["merge", "replace", "create"])
+    if overlay and r.random() < 0.4:
+        g["behavior"] = r.choice(["merge", "merge", "replace", "create"])
+        if GENERATED and r.random() < 0.9:
+            g["name"] = r.choice(sorted(GENERATED))
+            g.pop("namespace", None)
+    else:
+        g["name"] += str(len(GENERATED)) if r.random() < 0.7 else ""
+    GENERATED.add(g["name"])
     if r.random() < 0.2:
         g["options"] = r.choice([{"disableNameSuffixHash": True}, {"labels": {"g": "h"}}, {"immutable": True}, {"annotations": {"g": "1"}}])
     if r.random() < 0.1:
@@ -248,10 +257,20 @@ def layer(r, root, name, children, components, overlay):
     k, objects = {}, []
     files = []
     for i in range(r.randint(0 if children else 1, 2 if children else 3)):
-        items = [resource(r) for _ in range(r.randint(1, 2))]
-        objects += items
+        items = []
+        for _ in range(r.randint(1, 2)):
+            item = resource(r)
+            key = lambda o: (o["apiVersion"], o["kind"], o["metadata"]["name"])
+            taken = objects + [o for c in LAYERS.values() for o in c]
+            if r.random() < 0.05 or key(item) not in map(key, taken):
+                items.append(item)
+                objects.append(item)
+        if not items:
+            continue
         write(root, f"{name}/r{i}.yaml", "---\n".join(dump(o, r) for o in items))
         files.append(f"r{i}.yaml")
+    if not files and not children:
+        k["commonAnnotations"] = {"only": "this"}
     k["resources"] = files + [f"../{c}" for c in children]
     if components:
         k["components"] = [f"../{c}" for c in components]
@@ -268,11 +287,11 @@ def layer(r, root, name, children, components, overlay):
     maybe(0.15, "commonLabels", lambda: {"common": "l"})
     maybe(0.15, "commonAnnotations", lambda: {"anno": r.choice(["x", "2"])})
     maybe(0.2, "images", lambda: [{"name": r.choice(["nginx", "busybox", "r.io:5000/app"]), **r.choice([{"newTag": "9"}, {"newName": "n.io/x"}, {"digest": "sha256:d"}, {"tagSuffix": "-x"}])} for _ in range(r.randint(1, 2))])
-    maybe(0.08, "replicas", lambda: [{"name": r.choice(NAMES), "count": 4}])
+    maybe(0.03, "replicas", lambda: [{"name": r.choice(NAMES), "count": 4}])
     maybe(0.3, "configMapGenerator", lambda: [generator(r, False, overlay) for _ in range(r.randint(1, 2))])
     maybe(0.2, "secretGenerator", lambda: [generator(r, True, overlay)])
     maybe(0.1, "generatorOptions", lambda: r.choice([{"disableNameSuffixHash": True}, {"labels": {"o": "p"}}]))
-    maybe(0.1, "replacements", lambda: [replacement(r)])
+    maybe(0.08, "replacements", lambda: [replacement(r)])
     maybe(0.15, "patchesStrategicMerge", lambda: [dump(strategic(r, known), r)])
     maybe(0.05, "buildMetadata", lambda: r.sample(["originAnnotations", "transformerAnnotations", "managedByLabel"], r.randint(1, 3)))
     maybe(0.05, "sortOptions", lambda: {"order": r.choice(["fifo", "legacy"])})
@@ -300,10 +319,12 @@ def layer(r, root, name, children, components, overlay):
 
 
 LAYERS = {}
+GENERATED = set()
 
 
 def tree_case(r, root):
     LAYERS.clear()
+    GENERATED.clear()
     bases = [f"base{i}" for i in range(r.choice([1, 1, 2]))]
     for base in bases:
         layer(r, root, base, [], [], False)

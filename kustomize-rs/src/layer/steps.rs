@@ -263,7 +263,7 @@ impl Layer<'_> {
         let mut loaded = Vec::new();
         for entry in entries {
             match entry {
-                ReplacementEntry::Inline(replacement) => loaded.push(replacement.clone()),
+                ReplacementEntry::Inline(replacement) => loaded.push(replacement.as_ref().clone()),
                 ReplacementEntry::Path(path) => {
                     let text = self.read_text(path)?;
                     loaded.extend(replacement::read_file(&text, &self.root.join(path))?);

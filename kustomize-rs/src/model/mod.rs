@@ -100,7 +100,7 @@ pub(crate) struct Replica {
 #[derive(Debug, PartialEq)]
 pub(crate) enum ReplacementEntry {
     Path(String),
-    Inline(Replacement),
+    Inline(Box<Replacement>),
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -349,7 +349,7 @@ pub(crate) fn replacement_entry(fields: &mut Fields<'_>) -> Result<ReplacementEn
     let path = fields.string("path")?;
     let inline = replacement::read(fields)?;
     if path.is_empty() {
-        return Ok(ReplacementEntry::Inline(inline));
+        return Ok(ReplacementEntry::Inline(Box::new(inline)));
     }
     if inline.source.is_some() || !inline.targets.is_empty() {
         return Err(Error::kustomization(

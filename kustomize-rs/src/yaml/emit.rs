@@ -206,7 +206,7 @@ impl Emitter {
         if !self.whitespace {
             self.put(" ");
         }
-        self.folded(text, breaks, |e, c| e.put_char(c), 0);
+        self.folded(text, breaks, Self::put_char, 0);
         self.whitespace = false;
         self.indention = false;
     }

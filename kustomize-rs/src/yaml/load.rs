@@ -568,18 +568,14 @@ fn count_nodes(node: &Node) -> usize {
 }
 
 fn refuse_control_characters(text: &str) -> Result<()> {
-    let wrong = |c: char| match c {
-        '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' => false,
-        '\u{A0}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}' => false,
-        _ => true,
-    };
+    let right = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{A0}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}');
     // Almost every text is free of the bytes that could be one.
     let suspicious =
         |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || matches!(b, 0x7F | 0xC2 | 0xEF);
     if !text.bytes().any(suspicious) {
         return Ok(());
     }
-    let Some((at, _)) = text.char_indices().find(|(_, c)| wrong(*c)) else {
+    let Some((at, _)) = text.char_indices().find(|(_, c)| !right(*c)) else {
         return Ok(());
     };
     let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);

@@ -256,7 +256,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn fetch(&mut self) -> Result {
-        self.to_next_token()?;
+        self.skip_to_token()?;
         let column = isize::try_from(self.column()).unwrap_or(isize::MAX);
         self.unroll_indent(column);
         if self.at_end() {
@@ -309,7 +309,7 @@ impl<'a> Scanner<'a> {
         (marker == Some(b"---") || marker == Some(b"...")) && self.is_blank_or_end(3)
     }
 
-    fn to_next_token(&mut self) -> Result {
+    fn skip_to_token(&mut self) -> Result {
         loop {
             if self.at == self.line_start && self.text[self.at..].starts_with('\u{feff}') {
                 self.skip();
