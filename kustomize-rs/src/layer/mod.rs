@@ -2,21 +2,21 @@
 //! In: a file system and a directory; out: resources, and the configuration that the layer above merges.
 //! Reads files through [`Fs`] only.
 
+mod plugins;
+mod steps;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{self, Config};
 use crate::error::{Error, ErrorKind};
-use crate::fieldspec::FieldSpec;
 use crate::fs::{EntryKind, Fs, normalize};
 use crate::generate::{self, Kind};
-use crate::id::Gvk;
-use crate::model::{Kustomization, Located, ReplacementEntry, Var};
-use crate::resource::{Origin, Resource};
+use crate::model::{Kustomization, Located, Var};
+use crate::origin::Note;
+use crate::resource::Origin;
 use crate::resource_file;
 use crate::set::ResourceSet;
-use crate::transform::patches::{LoadedPatch, PatchBody};
-use crate::transform::{images, metadata, names, namespace, patches, replacements, replicas};
 use crate::{LoadRestrictions, Options, yaml};
 
 type Result<T> = std::result::Result<T, Error>;
@@ -38,6 +38,8 @@ pub(crate) struct Layer<'a> {
     root: PathBuf,
     file: PathBuf,
     parent: Option<&'a Layer<'a>>,
+    /// The way here from the root, if origins are to be noted.
+    way: Option<PathBuf>,
     pub(crate) kustomization: Kustomization,
 }
 
@@ -57,7 +59,7 @@ impl<'a> Layer<'a> {
             return Err(Error::kustomization(message).at(&root, None));
         };
         let node = yaml::text_of(&bytes)
-            .and_then(yaml::load)
+            .and_then(yaml::load_v2)
             .map_err(|e| Error::load(&file, e))?;
         let (kustomization, warnings) = Kustomization::read(&node, &file)?;
         if let Some(warn) = options.warn {
@@ -69,6 +71,7 @@ impl<'a> Layer<'a> {
             root,
             file,
             parent,
+            way: None,
             kustomization,
         })
     }
@@ -90,10 +93,30 @@ impl<'a> Layer<'a> {
                 .map_err(|e| self.in_entry(e, "components", entry))?;
         }
         self.run_transformers(&mut into)?;
+        self.run_validators(&mut into)?;
         for var in &self.kustomization.vars {
             crate::vars::register(&mut into, var).map_err(|e| e.at(&self.file, None))?;
         }
         Ok(into)
+    }
+
+    /// Starts noting where resources come from and what changed them.
+    pub(crate) fn track(&mut self) {
+        self.way = Some(PathBuf::new());
+    }
+
+    /// What is noted about a generator or transformer that the kustomization file itself stands for.
+    fn builtin_note(&self, kind: &str) -> Option<Note> {
+        let way = self.way.as_ref()?;
+        let file = self.file.file_name()?;
+        Some(Note {
+            configured_in: normalize(&way.join(file)),
+            configured_by: Some(crate::origin::ConfiguredBy {
+                kind: kind.to_string(),
+                ..Default::default()
+            }),
+            ..Note::default()
+        })
     }
 
     fn in_entry(&self, error: Error, field: &str, entry: &Located) -> Error {
@@ -109,8 +132,19 @@ impl<'a> Layer<'a> {
                 let bytes = self
                     .read(&entry.text)
                     .map_err(|e| self.in_entry(e, "resources", entry))?;
-                let added = resource_file::parse_bytes(&bytes, &normalize(&path))
-                    .and_then(|resources| into.set.append_all(resources));
+                let added =
+                    resource_file::parse_bytes(&bytes, &normalize(&path)).and_then(|mut resources| {
+                        if let Some(way) = &self.way {
+                            let note = Note {
+                                path: normalize(&way.join(&entry.text)),
+                                ..Note::default()
+                            };
+                            resources
+                                .iter_mut()
+                                .for_each(|resource| note.set_origin(resource));
+                        }
+                        into.set.append_all(resources)
+                    });
                 added.map_err(|e| self.in_entry(e, "resources", entry))
             }
             EntryKind::Directory => {
@@ -167,8 +201,9 @@ impl<'a> Layer<'a> {
     }
 
     fn open_child(&self, root: PathBuf, entry: &Located, component: bool) -> Result<Layer<'_>> {
-        let layer = Layer::open(self.fs, self.options, root, Some(self))
+        let mut layer = Layer::open(self.fs, self.options, root, Some(self))
             .map_err(|e| self.in_entry(e, if component { "components" } else { "resources" }, entry))?;
+        layer.way = self.way.as_ref().map(|way| normalize(&way.join(&entry.text)));
         let wrong = |message: &str| Err(Error::kustomization(message).at(&self.file, Some(entry.position)));
         match (component, layer.kustomization.is_component) {
             (true, false) => wrong(&format!(
@@ -227,8 +262,8 @@ impl<'a> Layer<'a> {
 
     fn read_text(&self, name: &str) -> Result<String> {
         let bytes = self.read(name)?;
-        String::from_utf8(bytes)
-            .map_err(|_| Error::syntax(format!("{name} is not UTF-8")).at(&self.file, None))
+        let text = yaml::text_of(&bytes).map_err(|e| Error::load(&self.root.join(name), e))?;
+        Ok(text.to_string())
     }
 
     fn merge_config(&self, into: &mut Accumulated) -> Result<()> {
@@ -236,7 +271,7 @@ impl<'a> Layer<'a> {
         for entry in &self.kustomization.configurations {
             let text = self.read_text(&entry.text)?;
             let path = self.root.join(&entry.text);
-            let node = yaml::load(&text).map_err(|e| Error::load(&path, e))?;
+            let node = yaml::load_v2(&text).map_err(|e| Error::load(&path, e))?;
             let own = Config::read_file(&node, &path)?;
             Arc::make_mut(&mut config)
                 .merge(&own)
@@ -268,238 +303,22 @@ impl<'a> Layer<'a> {
             let read = |name: &str| self.read(name);
             let generated = generate::generate(kind, args, entries.generator_options.as_ref(), &read, origin);
             generated
-                .and_then(|resource| into.set.absorb(resource))
+                .and_then(|mut resource| {
+                    let name = if kind == Kind::Secret {
+                        "SecretGenerator"
+                    } else {
+                        "ConfigMapGenerator"
+                    };
+                    if let Some(note) = self.builtin_note(name) {
+                        note.set_origin(&mut resource);
+                    }
+                    into.set.absorb(resource)
+                })
                 .map_err(|e| e.at(&self.file, Some(args.position)))?;
         }
-        if let Some(entry) = entries.generators.first() {
-            return Err(self.not_done("generators", entry));
-        }
-        Ok(())
-    }
-
-    fn not_done(&self, field: &str, entry: &Located) -> Error {
-        Error::unsupported(format!("the field {field} is not supported yet"))
-            .at(&self.file, Some(entry.position))
-    }
-
-    /// Runs the transformers in kustomize's order. What they need from files is read first.
-    fn run_transformers(&self, into: &mut Accumulated) -> Result<()> {
-        let kustomization = &self.kustomization;
-        let config = into.config.clone().unwrap_or_else(config::defaults);
-        let strategic = self.load_strategic_merges()?;
-        let loaded = self.load_patches()?;
-        let json = self.load_json_patches()?;
-        let replacement_list = self.load_replacements()?;
-        self.refuse_unfinished()?;
-        let set = &mut into.set;
-        let located = |e: Error| e.at(&self.file, None);
-        patches::apply_by_name(set, &strategic).map_err(located)?;
-        for (patch, position) in &loaded {
-            patch.apply(set).map_err(|e| e.at(&self.file, Some(*position)))?;
-            set.drop_empty();
-        }
-        let namespace = namespace::Transform {
-            namespace: &kustomization.namespace,
-            specs: &config.namespace,
-            subjects: namespace::Subjects::Default,
-            unset_only: false,
-        };
-        namespace.apply(set).map_err(located)?;
-        if !kustomization.name_prefix.is_empty() {
-            names::transform(
-                set,
-                names::End::Prefix,
-                &kustomization.name_prefix,
-                &config.name_prefix,
-            )
-            .map_err(located)?;
-        }
-        if !kustomization.name_suffix.is_empty() {
-            names::transform(
-                set,
-                names::End::Suffix,
-                &kustomization.name_suffix,
-                &config.name_suffix,
-            )
-            .map_err(located)?;
-        }
-        self.set_labels(set, &config).map_err(located)?;
-        if let Some(annotations) = kustomization
-            .common_annotations
-            .as_ref()
-            .filter(|a| !a.is_empty())
-        {
-            metadata::transform(set, annotations, &config.common_annotations).map_err(located)?;
-        }
-        for (target, operations, position) in &json {
-            patches::apply_json(set, target, operations, false)
-                .map_err(|e| e.at(&self.file, Some(*position)))?;
-        }
-        for replica in &kustomization.replicas {
-            replicas::transform(set, replica, &config.replicas).map_err(located)?;
-        }
-        images::transform(set, &kustomization.images, &config.images).map_err(located)?;
-        replacements::transform(set, &replacement_list).map_err(located)?;
-        set.drop_empty();
-        Ok(())
-    }
-
-    fn refuse_unfinished(&self) -> Result<()> {
-        let kustomization = &self.kustomization;
-        for (field, entries) in [
-            ("transformers", &kustomization.transformers),
-            ("validators", &kustomization.validators),
-        ] {
-            if let Some(entry) = entries.first() {
-                return Err(self.not_done(field, entry));
-            }
-        }
-        if let Some(openapi) = &kustomization.openapi {
-            let version = openapi.get("version").map(String::as_str);
-            if openapi.contains_key("path") {
-                let message = "openapi.path is not supported yet: strategic merges use the schema of Kubernetes v1.21.2";
-                return Err(Error::unsupported(message).at(&self.file, None));
-            }
-            if version.is_some_and(|v| v != "v1.21.2" && !v.is_empty()) {
-                let message = "openapi.version: the only version is v1.21.2";
-                return Err(Error::kustomization(message).at(&self.file, None));
-            }
-        }
-        Ok(())
-    }
-
-    fn set_labels(&self, set: &mut ResourceSet, config: &Config) -> Result<()> {
-        for label in &self.kustomization.labels {
-            let mut specs = crate::fieldspec::FieldSpecs::new(label.fields.clone());
-            specs.merge(config.labels.iter())?;
-            if label.include_selectors {
-                specs.merge(config.common_labels.iter())?;
-            } else {
-                if label.include_templates {
-                    specs.merge(config.template_labels.iter())?;
-                }
-                specs.merge([&FieldSpec::new(Gvk::default(), "metadata/labels", true)])?;
-            }
-            if !label.pairs.is_empty() {
-                metadata::transform(set, &label.pairs, &specs)?;
-            }
-        }
-        match self
-            .kustomization
-            .common_labels
-            .as_ref()
-            .filter(|l| !l.is_empty())
-        {
-            Some(labels) => metadata::transform(set, labels, &config.common_labels),
-            None => Ok(()),
-        }
-    }
-
-    fn load_strategic_merges(&self) -> Result<Vec<Resource>> {
-        let mut patches = Vec::new();
-        for entry in &self.kustomization.patches_strategic_merge {
-            // An entry is a patch itself if it can be read as one, else a file.
-            let loaded = match resource_file::parse(&entry.text, &self.file) {
-                Ok(inline) => Ok(inline),
-                Err(_) => self.read(&entry.text).and_then(|bytes| {
-                    resource_file::parse_bytes(&bytes, &normalize(&self.root.join(&entry.text)))
-                }),
-            };
-            patches.extend(loaded.map_err(|e| self.in_entry(e, "patchesStrategicMerge", entry))?);
-        }
-        if patches.is_empty() && !self.kustomization.patches_strategic_merge.is_empty() {
-            return Err(
-                Error::kustomization("patchesStrategicMerge: the patches appear to be empty")
-                    .at(&self.file, None),
-            );
-        }
-        Ok(patches)
-    }
-
-    fn load_patches(&self) -> Result<Vec<(LoadedPatch, yaml::Position)>> {
-        let mut loaded = Vec::new();
-        for patch in &self.kustomization.patches {
-            let wrong =
-                |message: &str| Err(Error::kustomization(message).at(&self.file, Some(patch.position)));
-            let inline = patch.patch.trim();
-            let (text, path, name) = match (inline, patch.path.as_str()) {
-                ("", "") => return wrong("a patches entry must have a patch or a path"),
-                (inline, "") => (inline.to_string(), self.file.clone(), "inline patch".to_string()),
-                ("", path) => {
-                    let text = self
-                        .read_text(path)
-                        .map_err(|e| e.at(&self.file, Some(patch.position)))?;
-                    (text, normalize(&self.root.join(path)), format!("patch {path}"))
-                }
-                _ => return wrong("a patches entry has either a patch or a path, not both"),
-            };
-            let mut body =
-                patches::parse(&text, &path, &name).map_err(|e| e.at(&self.file, Some(patch.position)))?;
-            if let PatchBody::StrategicMerge(resources) = &mut body {
-                for resource in resources {
-                    resource.allow_name_change = patch.allow_name_change;
-                    resource.allow_kind_change = patch.allow_kind_change;
-                }
-            }
-            loaded.push((
-                LoadedPatch {
-                    name,
-                    target: patch.target.clone(),
-                    body,
-                },
-                patch.position,
-            ));
-        }
-        Ok(loaded)
-    }
-
-    fn load_json_patches(&self) -> Result<Vec<JsonPatch>> {
-        let mut loaded = Vec::new();
-        for patch in &self.kustomization.patches_json6902 {
-            let wrong =
-                |message: &str| Err(Error::kustomization(message).at(&self.file, Some(patch.position)));
-            let Some(target) = patch.target.clone().filter(|t| !t.name.is_empty()) else {
-                return wrong("a patchesJson6902 entry must name its target");
-            };
-            let text = match (patch.patch.as_str(), patch.path.as_str()) {
-                ("", "") => return wrong("a patchesJson6902 entry must have a patch or a path"),
-                (inline, "") => inline.to_string(),
-                ("", path) => self.read_text(path)?,
-                _ => return wrong("a patchesJson6902 entry has either a patch or a path, not both"),
-            };
-            let operations = patches::parse_operations(&text, &self.file)
-                .map_err(|e| e.at(&self.file, Some(patch.position)))?;
-            if operations.is_empty() {
-                return wrong("the JSON patch appears to be empty");
-            }
-            loaded.push((target, operations, patch.position));
-        }
-        Ok(loaded)
-    }
-
-    fn load_replacements(&self) -> Result<Vec<crate::model::replacement::Replacement>> {
-        let mut loaded = Vec::new();
-        for entry in &self.kustomization.replacements {
-            match entry {
-                ReplacementEntry::Inline(replacement) => loaded.push(replacement.clone()),
-                ReplacementEntry::Path(path) => {
-                    let text = self.read_text(path)?;
-                    loaded.extend(crate::model::replacement::read_file(
-                        &text,
-                        &self.root.join(path),
-                    )?);
-                }
-            }
-        }
-        Ok(loaded)
+        self.run_generator_plugins(into)
     }
 }
-
-type JsonPatch = (
-    crate::model::Selector,
-    Vec<crate::merge::json6902::Operation>,
-    yaml::Position,
-);
 
 fn merge(into: &mut Accumulated, child: Accumulated) -> Result<()> {
     into.set.append_all(child.set.into_resources())?;
