@@ -562,3 +562,30 @@ fn the_same_request_renders_the_same_and_another_value_changes_the_digest() {
     assert_eq!(digest("1"), digest("1"));
     assert_ne!(digest("1"), digest("2"));
 }
+
+#[test]
+fn a_remote_base_is_refused_by_name_when_none_are_allowed() {
+    let fs = tree(&[(
+        "/app/kustomization.yaml",
+        "resources:\n- https://github.com/example/repo//base?ref=main\n",
+    )]);
+    let refused = error(&Request::new(&fs, "app"));
+    assert!(refused.starts_with("/app/kustomization.yaml:2"), "{refused}");
+    assert!(
+        refused.contains("https://github.com/example/repo//base?ref=main"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_resource_that_does_not_exist_is_named_with_the_line_that_names_it() {
+    let fs = tree(&[
+        ("/app/kustomization.yaml", "resources:\n- a.yaml\n- gone.yaml\n"),
+        ("/app/a.yaml", CONFIG),
+    ]);
+    let refused = error(&Request::new(&fs, "app"));
+    assert!(
+        refused.starts_with("/app/kustomization.yaml:3") && refused.contains("gone.yaml"),
+        "{refused}"
+    );
+}
