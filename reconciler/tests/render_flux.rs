@@ -162,7 +162,7 @@ fn every_case_renders_as_flux_renders_it() {
             (Ok(_), Err(error)) => wrong.push(format!("{name}: {error}")),
             (Err(_), Err(_)) => {}
             (Err(_), Ok(rendered)) => {
-                wrong.push(format!("{name}: Flux refuses it, we gave\n{}", shown(&rendered)))
+                wrong.push(format!("{name}: Flux refuses it, we gave\n{}", shown(&rendered)));
             }
         }
     }
