@@ -362,6 +362,30 @@ fn an_encrypted_secret_is_decrypted_as_it_is_read_and_overlays_see_plain_text() 
 }
 
 #[test]
+fn kustomize_never_quotes_a_decrypted_value() {
+    let fs = tree(&[("/app/secret.yaml", &fixture("encrypted/secret.yaml"))]);
+    let keyring = keyring();
+    for patch in [
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: database}\nstringData: {password: {a: b}}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: database}\nstringData: [x]\n",
+        "[{op: test, path: /stringData/password, value: x}]",
+        "[{op: add, path: /stringData/password/x, value: x}]",
+    ] {
+        let mut request = Request::new(&fs, "app");
+        request.decryption = Some(&keyring);
+        request.overlay.patches = vec![Patch {
+            patch: patch.to_owned(),
+            target: Some(Target {
+                kind: "Secret".to_owned(),
+                ..Target::default()
+            }),
+        }];
+        let refused = error(&request);
+        assert!(!refused.contains("planted"), "{refused}");
+    }
+}
+
+#[test]
 fn secret_generators_and_patch_files_get_plain_text_and_config_maps_do_not() {
     let kustomization = "secretGenerator:\n- name: env\n  envs: [app.env]\n- name: files\n  files: [token.txt, conf=config.json, app.ini]\n\
                          configMapGenerator:\n- name: open\n  files: [public.env]\n\
