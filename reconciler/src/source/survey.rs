@@ -1,7 +1,7 @@
 //! Walks a commit's tree once before it is given out: every object is there, the bounds hold, and the ignore
 //! rules are known. Does blocking disk I/O.
 
-use super::error::Excess;
+use super::excess::Excess;
 use super::ignore::{IGNORE_FILE, IgnoreRules};
 use super::limits::Limits;
 use super::object_id::ObjectId;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kustomize_rs::fs::{EntryKind as FsEntryKind, Fs, FsError};
 
 use super::SourceError;
-use super::error::{Excess, TreeError};
+use super::error::TreeError;
+use super::excess::Excess;
 use super::ignore::IgnoreRules;
 use super::limits::Limits;
 use super::object_id::ObjectId;

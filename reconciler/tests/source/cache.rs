@@ -318,3 +318,52 @@ async fn commits_of_other_branches_share_the_repository() {
     assert_eq!(generations(cache.path()), ["1"]);
     let _: &GitServer = &server;
 }
+
+#[tokio::test]
+async fn a_checkout_of_another_url_is_not_taken_for_this_one() {
+    let (upstream, server) = served().await;
+    let other = upstream.root().join("other.git");
+    upstream.git(&[
+        "clone",
+        "-q",
+        "--bare",
+        upstream.git_dir().to_str().unwrap(),
+        other.to_str().unwrap(),
+    ]);
+    let cache = Cache::new();
+    let held = cache.fetch(&main_of(&server)).await.unwrap();
+    let other = super::source(
+        &server.url("other.git"),
+        reconciler::source::Auth::None,
+        super::branch("main"),
+    );
+    let Fetched::Changed(moved) = cache.store.fetch(&other, Some(&held)).await.unwrap() else {
+        panic!("it is another repository, though the commit is the same");
+    };
+    assert_eq!(moved.revision(), held.revision());
+    assert_eq!(moved.url(), server.url("other.git"));
+}
+
+#[tokio::test]
+async fn many_repositories_are_fetched_at_once() {
+    let (upstream, server) = served().await;
+    let cache = Cache::new();
+    let sources: Vec<_> = (0..12)
+        .map(|n| {
+            let copy = upstream.root().join(format!("copy-{n}.git"));
+            upstream.git(&[
+                "clone",
+                "-q",
+                "--bare",
+                upstream.git_dir().to_str().unwrap(),
+                copy.to_str().unwrap(),
+            ]);
+            let url = server.url(&format!("copy-{n}.git"));
+            super::source(&url, reconciler::source::Auth::None, super::branch("main"))
+        })
+        .collect();
+    let fetched = futures::future::join_all(sources.iter().map(|source| cache.fetch(source))).await;
+    for checkout in fetched {
+        assert_eq!(read(&checkout.unwrap(), "app.yaml"), "kind: ConfigMap\n");
+    }
+}

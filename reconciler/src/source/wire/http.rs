@@ -25,8 +25,9 @@ use rustls::RootCertStore;
 use url::Url;
 
 use super::super::SourceError;
+use super::super::credentials::Auth;
 use super::super::error::{Cause, chain_text};
-use super::super::remote::{Auth, ConnectionId, Remote, without_user};
+use super::super::remote::{ConnectionId, Remote, without_user};
 use super::trust;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

@@ -4,7 +4,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 
 use super::super::SourceError;
-use super::super::error::{Cause, Excess, printable};
+use super::super::error::{Cause, printable};
+use super::super::excess::Excess;
 use super::ssh::SshReader;
 
 /// One packet.
