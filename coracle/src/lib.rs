@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod commands;
 pub mod connect;
+pub mod demo;
 pub mod error;
 pub mod objects;
 pub mod ui;

@@ -99,11 +99,12 @@ impl Cluster {
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let store = Arc::new(Store::new(config.history));
+        let workloads = Arc::new(Workloads::default());
         let api = Api {
             store: Arc::clone(&store),
             clock: config.clock.clone(),
+            workloads: Arc::clone(&workloads),
         };
-        let workloads = Arc::new(Workloads::default());
         let controllers = Arc::new(Controllers::new(
             Arc::clone(&store),
             config.clock,
@@ -387,6 +388,11 @@ fn seed(api: &Api) {
         let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let context = Context::internal("kube-apiserver", "", "", name, now);
         let _cannot_exist_yet = crate::api::write::create_object(&mut state, &kind, &context, value, None);
+    }
+    if let Some(kind) = state.registry.find("", "v1", "nodes").cloned() {
+        let node = crate::workloads::node(&crate::clock::seconds(now));
+        let context = Context::internal("kubelet", "", "", object::meta(&node, "name"), now);
+        let _cannot_exist_yet = crate::api::write::create_with_status(&mut state, &kind, &context, node);
     }
     drop(state);
     api.store.bell.notify_one();

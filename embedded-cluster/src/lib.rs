@@ -44,4 +44,4 @@ pub use faults::{Fault, Faults, Held, HoldAt, Holding, Match, RuleHandle};
 pub use request::Verb;
 pub use requests::{RequestKey, Requests, Snapshot};
 pub use tls::TlsError;
-pub use workloads::Workloads;
+pub use workloads::{Behaviour, PodFacts, Workloads};

@@ -65,10 +65,19 @@ fn source_of(kustomization: &Value, namespace: &str) -> Result<(Target, String),
     let kind = reference["kind"].as_str().unwrap_or_default();
     let namespace = reference["namespace"].as_str().unwrap_or(namespace).to_owned();
     if kind != ObjectKind::GitRepository.name() {
-        return Err(Error::new(Kind::Usage, format!("the source is a {kind}, which Coracle does not fetch"))
-            .hint("Leave --with-source out."));
+        return Err(Error::new(
+            Kind::Usage,
+            format!("the source is a {kind}, which Coracle does not fetch"),
+        )
+        .hint("Leave --with-source out."));
     }
-    Ok((Target { kind: ObjectKind::GitRepository, name }, namespace))
+    Ok((
+        Target {
+            kind: ObjectKind::GitRepository,
+            name,
+        },
+        namespace,
+    ))
 }
 
 /// Waits for runs until a deadline that they share.
@@ -84,17 +93,28 @@ impl Waiting<'_> {
     pub(super) async fn reconcile(&mut self, target: &Target, namespace: &str) -> Result<(), Error> {
         let object = Summary::new(target.kind, &target.fetch(self.cluster, namespace).await?);
         if object.suspended {
-            return Err(Error::new(Kind::Negative, format!("{} is suspended", target.display()))
-                .hint(format!("`coracle resume {} -n {namespace}` ends that.", target.display())));
+            return Err(
+                Error::new(Kind::Negative, format!("{} is suspended", target.display())).hint(format!(
+                    "`coracle resume {} -n {namespace}` ends that.",
+                    target.display()
+                )),
+            );
         }
         let token = Timestamp::now().to_string();
         let patch = json!({ "metadata": { "annotations": { REQUESTED_AT: token } } });
         target
             .kind
             .api(self.cluster, Some(namespace))
-            .patch(&target.name, &PatchParams::apply(FIELD_MANAGER).clone(), &Patch::Merge(patch))
+            .patch(
+                &target.name,
+                &PatchParams::apply(FIELD_MANAGER).clone(),
+                &Patch::Merge(patch),
+            )
             .await
-            .map_err(|error| self.cluster.explain(&format!("annotate {}", target.display()), error))?;
+            .map_err(|error| {
+                self.cluster
+                    .explain(&format!("annotate {}", target.display()), error)
+            })?;
         let asked = Instant::now();
         let end = self.end_of_run(target, namespace, &token).await?;
         let took = GoDuration(Duration::from_millis(
@@ -102,7 +122,9 @@ impl Waiting<'_> {
         ));
         if end.ready == "True" {
             let done = Styled::new(GOOD, target.display());
-            return self.ui.line(format_args!("{done}: {} ({took})", short_revisions(&end.message)));
+            return self
+                .ui
+                .line(format_args!("{done}: {} ({took})", short_revisions(&end.message)));
         }
         Err(failure(target, namespace, &end))
     }
@@ -120,7 +142,10 @@ impl Waiting<'_> {
             let state = match next {
                 Some(Ok(Some(object))) => Summary::new(target.kind, &object),
                 Some(Ok(None)) | None => {
-                    return Err(Error::new(Kind::NotFound, format!("{} was deleted meanwhile", target.display())));
+                    return Err(Error::new(
+                        Kind::NotFound,
+                        format!("{} was deleted meanwhile", target.display()),
+                    ));
                 }
                 // The watch starts again by itself, until the deadline.
                 Some(Err(_)) => continue,
@@ -129,7 +154,8 @@ impl Waiting<'_> {
                 return Ok(state);
             }
             if let Some(progress) = progress(&state).filter(|progress| *progress != said) {
-                self.ui.progress(Styled::new(DIM, format!("{}: {progress}", target.display())))?;
+                self.ui
+                    .progress(Styled::new(DIM, format!("{}: {progress}", target.display())))?;
                 said = progress;
             }
         }
@@ -141,8 +167,9 @@ impl Waiting<'_> {
             format!("{} is not done after {}", target.display(), self.timeout),
         );
         if said.is_empty() {
-            return late
-                .hint(format!("Does the controller run? `kubectl -n {namespace} get deployment coracle` says so."));
+            return late.hint(format!(
+                "Does the controller run? `kubectl -n {namespace} get deployment coracle` says so."
+            ));
         }
         late.hint(format!("It said last: {said}"))
             .hint("--timeout waits longer; `coracle events --watch` follows it.")
@@ -159,7 +186,9 @@ fn is_over(state: &Summary, token: &str) -> bool {
 
 fn progress(state: &Summary) -> Option<String> {
     let reconciling = condition(&state.object, "Reconciling")?;
-    let message = reconciling["message"].as_str().filter(|message| !message.is_empty())?;
+    let message = reconciling["message"]
+        .as_str()
+        .filter(|message| !message.is_empty())?;
     Some(short_revisions(message))
 }
 
@@ -167,9 +196,17 @@ fn failure(target: &Target, namespace: &str, end: &Summary) -> Error {
     let stalled = condition(&end.object, "Stalled").is_some_and(|stalled| stalled["status"] == "True");
     let failed = Error::new(
         Kind::Negative,
-        format!("{} failed: {}: {}", target.display(), end.reason, short_revisions(&end.message)),
+        format!(
+            "{} failed: {}: {}",
+            target.display(),
+            end.reason,
+            short_revisions(&end.message)
+        ),
     );
-    let failed = failed.hint(format!("`coracle events --for {} -n {namespace}` shows what led to it.", target.display()));
+    let failed = failed.hint(format!(
+        "`coracle events --for {} -n {namespace}` shows what led to it.",
+        target.display()
+    ));
     match stalled {
         true => failed.hint("It is not tried again until the object changes."),
         false => failed.hint("It is tried again by itself."),
@@ -193,7 +230,8 @@ mod tests {
 
     #[test]
     fn a_run_is_over_when_the_request_is_handled_for_this_generation() {
-        let handled = json!({ "lastHandledReconcileAt": "t", "observedGeneration": 2, "conditions": ready("True") });
+        let handled =
+            json!({ "lastHandledReconcileAt": "t", "observedGeneration": 2, "conditions": ready("True") });
         assert!(is_over(&state(&handled), "t"));
         assert!(!is_over(&state(&handled), "later"));
         for (field, value) in [("observedGeneration", json!(1)), ("conditions", ready("Unknown"))] {
@@ -206,9 +244,15 @@ mod tests {
     #[test]
     fn a_failed_run_says_why_and_where_to_look() {
         let end = state(&json!({ "conditions": ready("False") }));
-        let target = Target { kind: ObjectKind::Kustomization, name: "apps".to_owned() };
+        let target = Target {
+            kind: ObjectKind::Kustomization,
+            name: "apps".to_owned(),
+        };
         let error = failure(&target, "flux-system", &end);
-        assert_eq!(error.to_string(), "kustomization/apps failed: HealthCheckFailed: web is not ready");
+        assert_eq!(
+            error.to_string(),
+            "kustomization/apps failed: HealthCheckFailed: web is not ready"
+        );
         assert_eq!(
             error.hints(),
             [

@@ -25,7 +25,10 @@ use super::install::PART_OF;
 /// How long the controller's pod may take to end: its grace period and some more.
 const POD_END: Duration = Duration::from_secs(90);
 /// Leases that a controller holds while it runs.
-const LEASES: [&str; 2] = ["kustomize-controller-leader-election", "source-controller-leader-election"];
+const LEASES: [&str; 2] = [
+    "kustomize-controller-leader-election",
+    "source-controller-leader-election",
+];
 
 /// Arguments of `uninstall`.
 #[derive(Debug, clap::Args)]
@@ -67,14 +70,39 @@ enum Act {
 
 /// What is installed, in the order in which it goes. `true`: it is in Coracle's namespace.
 const INSTALLED: [(&str, &str, &str, bool); 11] = [
-    ("ClusterRoleBinding", "rbac.authorization.k8s.io", "coracle-apply", false),
-    ("ClusterRoleBinding", "rbac.authorization.k8s.io", "coracle-controller", false),
-    ("ClusterRoleBinding", "rbac.authorization.k8s.io", "coracle-watch", false),
-    ("ClusterRole", "rbac.authorization.k8s.io", "coracle-controller", false),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-apply",
+        false,
+    ),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-controller",
+        false,
+    ),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-watch",
+        false,
+    ),
+    (
+        "ClusterRole",
+        "rbac.authorization.k8s.io",
+        "coracle-controller",
+        false,
+    ),
     ("ClusterRole", "rbac.authorization.k8s.io", "coracle-watch", false),
     ("ClusterRole", "rbac.authorization.k8s.io", "coracle-view", false),
     ("ClusterRole", "rbac.authorization.k8s.io", "coracle-edit", false),
-    ("RoleBinding", "rbac.authorization.k8s.io", "coracle-controller", true),
+    (
+        "RoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-controller",
+        true,
+    ),
     ("Role", "rbac.authorization.k8s.io", "coracle-controller", true),
     ("Service", "", "coracle", true),
     ("ServiceAccount", "", "coracle", true),
@@ -88,7 +116,10 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     let cluster = connect(global).await?;
     let steps = plan(args, global, &cluster).await?;
     if steps.is_empty() {
-        return ui.line(format_args!("Coracle is not installed in namespace {}.", global.namespace));
+        return ui.line(format_args!(
+            "Coracle is not installed in namespace {}.",
+            global.namespace
+        ));
     }
     for step in &steps {
         ui.line(step.display())?;
@@ -115,7 +146,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
 
 fn confirm(cluster: &Cluster, ui: &mut Ui) -> Result<bool, Error> {
     if !ui.is_interactive() {
-        return Err(Error::new(Kind::Usage, "nobody is here to ask").hint("Say --yes, or look first with --dry-run."));
+        return Err(
+            Error::new(Kind::Usage, "nobody is here to ask").hint("Say --yes, or look first with --dry-run.")
+        );
     }
     ui.confirm(&format!("Take Coracle out of {}?", cluster.address))
 }
@@ -132,10 +165,23 @@ async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Ste
             .get_metadata_opt(name)
             .await
             .map_err(|error| cluster.explain(&format!("look for {kind} {name}"), error))?;
-        let ours = found.is_some_and(|it| it.metadata.labels.is_some_and(|it| it.get(PART_OF.0).is_some_and(|value| value == PART_OF.1)));
+        let ours = found.is_some_and(|it| {
+            it.metadata
+                .labels
+                .is_some_and(|it| it.get(PART_OF.0).is_some_and(|value| value == PART_OF.1))
+        });
         if ours {
-            let step = Step { act: Act::Delete, kind, namespace, name: name.to_owned() };
-            if kind == "Deployment" { steps.push(step) } else { rest.push(step) }
+            let step = Step {
+                act: Act::Delete,
+                kind,
+                namespace,
+                name: name.to_owned(),
+            };
+            if kind == "Deployment" {
+                steps.push(step)
+            } else {
+                rest.push(step)
+            }
         }
     }
     if !args.keep_objects {
@@ -143,7 +189,12 @@ async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Ste
     }
     steps.extend(rest);
     if args.delete_namespace {
-        steps.push(Step { act: Act::Delete, kind: "Namespace", namespace: None, name: home.to_owned() });
+        steps.push(Step {
+            act: Act::Delete,
+            kind: "Namespace",
+            namespace: None,
+            name: home.to_owned(),
+        });
     }
     Ok(steps)
 }
@@ -153,13 +204,21 @@ async fn objects(cluster: &Cluster) -> Result<Vec<Step>, Error> {
     let mut finalizers = Vec::new();
     let mut definitions = Vec::new();
     for kind in ObjectKind::ALL {
-        let listed = match kind.api(cluster, None).list_metadata(&ListParams::default()).await {
+        let listed = match kind
+            .api(cluster, None)
+            .list_metadata(&ListParams::default())
+            .await
+        {
             Ok(listed) => listed,
             Err(kube::Error::Api(status)) if is_unknown_kind(&status) => continue,
             Err(error) => return Err(cluster.explain(&format!("list {} objects", kind.name()), error)),
         };
         for object in listed.items {
-            if object.metadata.finalizers.is_some_and(|it| it.iter().any(|finalizer| finalizer == FINALIZER)) {
+            if object
+                .metadata
+                .finalizers
+                .is_some_and(|it| it.iter().any(|finalizer| finalizer == FINALIZER))
+            {
                 finalizers.push(Step {
                     act: Act::RemoveFinalizer,
                     kind: kind.name(),
@@ -215,7 +274,10 @@ impl Step {
     async fn carry_out(&self, cluster: &Cluster) -> Result<(), Error> {
         let api = self.api(cluster);
         let outcome = match self.act {
-            Act::Delete => api.delete(&self.name, &DeleteParams::background()).await.map(drop),
+            Act::Delete => api
+                .delete(&self.name, &DeleteParams::background())
+                .await
+                .map(drop),
             Act::RemoveFinalizer => remove_finalizer(&api, &self.name).await,
         };
         match outcome {
@@ -233,7 +295,9 @@ async fn remove_finalizer(api: &Api<DynamicObject>, name: &str) -> Result<(), ku
     let patch = json!({
         "metadata": { "finalizers": finalizers, "resourceVersion": object.metadata.resource_version }
     });
-    api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
 }
 
 async fn controller_pods(cluster: &Cluster, namespace: &str) -> Result<Vec<String>, Error> {
@@ -241,7 +305,11 @@ async fn controller_pods(cluster: &Cluster, namespace: &str) -> Result<Vec<Strin
         .list_metadata(&ListParams::default().labels("app.kubernetes.io/name=coracle"))
         .await
         .map_err(|error| cluster.explain("list the controller's pods", error))?;
-    Ok(pods.items.into_iter().filter_map(|pod| pod.metadata.name).collect())
+    Ok(pods
+        .items
+        .into_iter()
+        .filter_map(|pod| pod.metadata.name)
+        .collect())
 }
 
 async fn await_end(cluster: &Cluster, namespace: &str, ui: &mut Ui) -> Result<(), Error> {
@@ -285,7 +353,10 @@ async fn refuse_other_controllers(cluster: &Cluster, namespace: &str, ended: &[S
 /// Who holds a lease that has not run out.
 fn holder(lease: &Lease, now: Timestamp) -> Option<String> {
     let spec = lease.spec.as_ref()?;
-    let holder = spec.holder_identity.as_ref().filter(|holder| !holder.is_empty())?;
+    let holder = spec
+        .holder_identity
+        .as_ref()
+        .filter(|holder| !holder.is_empty())?;
     let renewed = spec.renew_time.as_ref()?.0;
     let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds?).ok()?);
     (renewed + lasts > now).then(|| holder.clone())
@@ -301,7 +372,10 @@ mod tests {
             "holderIdentity": "laptop", "leaseDurationSeconds": 90, "renewTime": "2026-01-01T00:00:00.000000Z"
         }}))
         .unwrap();
-        assert_eq!(holder(&lease, "2026-01-01T00:01:00Z".parse().unwrap()), Some("laptop".to_owned()));
+        assert_eq!(
+            holder(&lease, "2026-01-01T00:01:00Z".parse().unwrap()),
+            Some("laptop".to_owned())
+        );
         assert_eq!(holder(&lease, "2026-01-01T00:02:00Z".parse().unwrap()), None);
     }
 }

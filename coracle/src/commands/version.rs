@@ -31,10 +31,12 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .get_opt("coracle")
         .await
         .map_err(|error| cluster.explain("look for the controller", error))?;
-    let image = deployment
-        .and_then(|it| it.spec?.template.spec?.containers.into_iter().next()?.image);
+    let image = deployment.and_then(|it| it.spec?.template.spec?.containers.into_iter().next()?.image);
     match image {
         Some(image) => ui.line(format_args!("controller: {image}")),
-        None => ui.line(format_args!("controller: not installed in namespace {}", global.namespace)),
+        None => ui.line(format_args!(
+            "controller: not installed in namespace {}",
+            global.namespace
+        )),
     }
 }

@@ -3,3 +3,4 @@
 mod faulty;
 mod objects;
 mod support;
+mod workloads;

@@ -121,9 +121,15 @@ pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
             let built = build(&decrypting, request);
             let (failure, secrets) = decrypting.finish();
             if let Some((path, source)) = failure {
-                return Err(RenderError::Decrypt { path, source });
+                return Err(RenderError::Decrypt {
+                    path,
+                    source: Box::new(source),
+                });
             }
             assembly.secrets.extend(secrets);
+            assembly
+                .secrets
+                .extend(keyring.secret_keys().into_iter().collect());
             assembly.add_all(&built?)?;
         }
     }
@@ -226,7 +232,7 @@ impl<'r> Assembly<'r> {
                 object: id.to_string(),
                 origin: origin.clone(),
                 key,
-                source,
+                source: Box::new(source),
             })?;
         let decrypted = secrets.is_some();
         self.secrets.extend(secrets.unwrap_or_default());

@@ -151,8 +151,15 @@ pub(super) fn effective(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result
 
 /// A file without anything to build is an error to kustomize; Flux builds nothing from it.
 fn is_empty(file: &Map<String, Value>) -> bool {
-    file.keys()
-        .all(|key| ["apiversion", "kind", "metadata"].contains(&key.to_lowercase().as_str()))
+    let header = |key: &str| ["apiversion", "kind", "metadata"].contains(&key.to_lowercase().as_str());
+    let nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    file.iter().all(|(key, value)| header(key) || nothing(value))
 }
 
 /// The file that a folder without one gets.

@@ -15,6 +15,7 @@ mod keys;
 mod metadata;
 mod reader;
 mod shamir;
+mod spelling;
 mod tree;
 mod yaml;
 
@@ -57,6 +58,16 @@ impl Format {
             () if ends(&[".env"]) => Format::Dotenv,
             () if ends(&[".ini"]) => Format::Ini,
             () => Format::Binary,
+        }
+    }
+
+    /// Whether a SOPS file shows by its metadata that it is written so.
+    fn shows_in(self, text: &str) -> bool {
+        match self {
+            Format::Json | Format::Binary => text.trim_start().starts_with('{'),
+            Format::Dotenv => text.contains("sops_mac=ENC["),
+            Format::Ini => text.contains("[sops]"),
+            Format::Yaml => text.contains("mac: ENC["),
         }
     }
 }
@@ -104,6 +115,11 @@ pub enum SopsError {
     /// The content is not text and the format cannot hold it.
     #[error("its content is not text that this format can hold")]
     NotText,
+    /// A file that goes into a Secret and into a ConfigMap.
+    #[error(
+        "it is encrypted, and named by both a secretGenerator and a configMapGenerator: its plain text must not stand in a ConfigMap"
+    )]
+    InConfigMap,
     /// Too large to be decrypted.
     #[error("larger than the limit of {MAX_FILE} bytes for encrypted files")]
     TooLarge,
@@ -171,15 +187,7 @@ pub(super) struct Plain {
 
 /// A cheap test: whether `bytes` could be a SOPS file in any format.
 pub(super) fn may_be_encrypted(bytes: &[u8]) -> bool {
-    contains(bytes, cipher::PREFIX.as_bytes()) && contains(bytes, b"sops")
-}
-
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
-    // Cipher texts are long and rare letters are not: look at the positions of the first byte only.
-    bytes
-        .iter()
-        .enumerate()
-        .any(|(start, byte)| *byte == needle[0] && bytes[start..].starts_with(needle))
+    std::str::from_utf8(bytes).is_ok_and(|text| text.contains(cipher::PREFIX) && text.contains("sops"))
 }
 
 /// Decrypts a whole file; `None` if it has no sops metadata, and so is none.
@@ -258,7 +266,15 @@ fn decrypt_documents<'d>(
 ) -> Result<Secrets, SopsError> {
     let metadata = Metadata::read(metadata)?;
     let key = keyring.data_key(&metadata)?;
-    let mut decryption = tree::Decryption::new(&key, &metadata.rule, metadata.only_encrypted);
+    decrypt_with(&key, &metadata, documents)
+}
+
+fn decrypt_with<'d>(
+    key: &cipher::DataKey,
+    metadata: &Metadata,
+    documents: impl Iterator<Item = &'d mut Value>,
+) -> Result<Secrets, SopsError> {
+    let mut decryption = tree::Decryption::new(key, &metadata.rule, metadata.only_encrypted);
     for document in documents {
         decryption.document(document)?;
     }

@@ -20,13 +20,13 @@ use serde_json::Value;
 use super::yaml::{DECRYPT_ANNOTATION, decrypt_manifests};
 use super::{Format, Keyring, Plain, Secrets, SopsError, cipher, decrypt_file, may_be_encrypted};
 
-/// What a kustomization file uses a file for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// As content of a Secret, in this format.
-    Secret(Format),
+/// What kustomization files use a file for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Use {
+    /// As content of a Secret, in one of these formats.
+    secret: Vec<Format>,
     /// As content of a ConfigMap: never decrypted, since a ConfigMap is no place for secrets.
-    ConfigMap,
+    config_map: bool,
 }
 
 /// Reads through to a file tree and decrypts what is encrypted.
@@ -63,18 +63,30 @@ impl<'a> Decrypting<'a> {
     }
 
     fn plain(&self, path: &Path, bytes: &[u8]) -> Result<Option<Plain>, SopsError> {
-        let used = self.noted().uses.get(&normalize(path)).copied();
-        match used {
-            Some(Use::ConfigMap) => Ok(None),
-            Some(Use::Secret(format)) => decrypt_file(bytes, format, self.keyring),
-            None => {
-                if bytes.len() > super::MAX_FILE {
-                    return Err(SopsError::TooLarge);
-                }
+        let used = self
+            .noted()
+            .uses
+            .get(&normalize(path))
+            .cloned()
+            .unwrap_or_default();
+        match (used.config_map, used.secret.as_slice()) {
+            (true, []) => Ok(None),
+            (true, _) => Err(SopsError::InConfigMap),
+            (false, []) => self.manifests(bytes),
+            (false, formats) => {
                 let text = std::str::from_utf8(bytes).map_err(|_| SopsError::NotText)?;
-                decrypt_manifests(&text.replace("\r\n", "\n"), self.keyring)
+                let format = formats.iter().find(|format| format.shows_in(text));
+                format.map_or(Ok(None), |format| decrypt_file(bytes, *format, self.keyring))
             }
         }
+    }
+
+    fn manifests(&self, bytes: &[u8]) -> Result<Option<Plain>, SopsError> {
+        if bytes.len() > super::MAX_FILE {
+            return Err(SopsError::TooLarge);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| SopsError::NotText)?;
+        decrypt_manifests(&text.replace("\r\n", "\n"), self.keyring)
     }
 
     /// Notes what the files that a kustomization file names are for. What is wrong with the file
@@ -84,13 +96,18 @@ impl<'a> Decrypting<'a> {
         let Ok(node) = yaml::text_of(bytes).and_then(yaml::load) else {
             return;
         };
-        for (file, used) in uses(&node) {
+        for (file, format) in uses(&node) {
             let file = directory.join(file);
             let resolved = self.inner.resolve(&file).ok();
+            let mut paths = vec![normalize(&file)];
+            paths.extend(resolved.filter(|resolved| *resolved != paths[0]));
             let mut noted = self.noted();
-            noted.uses.insert(normalize(&file), used);
-            if let Some(resolved) = resolved {
-                noted.uses.insert(resolved, used);
+            for path in paths {
+                let used = noted.uses.entry(path).or_default();
+                match format {
+                    Some(format) => used.secret.push(format),
+                    None => used.config_map = true,
+                }
             }
         }
     }
@@ -118,7 +135,7 @@ impl Fs for Decrypting<'_> {
             }
             Err(error) => {
                 let shown = FsError::other(path, error.to_string());
-                self.noted().failure.get_or_insert((path.to_path_buf(), error));
+                self.noted().failure.get_or_insert((normalize(path), error));
                 Err(shown)
             }
         }
@@ -137,27 +154,28 @@ impl Fs for Decrypting<'_> {
     }
 }
 
-/// The sources of the generators in a kustomization file, relative to it.
-fn uses(kustomization: &Node) -> Vec<(String, Use)> {
+/// The sources of the generators in a kustomization file, relative to it, with the format of those
+/// that go into Secrets.
+fn uses(kustomization: &Node) -> Vec<(String, Option<Format>)> {
     let mut uses = Vec::new();
     for generator in items(kustomization, "configMapGenerator") {
         let files = texts(generator, "files").map(|source| file_source(source).1);
         uses.extend(
             files
                 .chain(env_sources(generator))
-                .map(|file| (file.to_owned(), Use::ConfigMap)),
+                .map(|file| (file.to_owned(), None)),
         );
     }
     for generator in items(kustomization, "secretGenerator") {
         for (key, file) in texts(generator, "files").map(file_source) {
-            uses.push((file.to_owned(), Use::Secret(Format::of_name(key))));
+            uses.push((file.to_owned(), Some(Format::of_name(key))));
         }
         for file in env_sources(generator) {
             let format = match Format::of_name(file) {
                 Format::Binary => Format::Dotenv,
                 format => format,
             };
-            uses.push((file.to_owned(), Use::Secret(format)));
+            uses.push((file.to_owned(), Some(format)));
         }
     }
     uses
@@ -228,16 +246,14 @@ fn format_of_content(bytes: &[u8], key: &str) -> Option<Format> {
         return None;
     }
     let text = std::str::from_utf8(bytes).ok()?;
-    match () {
-        () if text.trim_start().starts_with('{') && Format::of_name(key) == Format::Binary => {
-            Some(Format::Binary)
-        }
-        () if text.trim_start().starts_with('{') => Some(Format::Json),
-        () if text.contains("sops_mac=ENC[") => Some(Format::Dotenv),
-        () if text.contains("[sops]") => Some(Format::Ini),
-        () if text.contains("mac: ENC[") => Some(Format::Yaml),
-        () => None,
-    }
+    let json = if Format::of_name(key) == Format::Binary {
+        Format::Binary
+    } else {
+        Format::Json
+    };
+    [json, Format::Dotenv, Format::Ini, Format::Yaml]
+        .into_iter()
+        .find(|format| format.shows_in(text))
 }
 
 fn is_opted_out(object: &Value) -> bool {
@@ -267,9 +283,17 @@ pub(in crate::render) fn recipients_if_encrypted(object: &Value) -> Option<Vec<S
                 .collect(),
         );
     }
-    let values = ["data", "stringData"]
-        .iter()
-        .flat_map(|field| object[*field].as_object().into_iter().flatten());
-    let mut texts = values.filter_map(|(_, value)| value.as_str());
-    (is_secret && texts.any(|text| text.starts_with(cipher::PREFIX))).then(Vec::new)
+    let values = |field: &str| {
+        object[field]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, value)| value.as_str())
+    };
+    let is_cipher_text = |text: &str| text.starts_with(cipher::PREFIX);
+    let encodes_cipher_text =
+        |text: &str| decode(text).is_some_and(|bytes| bytes.starts_with(cipher::PREFIX.as_bytes()));
+    let encrypted = values("stringData").chain(values("data")).any(is_cipher_text)
+        || values("data").any(encodes_cipher_text);
+    (is_secret && encrypted).then(Vec::new)
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn fixture(path: &str) -> Vec<u8> {
@@ -71,14 +73,7 @@ fn files_of_every_format_decrypt_to_the_bytes_that_sops_gives() {
 }
 
 #[test]
-fn yaml_files_decrypt_to_the_values_that_sops_gives_under_every_rule() {
-    let value = |text: &str| {
-        let nodes = kustomize_rs::yaml::load_all(text).expect("YAML");
-        let values = nodes
-            .iter()
-            .map(|n| kustomize_rs::yaml::to_value(n, kustomize_rs::yaml::Schema::GoYamlV3));
-        values.collect::<Result<Vec<_>, _>>().expect("values")
-    };
+fn yaml_files_decrypt_to_the_text_that_sops_gives_under_every_rule() {
     for name in [
         "types.yaml",
         "strings.yaml",
@@ -91,8 +86,41 @@ fn yaml_files_decrypt_to_the_values_that_sops_gives_under_every_rule() {
         "two-recipients.yaml",
     ] {
         let expected = String::from_utf8(fixture(&format!("decrypted/{name}"))).expect("text");
-        assert_eq!(value(&decrypted(name)), value(&expected), "{name}");
+        assert_same_lines(name, &decrypted(name), &expected);
     }
+}
+
+/// Shows the first line that differs: the files are long.
+fn assert_same_lines(name: &str, actual: &str, expected: &str) {
+    for (number, (actual, expected)) in actual.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(actual, expected, "{name}, line {}", number + 1);
+    }
+    assert_eq!(actual, expected, "{name}");
+}
+
+#[test]
+fn a_yaml_file_that_is_not_laid_out_as_by_sops_decrypts_to_the_same_values() {
+    let flow = "{\"a\": 1,\n \"b\": [2, {}]}";
+    assert!(decrypt("a.yaml", flow).expect("readable").is_none());
+    let quoted = encrypted("two-recipients.yaml")
+        .lines()
+        .map(|line| match line.split_once(": ENC[") {
+            Some((key, rest)) if !key.ends_with("mac") => format!("{key}: \"ENC[{rest}\"\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect::<String>();
+    let plain = decrypt("a.yaml", &quoted)
+        .expect("it decrypts")
+        .expect("it is a SOPS file");
+    let text = String::from_utf8(plain.text).expect("text");
+    assert!(
+        text.starts_with(r#"{"apiVersion": "v1","kind": "Secret""#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#""password": "planted-password""#) && !text.contains("ENC["),
+        "{text}"
+    );
 }
 
 #[test]
@@ -208,7 +236,7 @@ fn a_file_whose_mac_covers_only_encrypted_values_may_change_elsewhere() {
     assert!(
         String::from_utf8(plain.text)
             .expect("text")
-            .contains(r#""name": "other""#)
+            .contains("name: other")
     );
     assert_eq!(
         refusal("mac-only.yaml", |text| text
@@ -411,4 +439,34 @@ fn manifests_that_opted_out_stay_encrypted() {
             .expect("readable")
             .is_none()
     );
+}
+
+proptest! {
+    #[test]
+    fn no_change_of_one_character_in_the_encrypted_part_goes_unnoticed(
+        place in 0.0..1.0_f64,
+        replacement in "[A-Za-z0-9+/=:,\\[\\] \n]",
+    ) {
+        let intact = encrypted("secret.yaml");
+        let start = intact.find("\ndata:").expect("data") + 1;
+        let end = intact.find("\nsops:").expect("metadata");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a small text")]
+        let place = start + ((end - start) as f64 * place) as usize;
+        let changed = format!("{}{replacement}{}", &intact[..place], &intact[place + 1..]);
+        if let Ok(Some(plain)) = decrypt("secret.yaml", &changed) {
+            let value = |text: &str| {
+                let node = kustomize_rs::yaml::load(text).expect("YAML");
+                kustomize_rs::yaml::to_value(&node, kustomize_rs::yaml::Schema::GoYamlV3).expect("a value")
+            };
+            prop_assert_eq!(value(&String::from_utf8(plain.text).expect("text")), value(&decrypted("secret.yaml")));
+        }
+    }
+
+    #[test]
+    fn every_text_reads_back_as_it_was_spelled(text in r"[a-z0-9:# \n\t'\x22,\[\]{}&*!|>%@?`\\.~\-=<éÄ😀\u{feff}\u{85}\r]{1,24}|yes|No|null|0o17|1:30|2024-01-01|-.inf|<<|---|1e3") {
+        let spelled = format!("key:\n    deep: {}\nnext: 1\n", spelling::spell_text(&text, 8));
+        let node = kustomize_rs::yaml::load(&spelled).map_err(|error| TestCaseError::fail(format!("{error}: {spelled:?}")))?;
+        prop_assert_eq!(node.at(&["key", "deep"]).and_then(kustomize_rs::yaml::Node::as_text), Some(text.as_str()), "{:?}", spelled);
+        prop_assert!(node.get("next").is_some());
+    }
 }

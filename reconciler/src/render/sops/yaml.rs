@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use kustomize_rs::yaml::{Content, Node, Resolved, Schema, Tag, load, load_all, split_documents};
 
 use super::keys::Keyring;
+use super::metadata::Metadata;
 use super::tree::{Item, Value};
-use super::{Plain, Secrets, SopsError, cipher, contains, decrypt_documents, json, metadata};
+use super::{Plain, Secrets, SopsError, cipher, decrypt_documents, decrypt_with, json, metadata, spelling};
 
 /// Opts an object out of decryption if its value is `disabled`, in any case.
 pub(super) const DECRYPT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt";
@@ -18,13 +19,22 @@ pub(super) fn decrypt_text(text: &str, keyring: &Keyring) -> Result<Option<Plain
     let Some(metadata) = metadata::extract(&mut documents) else {
         return Ok(None);
     };
-    let secrets = decrypt_documents(&metadata, documents.iter_mut(), keyring)?;
-    let lines = documents
-        .iter()
-        .map(json::emit_line)
-        .collect::<Result<Vec<_>, _>>()?;
+    let metadata = Metadata::read(&metadata)?;
+    let key = keyring.data_key(&metadata)?;
+    let secrets = decrypt_with(&key, &metadata, documents.iter_mut())?;
+    let spelled = match spelling::respell(text, &nodes, &documents, &key) {
+        Some(spelled) => spelled,
+        None => {
+            documents
+                .iter()
+                .map(json::emit_line)
+                .collect::<Result<Vec<_>, _>>()?
+                .join("\n---\n")
+                + "\n"
+        }
+    };
     Ok(Some(Plain {
-        text: (lines.join("\n---\n") + "\n").into_bytes(),
+        text: spelled.into_bytes(),
         secrets,
     }))
 }
@@ -36,10 +46,7 @@ pub(super) fn decrypt_text(text: &str, keyring: &Keyring) -> Result<Option<Plain
 pub(super) fn decrypt_manifests(text: &str, keyring: &Keyring) -> Result<Option<Plain>, SopsError> {
     let chunks = split_documents(text).map_err(|error| syntax(&error))?;
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for chunk in chunks
-        .iter()
-        .filter(|chunk| contains(chunk.text.as_bytes(), cipher::PREFIX.as_bytes()))
-    {
+    for chunk in chunks.iter().filter(|chunk| chunk.text.contains(cipher::PREFIX)) {
         let mut document = [manifest(chunk.text)?];
         if is_opted_out(&document[0]) {
             continue;
@@ -170,6 +177,6 @@ fn of_scalar(node: &Node, text: &str) -> Result<Value, SopsError> {
         }
         Some(Resolved::Float(number)) => Value::Float(number),
         Some(Resolved::Timestamp(time)) => Value::Time(time),
-        Some(Resolved::Merge | Resolved::Str) | None => Value::Text(text.to_owned()),
+        Some(Resolved::Str) | None => Value::Text(text.to_owned()),
     })
 }
