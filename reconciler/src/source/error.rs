@@ -183,7 +183,7 @@ pub enum SourceError {
         problem: String,
     },
     /// The server answered with an HTTP error.
-    #[error("'{url}' answered with HTTP status {status}")]
+    #[error("'{url}' answered with HTTP status {status}{}", status_hint(*.status))]
     HttpStatus {
         /// The URL without credentials.
         url: String,
@@ -295,6 +295,16 @@ struct Seconds(Duration);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} s", self.0.as_secs_f64())
+    }
+}
+
+fn status_hint(status: http::StatusCode) -> &'static str {
+    if status == http::StatusCode::TOO_MANY_REQUESTS {
+        "; raise spec.interval, or give credentials, which have higher limits"
+    } else if status.is_server_error() {
+        "; the server has a problem of its own; it is tried again"
+    } else {
+        "; check spec.url"
     }
 }
 
