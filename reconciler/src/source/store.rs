@@ -105,9 +105,8 @@ impl Store {
         };
         let fetch = Fetch::new(self, source);
         let begun = Instant::now();
-        let found = match deadline.keep(after, fetch.look(held)).await? {
-            Looked::Unchanged => return Ok(Fetched::Unchanged),
-            Looked::Elsewhere(found) => found,
+        let Some(found) = deadline.keep(after, fetch.look(held)).await? else {
+            return Ok(Fetched::Unchanged);
         };
         let spent = begun.elapsed();
         // Waiting for others is not the server's fault, so it does not count.
@@ -222,12 +221,6 @@ impl Deadline {
     }
 }
 
-/// What the server says.
-enum Looked {
-    Unchanged,
-    Elsewhere(Found),
-}
-
 /// The commit that is asked for, and the exchange that told, which goes on.
 struct Found {
     target: Target,
@@ -254,16 +247,16 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Asks the server where the reference is.
-    async fn look(&self, held: Option<&Checkout>) -> Result<Looked, SourceError> {
+    /// Asks the server where the reference is; `None` if what is at hand is current.
+    async fn look(&self, held: Option<&Checkout>) -> Result<Option<Found>, SourceError> {
         let found = self.resolve().await?;
         let seen = self
             .repository
             .has_seen(self.caller, found.target.revision.commit());
         if seen && held.is_some_and(|held| self.is_current(held, &found.target)) {
-            return Ok(Looked::Unchanged);
+            return Ok(None);
         }
-        Ok(Looked::Elsewhere(found))
+        Ok(Some(found))
     }
 
     fn is_current(&self, held: &Checkout, target: &Target) -> bool {
