@@ -159,9 +159,15 @@ impl Ui {
     pub fn error(&mut self, error: &Error) {
         let label = Styled::new(BAD, "error:");
         let _ = writeln!(self.err, "{label} {error}");
+        let mut said = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            let _ = writeln!(self.err, "  {} {cause}", Styled::new(DIM, "because"));
+            let text = cause.to_string();
+            // Some libraries repeat the cause in their own message.
+            if !said.ends_with(&text) {
+                let _ = writeln!(self.err, "  {} {text}", Styled::new(DIM, "because"));
+            }
+            said = text;
             source = cause.source();
         }
         for hint in error.hints() {
