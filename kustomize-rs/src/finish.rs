@@ -7,7 +7,7 @@ use crate::model::Kustomization;
 use crate::order::sort_legacy;
 use crate::resource::Resource;
 use crate::yaml::{Content, Node};
-use crate::{Options, Reorder, config, generate, references};
+use crate::{Options, Reorder, config, generate, references, vars};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -41,7 +41,11 @@ pub(crate) fn finish(
     kustomization: &Kustomization,
     options: &Options<'_>,
 ) -> Result<Vec<Resource>> {
-    let Accumulated { mut set, config, .. } = accumulated;
+    let Accumulated {
+        mut set,
+        config,
+        vars,
+    } = accumulated;
     let config = config.unwrap_or_else(config::defaults);
     for resource in set.as_mut_slice().iter_mut().filter(|r| r.needs_hash) {
         let hash = generate::name_hash(resource)?;
@@ -53,11 +57,19 @@ pub(crate) fn finish(
         resource.refresh();
     }
     references::update(set.as_mut_slice(), &config)?;
+    let unused = vars::resolve(set.as_mut_slice(), &vars, &config)?;
+    if let Some(warn) = options.warn.filter(|_| !unused.is_empty()) {
+        warn(&format!(
+            "well-defined vars that were never replaced: {}",
+            unused.join(",")
+        ));
+    }
+    set.as_slice().iter().try_for_each(check)?;
     set.retain(|resource| !is_local(&resource.node));
     let mut resources = set.into_resources();
     resources = sort(resources, kustomization, options)?;
     for resource in &mut resources {
-        clean_annotations(&mut resource.node);
+        clean_annotations(resource)?;
     }
     Ok(resources)
 }
@@ -85,6 +97,19 @@ fn sort(
     }
 }
 
+/// Refuses what a patch made of a resource, if it is none any more.
+fn check(resource: &Resource) -> Result<()> {
+    let missing = match (resource.id.gvk.kind.as_str(), resource.id.name.as_str()) {
+        ("", _) => "kind",
+        (kind, "") if !kind.ends_with("List") => "metadata.name",
+        _ => return Ok(()),
+    };
+    Err(
+        Error::resource(format!("{}: the resource has lost its {missing}", resource.id))
+            .at(&resource.origin.path, None),
+    )
+}
+
 /// Resources that take part in a build and do not come out of it.
 fn is_local(node: &Node) -> bool {
     let annotation = node.at(&["metadata", "annotations", LOCAL_CONFIG]);
@@ -92,29 +117,29 @@ fn is_local(node: &Node) -> bool {
 }
 
 /// Annotations always come out as strings, and never as an empty mapping.
-fn clean_annotations(node: &mut Node) {
-    let Some(metadata) = node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
-        return;
+fn clean_annotations(resource: &mut Resource) -> Result<()> {
+    let Some(metadata) = resource.node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
+        return Ok(());
     };
     let Some(annotations) = metadata.get_mut("annotations") else {
-        return;
+        return Ok(());
     };
-    let Content::Mapping(mapping) = &mut annotations.content else {
-        return;
+    let mapping = match &mut annotations.content {
+        Content::Mapping(mapping) => mapping,
+        Content::Sequence(items) if !items.is_empty() => {
+            let message = format!("{}: annotations must be a mapping", resource.id);
+            return Err(Error::resource(message).at(&resource.origin.path, Some(annotations.position)));
+        }
+        Content::Scalar(_) | Content::Sequence(_) => {
+            metadata.remove("annotations");
+            return Ok(());
+        }
     };
-    if mapping.is_empty() {
-        metadata.remove("annotations");
-        return;
-    }
     mapping
         .entries
         .retain(|(key, _)| !key.as_text().is_some_and(|k| BUILD_ANNOTATIONS.contains(&k)));
     for (key, value) in &mut mapping.entries {
-        let text = if value.is_null() {
-            String::new()
-        } else {
-            value.as_text().unwrap_or_default().to_string()
-        };
+        let text = value.as_text().unwrap_or_default().to_string();
         *value = Node {
             position: value.position,
             ..Node::string(text)
@@ -124,4 +149,5 @@ fn clean_annotations(node: &mut Node) {
     if mapping.is_empty() {
         metadata.remove("annotations");
     }
+    Ok(())
 }

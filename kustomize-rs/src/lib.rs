@@ -22,6 +22,7 @@
 mod config;
 mod crds;
 mod error;
+mod fieldpath;
 mod fieldspec;
 mod finish;
 pub mod fs;
@@ -35,6 +36,7 @@ mod references;
 mod resource;
 mod resource_file;
 mod set;
+mod structured;
 mod transform;
 mod vars;
 pub mod yaml;

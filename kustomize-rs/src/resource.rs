@@ -58,6 +58,7 @@ pub struct Resource {
     pub(crate) suffixes: Vec<String>,
     pub(crate) needs_hash: bool,
     pub(crate) behavior: Behavior,
+    pub(crate) generated: bool,
     pub(crate) allow_name_change: bool,
     pub(crate) allow_kind_change: bool,
     /// The vars that take their value from this resource.
@@ -75,6 +76,7 @@ impl Resource {
             suffixes: Vec::new(),
             needs_hash: false,
             behavior: Behavior::Unspecified,
+            generated: false,
             allow_name_change: false,
             allow_kind_change: false,
             var_names: Vec::new(),
@@ -157,7 +159,7 @@ impl Resource {
 
     /// Whether kustomize would keep notes in the annotations of this resource.
     pub(crate) fn has_build_annotations(&self) -> bool {
-        !self.previous.is_empty() || self.needs_hash || self.behavior != Behavior::Unspecified
+        self.generated || !self.previous.is_empty()
     }
 
     /// All previous identities, oldest first; group and version are always the current ones.

@@ -116,6 +116,7 @@ impl ResourceSet {
                     merge_data(&mut resource.node, &old.node, "binaryData");
                 }
                 resource.behavior = old.behavior;
+                resource.generated = old.generated;
                 self.index = None;
                 self.resources[at] = resource;
                 Ok(())

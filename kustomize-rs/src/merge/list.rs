@@ -181,7 +181,8 @@ fn set_item(list: &mut Vec<Node>, element: Option<Node>, keys: &[&str], values: 
             kept.push(item);
             continue;
         }
-        let matches = values.len() >= keys.len() && has_values(&item, keys, values)?;
+        // Keys without a value are not looked at, as long as there is one with a value.
+        let matches = !values.is_empty() && has_values(&item, keys, values)?;
         if !matches {
             if !values.is_empty() {
                 kept.push(item);

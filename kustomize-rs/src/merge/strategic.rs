@@ -223,7 +223,6 @@ pub(crate) fn fix_tag(node: &mut Node) {
         Some(Resolved::Int(_) | Resolved::Uint(_)) => Tag::Int,
         Some(Resolved::Float(_)) => Tag::Float,
         Some(Resolved::Timestamp(_)) => Tag::Timestamp,
-        Some(Resolved::Merge) => Tag::Merge,
         Some(Resolved::Str) => Tag::Str,
         None => Tag::Implicit,
     };

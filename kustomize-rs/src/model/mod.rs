@@ -203,8 +203,10 @@ impl Kustomization {
             build_metadata: fields.located_strings("buildMetadata")?,
         };
         refuse_helm(fields)?;
+        // An empty list is still something; the old names of other fields do not count.
+        let stated = has_metadata || top.has_collection(&["bases", "imageTags"]);
         top.finish()?;
-        kustomization.check(&kind, &api_version, has_metadata, source, node)?;
+        kustomization.check(&kind, &api_version, stated, source, node)?;
         Ok((kustomization, warnings))
     }
 
@@ -212,7 +214,7 @@ impl Kustomization {
         &self,
         kind: &str,
         api_version: &str,
-        metadata: bool,
+        stated: bool,
         source: Source<'_>,
         node: &Node,
     ) -> Result<()> {
@@ -220,7 +222,7 @@ impl Kustomization {
             is_component: self.is_component,
             ..Self::default()
         };
-        if !metadata && *self == empty {
+        if !stated && *self == empty {
             return Err(source.error(node, "the kustomization file is empty"));
         }
         if !matches!(kind, "" | "Kustomization" | "Component") {

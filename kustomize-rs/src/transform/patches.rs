@@ -67,6 +67,7 @@ impl LoadedPatch {
     /// Applies an entry of `patches`.
     pub(crate) fn apply(&self, set: &mut ResourceSet) -> Result<()> {
         match &self.body {
+            PatchBody::StrategicMerge(patches) if patches.is_empty() => Ok(()),
             PatchBody::StrategicMerge(patches) => self.apply_strategic(set, patches),
             PatchBody::Json(operations) if operations.is_empty() => Ok(()),
             PatchBody::Json(operations) => {

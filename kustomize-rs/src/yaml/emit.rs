@@ -465,3 +465,21 @@ fn is_base60(text: &str) -> bool {
     };
     middle.iter().all(|part| sixtieth(part)) && sixtieth(last) && digits(fraction)
 }
+
+/// A text without folding, in quotes only if it needs some to stay a scalar.
+pub(super) fn plain_or_quoted(text: &str, in_flow: bool) -> String {
+    let indicators = in_flow && (text.is_empty() || text.contains([',', '[', ']', '{', '}', '?', ':']));
+    let analysis = analyze(text);
+    match (analysis.plain && !indicators, analysis.single) {
+        (true, _) => text.to_string(),
+        (false, true) => format!("'{}'", text.replace('\'', "''")),
+        (false, false) => double_quoted(text),
+    }
+}
+
+/// A text in double quotes, without folding.
+pub(super) fn double_quoted(text: &str) -> String {
+    let mut emitter = Emitter::new(String::new());
+    emitter.double_quoted(text, false);
+    emitter.out
+}

@@ -265,6 +265,10 @@ impl<'a> Loader<'a> {
     }
 
     fn content(&mut self, block: bool, indentless: bool, decorated: bool, start: Mark) -> Result<Node> {
+        let flow = matches!(
+            self.scanner.peek()?.0,
+            Token::FlowSequenceStart | Token::FlowMappingStart
+        );
         let content = match &self.scanner.peek()?.0 {
             Token::BlockEntry if indentless => Content::Sequence(self.indentless_sequence()?),
             Token::Scalar { .. } => match self.scanner.take()?.0 {
@@ -286,6 +290,7 @@ impl<'a> Loader<'a> {
         };
         Ok(Node {
             content,
+            flow,
             ..Node::default()
         })
     }
@@ -447,6 +452,7 @@ impl<'a> Loader<'a> {
         let mapping = merge_keys(self, vec![(key, value)], start)?;
         Ok(Node {
             content: Content::Mapping(mapping),
+            flow: true,
             position: start.position(),
             ..Node::default()
         })
@@ -499,7 +505,16 @@ fn merge_keys(loader: &Loader<'_>, entries: Vec<(Node, Node)>, start: Mark) -> R
         _ => false,
     };
     if !entries.iter().any(|(key, _)| is_merge(key)) {
-        return Ok(Mapping { entries });
+        let mut mapping = Mapping { entries };
+        // kyaml clears the key by its text once the merge is done, quoted or not.
+        if let Some(quoted) = mapping
+            .entries
+            .iter()
+            .position(|(key, _)| key.as_text() == Some("<<"))
+        {
+            mapping.entries.remove(quoted);
+        }
+        return Ok(mapping);
     }
     let wrong = |message| loader.error(start, message);
     let mut own = Vec::with_capacity(entries.len());

@@ -83,6 +83,8 @@ pub struct Node {
     pub tag: Tag,
     /// Whether the tag is written in the text (`!!str 1`), and not only decided for it.
     pub tagged: bool,
+    /// Whether it is a mapping or sequence in brackets.
+    pub flow: bool,
     /// Where it starts.
     pub position: Position,
 }

@@ -43,7 +43,14 @@ impl Preview {
     /// An action on an object of which nothing else is known.
     #[must_use]
     pub fn of(action: Action, uid: Option<String>) -> Self {
-        Self { action, uid, drift: None, takeover: None, managers: Vec::new(), live: None }
+        Self {
+            action,
+            uid,
+            drift: None,
+            takeover: None,
+            managers: Vec::new(),
+            live: None,
+        }
     }
 }
 

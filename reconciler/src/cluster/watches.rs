@@ -86,7 +86,10 @@ impl Watches {
 
     /// Watches a single object that need not carry our label, for a Kustomization.
     pub fn ensure_object(&self, kind: &Kind, id: &ObjectId, owner: &Arc<Owner>) {
-        let key = (kind.gvk.group.clone(), format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name));
+        let key = (
+            kind.gvk.group.clone(),
+            format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name),
+        );
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(subscribers) = started.get(&key) {
             subscribers.add(owner);
@@ -95,7 +98,14 @@ impl Watches {
         let subscribers = Subscribers::default();
         subscribers.add(owner);
         started.insert(key, subscribers.clone());
-        self.spawn(kind, Extent::One { namespace: id.namespace.clone(), name: id.name.clone(), subscribers });
+        self.spawn(
+            kind,
+            Extent::One {
+                namespace: id.namespace.clone(),
+                name: id.name.clone(),
+                subscribers,
+            },
+        );
     }
 
     fn spawn(&self, kind: &Kind, extent: Extent) {
@@ -140,7 +150,11 @@ enum Extent {
     /// All that carries our label.
     Owned,
     /// One object, whoever owns it.
-    One { namespace: String, name: String, subscribers: Subscribers },
+    One {
+        namespace: String,
+        name: String,
+        subscribers: Subscribers,
+    },
 }
 
 struct Watch {
@@ -167,9 +181,10 @@ impl Watch {
         let config = watcher::Config::default().page_size(PAGE);
         let (config, namespace) = match &self.extent {
             Extent::Owned => (config.labels(OWNER_NAME), None),
-            Extent::One { namespace, name, .. } => {
-                (config.fields(&format!("metadata.name={name}")), Some(namespace.clone()).filter(|n| !n.is_empty()))
-            }
+            Extent::One { namespace, name, .. } => (
+                config.fields(&format!("metadata.name={name}")),
+                Some(namespace.clone()).filter(|n| !n.is_empty()),
+            ),
         };
         if has_status(&self.kind) {
             let objects = match &namespace {

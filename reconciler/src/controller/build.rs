@@ -46,11 +46,19 @@ pub(crate) async fn build(
 ) -> Result<Built, Failure> {
     let owner = owner_of(kustomization);
     let configs = configs(kustomization);
-    let inputs = permit.race(read_inputs(cx, &owner, &kustomization.spec)).await.map_err(revoked)??;
+    let inputs = permit
+        .race(read_inputs(cx, &owner, &kustomization.spec))
+        .await
+        .map_err(revoked)??;
     let rendered = {
-        let _place = cx.renders.acquire().await.map_err(|_| Failure::Canceled("the controller stops".into()))?;
+        let _place = cx
+            .renders
+            .acquire()
+            .await
+            .map_err(|_| Failure::Canceled("the controller stops".into()))?;
         let (kustomization, checkout) = (kustomization.clone(), checkout.clone());
-        let work = tokio::task::spawn_blocking(move || render_blocking(&kustomization.spec, &checkout, &inputs));
+        let work =
+            tokio::task::spawn_blocking(move || render_blocking(&kustomization.spec, &checkout, &inputs));
         let ended = permit.race(work).await.map_err(revoked)?;
         ended.map_err(|error| Failure::Build(format!("the build stopped: {error}")))??
     };
@@ -58,11 +66,22 @@ pub(crate) async fn build(
     let digest = rendered.digest.clone();
     let read_set = rendered.read_set.clone();
     let wanted = identify(cx, &owner, rendered).await?;
-    Ok(Built { wanted, read_set, digest, configs })
+    Ok(Built {
+        wanted,
+        read_set,
+        digest,
+        configs,
+    })
 }
 
-fn render_blocking(spec: &KustomizationSpec, checkout: &Checkout, inputs: &Inputs) -> Result<Rendered, Failure> {
-    let tree = checkout.tree().map_err(|error| Failure::Source(error.to_string()))?;
+fn render_blocking(
+    spec: &KustomizationSpec,
+    checkout: &Checkout,
+    inputs: &Inputs,
+) -> Result<Rendered, Failure> {
+    let tree = checkout
+        .tree()
+        .map_err(|error| Failure::Source(error.to_string()))?;
     let mut request = render::Request::new(&tree, spec.path.as_deref().unwrap_or_default());
     request.overlay = overlay(spec);
     request.common_metadata = common_metadata(spec);
@@ -75,15 +94,25 @@ fn render_blocking(spec: &KustomizationSpec, checkout: &Checkout, inputs: &Input
 fn configs(kustomization: &Kustomization) -> Vec<(&'static str, String, String)> {
     let namespace = kustomization.metadata.namespace.clone().unwrap_or_default();
     let spec = &kustomization.spec;
-    let sources = spec.post_build.iter().flat_map(|post_build| &post_build.substitute_from);
+    let sources = spec
+        .post_build
+        .iter()
+        .flat_map(|post_build| &post_build.substitute_from);
     let variables = sources.map(|source| (kind_of(source.kind), namespace.clone(), source.name.clone()));
-    let keys = spec.decryption.iter().filter_map(|decryption| decryption.secret_ref.as_ref());
-    variables.chain(keys.map(|secret| ("Secret", namespace.clone(), secret.name.clone()))).collect()
+    let keys = spec
+        .decryption
+        .iter()
+        .filter_map(|decryption| decryption.secret_ref.as_ref());
+    variables
+        .chain(keys.map(|secret| ("Secret", namespace.clone(), secret.name.clone())))
+        .collect()
 }
 
 /// Whether a build of it reads this ConfigMap or Secret.
 pub(crate) fn reads(kustomization: &Kustomization, kind: &str, namespace: &str, name: &str) -> bool {
-    configs(kustomization).iter().any(|(k, ns, n)| *k == kind && ns == namespace && n == name)
+    configs(kustomization)
+        .iter()
+        .any(|(k, ns, n)| *k == kind && ns == namespace && n == name)
 }
 
 fn kind_of(kind: SubstituteKind) -> &'static str {
@@ -101,7 +130,10 @@ pub(crate) fn owner_of(kustomization: &Kustomization) -> Owner {
 }
 
 async fn read_inputs(cx: &Context, owner: &Owner, spec: &KustomizationSpec) -> Result<Inputs, Failure> {
-    Ok(Inputs { substitution: read_variables(cx, owner, spec).await?, keyring: read_keyring(cx, owner, spec).await? })
+    Ok(Inputs {
+        substitution: read_variables(cx, owner, spec).await?,
+        keyring: read_keyring(cx, owner, spec).await?,
+    })
 }
 
 async fn read_variables(
@@ -109,7 +141,9 @@ async fn read_variables(
     owner: &Owner,
     spec: &KustomizationSpec,
 ) -> Result<Option<Substitution>, Failure> {
-    let Some(post_build) = &spec.post_build else { return Ok(None) };
+    let Some(post_build) = &spec.post_build else {
+        return Ok(None);
+    };
     let mut sources = Vec::new();
     for reference in &post_build.substitute_from {
         let kind = kind_of(reference.kind);
@@ -123,8 +157,15 @@ async fn read_variables(
                 owner.namespace
             )));
         };
-        let values = data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value).into_owned())).collect();
-        sources.push(VariableSource { name, secret: reference.kind == SubstituteKind::Secret, values });
+        let values = data
+            .into_iter()
+            .map(|(key, value)| (key, String::from_utf8_lossy(&value).into_owned()))
+            .collect();
+        sources.push(VariableSource {
+            name,
+            secret: reference.kind == SubstituteKind::Secret,
+            values,
+        });
     }
     let strategy = match post_build.substitute_strategy {
         Some(SubstituteStrategy::Always) => substitute::SubstituteStrategy::Always,
@@ -138,9 +179,17 @@ async fn read_variables(
     }))
 }
 
-async fn read_keyring(cx: &Context, owner: &Owner, spec: &KustomizationSpec) -> Result<Option<Keyring>, Failure> {
-    let Some(decryption) = &spec.decryption else { return Ok(None) };
-    let Some(reference) = &decryption.secret_ref else { return Ok(Some(Keyring::default())) };
+async fn read_keyring(
+    cx: &Context,
+    owner: &Owner,
+    spec: &KustomizationSpec,
+) -> Result<Option<Keyring>, Failure> {
+    let Some(decryption) = &spec.decryption else {
+        return Ok(None);
+    };
+    let Some(reference) = &decryption.secret_ref else {
+        return Ok(Some(Keyring::default()));
+    };
     let origin = format!("Secret {}/{}", owner.namespace, reference.name);
     let Some(data) = read_data(cx, "Secret", &owner.namespace, &reference.name).await? else {
         return Err(Failure::Build(format!(
@@ -169,16 +218,25 @@ async fn read_data(
         kind: kind.to_owned(),
     };
     let found = cx.api.get(&resource, &id).await;
-    let found = found.map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
+    let found = found
+        .map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
     Ok(found.map(|object| decode(&object, kind == "Secret")))
 }
 
 pub(crate) fn decode(object: &Value, encoded: bool) -> BTreeMap<String, Vec<u8>> {
-    let entries = object.get("data").and_then(Value::as_object).into_iter().flatten();
+    let entries = object
+        .get("data")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
     entries
         .map(|(key, value)| {
             let text = value.as_str().unwrap_or_default();
-            let bytes = if encoded { STANDARD.decode(text).unwrap_or_default() } else { text.as_bytes().to_vec() };
+            let bytes = if encoded {
+                STANDARD.decode(text).unwrap_or_default()
+            } else {
+                text.as_bytes().to_vec()
+            };
             (key.clone(), bytes)
         })
         .collect()
@@ -224,7 +282,10 @@ fn overlay(spec: &KustomizationSpec) -> Overlay {
 
 fn common_metadata(spec: &KustomizationSpec) -> CommonMetadata {
     let common = spec.common_metadata.clone().unwrap_or_default();
-    CommonMetadata { labels: common.labels, annotations: common.annotations }
+    CommonMetadata {
+        labels: common.labels,
+        annotations: common.annotations,
+    }
 }
 
 /// Names each object, with the scope of its kind: from the server, or from a definition in this very set
@@ -234,8 +295,15 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
     let mut wanted = Vec::with_capacity(rendered.objects.len());
     let mut refused = Vec::new();
     for object in rendered.objects {
-        let gvk = Gvk { group: object.id.group.clone(), version: object.id.version.clone(), kind: object.id.kind.clone() };
-        let namespaced = match (cx.discovery.known(&gvk), defined.get(&(gvk.group.clone(), gvk.kind.clone()))) {
+        let gvk = Gvk {
+            group: object.id.group.clone(),
+            version: object.id.version.clone(),
+            kind: object.id.kind.clone(),
+        };
+        let namespaced = match (
+            cx.discovery.known(&gvk),
+            defined.get(&(gvk.group.clone(), gvk.kind.clone())),
+        ) {
             (Some(kind), _) => kind.namespaced,
             (None, Some(namespaced)) => *namespaced,
             (None, None) => match cx.discovery.resolve(&cx.api, &gvk).await {
@@ -257,12 +325,21 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
             continue;
         }
         let id = ObjectId {
-            namespace: if namespaced { object.id.namespace } else { String::new() },
+            namespace: if namespaced {
+                object.id.namespace
+            } else {
+                String::new()
+            },
             name: object.id.name,
             group: object.id.group,
             kind: object.id.kind,
         };
-        wanted.push(Wanted { id, version: object.id.version, value, origin: Some(object.origin.to_string()) });
+        wanted.push(Wanted {
+            id,
+            version: object.id.version,
+            value,
+            origin: Some(object.origin.to_string()),
+        });
     }
     if refused.is_empty() {
         return Ok(wanted);
@@ -272,14 +349,26 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
 
 /// Kinds that definitions among the objects bring along, and whether they are namespaced.
 fn definitions(rendered: &Rendered) -> HashMap<(String, String), bool> {
-    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: &Value, pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     rendered
         .objects
         .iter()
         .filter(|object| object.id.kind == "CustomResourceDefinition")
         .map(|object| {
-            let key = (text(&object.value, "/spec/group"), text(&object.value, "/spec/names/kind"));
-            (key, object.value.pointer("/spec/scope").and_then(Value::as_str) == Some("Namespaced"))
+            let key = (
+                text(&object.value, "/spec/group"),
+                text(&object.value, "/spec/names/kind"),
+            );
+            (
+                key,
+                object.value.pointer("/spec/scope").and_then(Value::as_str) == Some("Namespaced"),
+            )
         })
         .collect()
 }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
@@ -27,7 +27,12 @@ pub(crate) struct Configs {
 
 impl Configs {
     pub(crate) fn new(client: Client, messages: mpsc::Sender<Message>, stop: CancellationToken) -> Self {
-        Self { client, messages, stop, started: Mutex::default() }
+        Self {
+            client,
+            messages,
+            stop,
+            started: Mutex::default(),
+        }
     }
 
     /// Watches a kind in a namespace, if that is not done yet.
@@ -54,7 +59,12 @@ impl Configs {
 
 async fn watch<K>(client: Client, kind: &'static str, namespace: &str, messages: mpsc::Sender<Message>)
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
 {
     let objects = Api::<PartialObjectMeta<K>>::namespaced(client, namespace);
     let config = watcher::Config::default().page_size(200);
@@ -76,12 +86,24 @@ where
             }
         };
         let name = meta.name.unwrap_or_default();
-        let version = if gone { String::new() } else { meta.resource_version.unwrap_or_default() };
+        let version = if gone {
+            String::new()
+        } else {
+            meta.resource_version.unwrap_or_default()
+        };
         let before = versions.insert(name.clone(), version.clone());
         if before.as_ref() == Some(&version) || (first && before.is_none()) {
             continue;
         }
-        if messages.send(Message::Config { kind, namespace: namespace.to_owned(), name }).await.is_err() {
+        if messages
+            .send(Message::Config {
+                kind,
+                namespace: namespace.to_owned(),
+                name,
+            })
+            .await
+            .is_err()
+        {
             return;
         }
     }

@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Kustomization, KustomizationStatus, Reason, REQUESTED_AT, PRUNE_CONFIRM, SourceKind, condition_types};
+use crate::api::{
+    Kustomization, KustomizationStatus, PRUNE_CONFIRM, REQUESTED_AT, Reason, SourceKind, condition_types,
+};
 use crate::apply::Permit;
 use crate::assess::targets::ObjectRef;
 use crate::assess::verdict::{Seen as Sight, Verdict, judge};
@@ -20,8 +22,8 @@ use crate::plan::{Inventory, ObjectId, Owner};
 use crate::report::{Failure, Outcome, Progress, Severity, StatusPatch, conditions_of};
 use crate::source::Checkout;
 
-use super::context::Context;
 use super::contest::Contest;
+use super::context::Context;
 use super::events::Recorder;
 use super::explain::{Whys, explain};
 use super::finalize::finalize;
@@ -52,8 +54,14 @@ pub(crate) enum Message {
     Finalized(Arc<Owner>, u64, Result<(), Failure>),
     StatusWritten(Arc<Owner>, Box<KustomizationStatus>),
     Explained(Arc<Owner>, u64, Whys),
-    PodTrouble { namespace: String },
-    Config { kind: &'static str, namespace: String, name: String },
+    PodTrouble {
+        namespace: String,
+    },
+    Config {
+        kind: &'static str,
+        namespace: String,
+        name: String,
+    },
     Explain(Arc<Owner>),
     Trickled,
     Lead,
@@ -159,9 +167,17 @@ impl Fleet {
             Message::StatusWritten(owner, status) => self.status_written(&owner, *status),
             Message::Explained(owner, number, whys) => self.explained(&owner, number, whys),
             Message::PodTrouble { namespace } => self.pod_trouble(&namespace),
-            Message::Config { kind, namespace, name } => self.config(kind, &namespace, &name),
+            Message::Config {
+                kind,
+                namespace,
+                name,
+            } => self.config(kind, &namespace, &name),
             Message::Explain(owner) => {
-                if self.members.get(&owner).is_some_and(|member| member.state.is_waiting()) {
+                if self
+                    .members
+                    .get(&owner)
+                    .is_some_and(|member| member.state.is_waiting())
+                {
                     self.start_explaining(&owner);
                 }
             }
@@ -235,13 +251,23 @@ impl Fleet {
 
     /// Lets runs of others know of it.
     fn register(&self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
-        let checkout = self.sources.get(&source_key(&member.kustomization)).and_then(|source| source.checkout.clone());
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
+        let checkout = self
+            .sources
+            .get(&source_key(&member.kustomization))
+            .and_then(|source| source.checkout.clone());
         let claims = self.cx.registry.get(owner).and_then(|entry| entry.claims);
         let inventory = Arc::new(Inventory::from_status(member.status.inventory.as_ref()));
         self.cx.registry.put(
             owner,
-            Entry { kustomization: member.kustomization.clone(), checkout, inventory, claims },
+            Entry {
+                kustomization: member.kustomization.clone(),
+                checkout,
+                inventory,
+                claims,
+            },
         );
     }
 
@@ -255,14 +281,20 @@ impl Fleet {
         }
         self.cx.registry.remove(&owner);
         self.cx.redactor.forget(&owner.to_string());
-        self.cx.metrics.forget(&super::metrics::key("Kustomization", &owner.namespace, &owner.name));
+        self.cx.metrics.forget(&super::metrics::key(
+            "Kustomization",
+            &owner.namespace,
+            &owner.name,
+        ));
         self.refresh_dependents(&owner);
     }
 
     fn source(&mut self, key: SourceKey, state: SourceState) {
         let before = self.sources.insert(key.clone(), state.clone());
         let changes = match (before.and_then(|before| before.checkout), &state.checkout) {
-            (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => compare(&old, new),
+            (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => {
+                compare(&old, new)
+            }
             (Some(_), Some(_)) => Some(Changes::default()),
             _ => None,
         };
@@ -286,8 +318,12 @@ impl Fleet {
 
     /// A commit that touches nothing which the last render read moves the revision, and that is all.
     fn skip(&mut self, owner: &Arc<Owner>, changes: &Changes, checkout: &Checkout) -> bool {
-        let Some(member) = self.members.get_mut(owner) else { return true };
-        let Some(memory) = &member.memory else { return false };
+        let Some(member) = self.members.get_mut(owner) else {
+            return true;
+        };
+        let Some(memory) = &member.memory else {
+            return false;
+        };
         if !member.state.may_skip() || changes.touch(&memory.read_set) {
             return false;
         }
@@ -309,19 +345,32 @@ impl Fleet {
 
     /// Those that others depend on come first.
     fn sort_trickle(&mut self) {
-        let needed: BTreeSet<Owner> = self.members.values().flat_map(|member| dependencies(&member.kustomization)).collect();
+        let needed: BTreeSet<Owner> = self
+            .members
+            .values()
+            .flat_map(|member| dependencies(&member.kustomization))
+            .collect();
         if !needed.is_empty() {
-            self.trickle.make_contiguous().sort_by_key(|owner| !needed.contains(&**owner));
+            self.trickle
+                .make_contiguous()
+                .sort_by_key(|owner| !needed.contains(&**owner));
         }
     }
 
     fn drain_trickle(&mut self) {
         while self.running == 0 && self.trickling < TRICKLE {
-            let Some(owner) = self.trickle.pop_front() else { return };
-            let Some(member) = self.members.get(&owner) else { continue };
+            let Some(owner) = self.trickle.pop_front() else {
+                return;
+            };
+            let Some(member) = self.members.get(&owner) else {
+                continue;
+            };
             let job = self.job(&owner, member, Scope::Changes);
             let cx = self.cx.clone();
-            let wait = member.memory.as_ref().is_some_and(|memory| !memory.targets.is_empty());
+            let wait = member
+                .memory
+                .as_ref()
+                .is_some_and(|memory| !memory.targets.is_empty());
             self.trickling += 1;
             tokio::spawn(async move {
                 let outcome = Outcome::Succeeded { health_checked: wait };
@@ -359,7 +408,9 @@ impl Fleet {
     }
 
     fn object(&mut self, event: &ObjectEvent) {
-        let Some(member) = self.members.get(&event.owner) else { return };
+        let Some(member) = self.members.get(&event.owner) else {
+            return;
+        };
         if let Some(memory) = &member.memory {
             let seen = self.cx.index.get(&event.id);
             let touched = match (memory.objects.get(&event.id), &seen) {
@@ -404,7 +455,10 @@ impl Fleet {
         let interval = spec.interval.0;
         let requested = annotation(kustomization, REQUESTED_AT)
             .filter(|token| member.status.last_handled_reconcile_at.as_deref() != Some(token));
-        let checkout = self.sources.get(&source_key(kustomization)).and_then(|source| source.checkout.as_ref());
+        let checkout = self
+            .sources
+            .get(&source_key(kustomization))
+            .and_then(|source| source.checkout.as_ref());
         Some(Inputs {
             generation: kustomization.metadata.generation.unwrap_or_default(),
             suspended: spec.suspend,
@@ -435,22 +489,35 @@ impl Fleet {
         }
         match self.sources.get(&key) {
             None => return Some(Failure::Source(format!("Source '{reference}' not found"))),
-            Some(SourceState { checkout: None, failure }) => {
-                let why = failure.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-                return Some(Failure::Source(format!("Source '{reference}' has no artifact yet{why}")));
+            Some(SourceState {
+                checkout: None,
+                failure,
+            }) => {
+                let why = failure
+                    .as_deref()
+                    .map(|why| format!(": {why}"))
+                    .unwrap_or_default();
+                return Some(Failure::Source(format!(
+                    "Source '{reference}' has no artifact yet{why}"
+                )));
             }
             Some(_) => {}
         }
-        self.unmet_dependency(owner, kustomization).map(Failure::Dependency)
+        self.unmet_dependency(owner, kustomization)
+            .map(Failure::Dependency)
     }
 
     fn unmet_dependency(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<String> {
         if let Some(cycle) = self.cycle(owner) {
-            return Some(format!("dependency cycle: {cycle}; remove one of these from spec.dependsOn"));
+            return Some(format!(
+                "dependency cycle: {cycle}; remove one of these from spec.dependsOn"
+            ));
         }
         for dependency in dependencies(kustomization) {
             if self.cx.config.no_cross_namespace_refs && dependency.namespace != owner.namespace {
-                return Some(format!("dependency '{dependency}' is in another namespace, and cross-namespace references have been blocked"));
+                return Some(format!(
+                    "dependency '{dependency}' is in another namespace, and cross-namespace references have been blocked"
+                ));
             }
             let Some(member) = self.members.get(&dependency) else {
                 return Some(format!("dependency '{dependency}' not found"));
@@ -475,12 +542,18 @@ impl Fleet {
     fn cycle(&self, owner: &Arc<Owner>) -> Option<String> {
         let mut path: Vec<Owner> = vec![(**owner).clone()];
         let mut seen = BTreeSet::new();
-        self.find_cycle(owner, &mut path, &mut seen)
-            .then(|| path.iter().map(ToString::to_string).collect::<Vec<_>>().join(" -> "))
+        self.find_cycle(owner, &mut path, &mut seen).then(|| {
+            path.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" -> ")
+        })
     }
 
     fn find_cycle(&self, start: &Owner, path: &mut Vec<Owner>, seen: &mut BTreeSet<Owner>) -> bool {
-        let Some(member) = path.last().and_then(|last| self.members.get(last)) else { return false };
+        let Some(member) = path.last().and_then(|last| self.members.get(last)) else {
+            return false;
+        };
         for dependency in dependencies(&member.kustomization) {
             if dependency == *start {
                 path.push(dependency);
@@ -501,7 +574,9 @@ impl Fleet {
         if !self.leads {
             return;
         }
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         let effects = member.state.step(event, Timestamp::now());
         self.set_timer(owner, None);
         for effect in effects {
@@ -510,7 +585,9 @@ impl Fleet {
     }
 
     fn set_timer(&mut self, owner: &Arc<Owner>, at: Option<Timestamp>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         if let Some(old) = std::mem::replace(&mut member.wake, at) {
             self.timers.remove(&(old, owner.clone()));
         }
@@ -548,7 +625,10 @@ impl Fleet {
     }
 
     fn job(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
-        let checkout = self.sources.get(&source_key(&member.kustomization)).and_then(|source| source.checkout.clone());
+        let checkout = self
+            .sources
+            .get(&source_key(&member.kustomization))
+            .and_then(|source| source.checkout.clone());
         let timeout = timeout(&member.kustomization);
         Job {
             owner: owner.clone(),
@@ -567,7 +647,9 @@ impl Fleet {
     fn start(&mut self, owner: &Arc<Owner>, scope: Scope) {
         self.runs += 1;
         let number = self.runs;
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.cancel = CancellationToken::new();
         member.number = number;
         member.started = Instant::now();
@@ -575,7 +657,9 @@ impl Fleet {
         if !matches!(scope, Scope::Drift(_)) {
             member.whys.clear();
         }
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         let finalizing = scope == Scope::Finalize;
         let job = self.job(owner, member, scope);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
@@ -596,14 +680,21 @@ impl Fleet {
                 let _ = cx.messages.send(Message::Finalized(owner, number, result)).await;
             } else {
                 let done = run(&cx, &recorder, &job).await;
-                let _ = cx.messages.send(Message::RunEnded(owner, number, Box::new(done))).await;
+                let _ = cx
+                    .messages
+                    .send(Message::RunEnded(owner, number, Box::new(done)))
+                    .await;
             }
         });
     }
 
     fn run_ended(&mut self, owner: &Arc<Owner>, number: u64, done: Done) {
         self.running -= 1;
-        let Some(member) = self.members.get_mut(owner).filter(|member| member.number == number) else {
+        let Some(member) = self
+            .members
+            .get_mut(owner)
+            .filter(|member| member.number == number)
+        else {
             self.drain_trickle();
             return;
         };
@@ -611,7 +702,8 @@ impl Fleet {
         let now = Timestamp::now();
         for correction in &done.corrections {
             if let Some(contested) = member.contest.corrected(correction, now) {
-                let job_owner = super::events::subject_of(owner, member.kustomization.metadata.uid.as_deref());
+                let job_owner =
+                    super::events::subject_of(owner, member.kustomization.metadata.uid.as_deref());
                 self.recorder.send(
                     job_owner,
                     crate::report::Event {
@@ -640,7 +732,10 @@ impl Fleet {
             Err(Failure::Canceled(_)) => Ended::Canceled,
             Err(failure) => Ended::Failed(failure),
         };
-        self.cx.metrics.observe_reconcile(&super::metrics::key("Kustomization", &owner.namespace, &owner.name), took);
+        self.cx.metrics.observe_reconcile(
+            &super::metrics::key("Kustomization", &owner.namespace, &owner.name),
+            took,
+        );
         self.watch_inputs(owner);
         self.step(owner, Event::Finished(ended));
         self.catch_up(owner);
@@ -649,7 +744,9 @@ impl Fleet {
 
     /// Events that came while the run wrote were not compared with anything; what is known now is.
     fn catch_up(&mut self, owner: &Arc<Owner>) {
-        let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else { return };
+        let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else {
+            return;
+        };
         let touched: Vec<ObjectId> = memory
             .objects
             .iter()
@@ -666,7 +763,9 @@ impl Fleet {
     }
 
     fn watch_inputs(&self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         let Some(memory) = &member.memory else { return };
         for (kind, namespace, _) in &memory.configs {
             self.cx.configs.ensure(kind, namespace);
@@ -682,7 +781,11 @@ impl Fleet {
 
     fn finalized(&mut self, owner: &Arc<Owner>, number: u64, result: Result<(), Failure>) {
         self.running -= 1;
-        if self.members.get(owner).is_some_and(|member| member.number == number) {
+        if self
+            .members
+            .get(owner)
+            .is_some_and(|member| member.number == number)
+        {
             let ended = match result {
                 Ok(()) => Ended::Finalized,
                 Err(failure) => Ended::Failed(failure),
@@ -693,21 +796,32 @@ impl Fleet {
     }
 
     fn status_written(&mut self, owner: &Arc<Owner>, status: KustomizationStatus) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.applied.clone_from(&status.last_applied_revision);
         member.status = status;
         self.register(owner);
-        super::metrics::publish(&self.cx.metrics, owner, &self.members[owner].kustomization, &self.members[owner].status);
+        super::metrics::publish(
+            &self.cx.metrics,
+            owner,
+            &self.members[owner].kustomization,
+            &self.members[owner].status,
+        );
         self.refresh_dependents(owner);
     }
 
     /// Judges what was applied, from what watches have shown.
     fn judge(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         if member.state.is_running() {
             return;
         }
-        let Some(memory) = member.memory.clone().filter(|memory| !memory.targets.is_empty()) else { return };
+        let Some(memory) = member.memory.clone().filter(|memory| !memory.targets.is_empty()) else {
+            return;
+        };
         let verdict = self.verdict(member, &memory);
         let health = match &verdict {
             Verdict::Healthy => Health::Healthy,
@@ -729,14 +843,20 @@ impl Fleet {
             .collect();
         judge(
             &memory.targets,
-            |object| sights.get(object).map_or(Sight::Absent, |seen| Sight::Present(&seen.observed)),
+            |object| {
+                sights
+                    .get(object)
+                    .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
+            },
             |object| member.whys.get(object).map(Vec::as_slice).unwrap_or_default(),
         )
     }
 
     /// Says that health is waited for, once a run; and looks at pods while somebody waits.
     fn report_waiting(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         if !member.state.is_waiting() || member.waiting_reported {
             return;
         }
@@ -762,7 +882,10 @@ impl Fleet {
             .filter(|(_, member)| {
                 member.state.is_waiting()
                     && member.memory.as_ref().is_some_and(|memory| {
-                        memory.targets.iter().any(|target| &*target.object.namespace == namespace)
+                        memory
+                            .targets
+                            .iter()
+                            .any(|target| &*target.object.namespace == namespace)
                     })
             })
             .map(|(owner, _)| owner.clone())
@@ -773,12 +896,16 @@ impl Fleet {
     }
 
     fn start_explaining(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         if member.explaining {
             member.explain_again = true;
             return;
         }
-        let Some(memory) = member.memory.clone() else { return };
+        let Some(memory) = member.memory.clone() else {
+            return;
+        };
         member.explaining = true;
         let member = &self.members[owner];
         let objects = unhealthy(&self.verdict(member, &memory));
@@ -786,13 +913,18 @@ impl Fleet {
         let cx = self.cx.clone();
         tokio::spawn(async move {
             let whys = explain(&cx, &job.api(&cx), objects).await;
-            let _ = cx.messages.send(Message::Explained(job.owner.clone(), job.number, whys)).await;
+            let _ = cx
+                .messages
+                .send(Message::Explained(job.owner.clone(), job.number, whys))
+                .await;
         });
     }
 
     fn explained(&mut self, owner: &Arc<Owner>, number: u64, whys: Whys) {
         let grace = self.cx.config.failure_grace;
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.explaining = false;
         let again = std::mem::take(&mut member.explain_again);
         if member.number != number {
@@ -801,7 +933,10 @@ impl Fleet {
         let unsure = !whys.is_empty();
         member.whys = whys;
         self.judge(owner);
-        let still_waits = self.members.get(owner).is_some_and(|member| member.state.is_waiting());
+        let still_waits = self
+            .members
+            .get(owner)
+            .is_some_and(|member| member.state.is_waiting());
         if !still_waits {
             return;
         }
@@ -818,8 +953,12 @@ impl Fleet {
     }
 
     fn report_unhealthy(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
-        let Some(memory) = member.memory.clone() else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
+        let Some(memory) = member.memory.clone() else {
+            return;
+        };
         let verdict = self.verdict(member, &memory);
         let objects = unhealthy(&verdict);
         let known = member.whys.clone();
@@ -839,7 +978,11 @@ impl Fleet {
                 .collect();
             let verdict = judge(
                 &memory.targets,
-                |object| sights.get(object).map_or(Sight::Absent, |seen| Sight::Present(&seen.observed)),
+                |object| {
+                    sights
+                        .get(object)
+                        .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
+                },
                 |object| whys.get(object).map(Vec::as_slice).unwrap_or_default(),
             );
             let Some(text) = verdict.failure() else { return };
@@ -850,7 +993,9 @@ impl Fleet {
     }
 
     fn report_ready(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.whys.clear();
         let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
         let member = &self.members[owner];
@@ -860,14 +1005,19 @@ impl Fleet {
         tokio::spawn(async move {
             write_outcome(&cx, &job, &Outcome::Succeeded { health_checked: true }).await;
             if !was_ready {
-                let message = format!("Health check passed in {}", crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64)));
+                let message = format!(
+                    "Health check passed in {}",
+                    crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64))
+                );
                 recorder.about(&job, Severity::Info, Reason::ReconciliationSucceeded, message);
             }
         });
     }
 
     fn report_blocked(&self, owner: &Arc<Owner>, failure: Failure) {
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         let job = self.job(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         tokio::spawn(async move {
@@ -878,16 +1028,30 @@ impl Fleet {
 }
 
 async fn write_outcome(cx: &Context, job: &Job, outcome: &Outcome) {
-    let revision = job.checkout.as_ref().map(|checkout| checkout.revision().to_string());
-    let digest = job.memory.as_ref().map(|memory| memory.digest.clone()).filter(|digest| !digest.is_empty());
+    let revision = job
+        .checkout
+        .as_ref()
+        .map(|checkout| checkout.revision().to_string());
+    let digest = job
+        .memory
+        .as_ref()
+        .map(|memory| memory.digest.clone())
+        .filter(|digest| !digest.is_empty());
     let progressing = matches!(outcome, Outcome::Progressing(_));
     let patch = StatusPatch {
         outcome,
         generation: job.kustomization.metadata.generation.unwrap_or_default(),
         revision: revision.as_deref(),
         inventory: None,
-        handled: if progressing { None } else { annotation(&job.kustomization, REQUESTED_AT) },
-        built: digest.as_deref().filter(|_| !progressing).map(|digest| (digest, Duration::ZERO)),
+        handled: if progressing {
+            None
+        } else {
+            annotation(&job.kustomization, REQUESTED_AT)
+        },
+        built: digest
+            .as_deref()
+            .filter(|_| !progressing)
+            .map(|digest| (digest, Duration::ZERO)),
         timeout: job.timeout,
     };
     report(cx, job, &patch).await;
@@ -923,9 +1087,15 @@ pub(crate) fn source_key(kustomization: &Kustomization) -> SourceKey {
     let reference = &kustomization.spec.source_ref;
     debug_assert!(matches!(
         reference.kind,
-        SourceKind::GitRepository | SourceKind::OCIRepository | SourceKind::Bucket | SourceKind::ExternalArtifact
+        SourceKind::GitRepository
+            | SourceKind::OCIRepository
+            | SourceKind::Bucket
+            | SourceKind::ExternalArtifact
     ));
-    let namespace = reference.namespace.clone().or_else(|| kustomization.metadata.namespace.clone());
+    let namespace = reference
+        .namespace
+        .clone()
+        .or_else(|| kustomization.metadata.namespace.clone());
     (namespace.unwrap_or_default(), reference.name.clone())
 }
 
@@ -940,18 +1110,27 @@ fn dependencies(kustomization: &Kustomization) -> impl Iterator<Item = Owner> + 
 /// `spec.timeout`, or the interval less 30 s, at least 30 s (Flux's `GetTimeout`).
 pub(crate) fn timeout(kustomization: &Kustomization) -> Duration {
     let spec = &kustomization.spec;
-    let default = || spec.interval.0.saturating_sub(Duration::from_secs(30)).max(Duration::from_secs(30));
+    let default = || {
+        spec.interval
+            .0
+            .saturating_sub(Duration::from_secs(30))
+            .max(Duration::from_secs(30))
+    };
     spec.timeout.map_or_else(default, |timeout| timeout.0)
 }
 
 /// Thousandths of the interval, the same for an object on every start (rule 23).
 fn phase(uid: &str) -> u16 {
-    let sum = uid.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let sum = uid.bytes().fold(0_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
     (sum % 1000) as u16
 }
 
 async fn sleep_until(at: Option<Timestamp>) {
-    let Some(at) = at else { return std::future::pending().await };
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
     let pause = at.duration_since(Timestamp::now());
     tokio::time::sleep(Duration::try_from(pause).unwrap_or(Duration::ZERO)).await;
 }

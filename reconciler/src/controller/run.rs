@@ -87,7 +87,9 @@ struct Item {
 
 impl Job {
     fn revision(&self) -> Option<String> {
-        self.checkout.as_ref().map(|checkout| checkout.revision().to_string())
+        self.checkout
+            .as_ref()
+            .map(|checkout| checkout.revision().to_string())
     }
 
     fn generation(&self) -> i64 {
@@ -101,8 +103,16 @@ impl Job {
 
     /// The account that every call of this run is made as.
     pub(crate) fn api(&self, cx: &Context) -> Api {
-        let account = self.kustomization.spec.service_account_name.clone().or_else(|| cx.config.default_service_account.clone());
-        let identity = account.map(|service_account| Identity { namespace: self.owner.namespace.clone(), service_account });
+        let account = self
+            .kustomization
+            .spec
+            .service_account_name
+            .clone()
+            .or_else(|| cx.config.default_service_account.clone());
+        let identity = account.map(|service_account| Identity {
+            namespace: self.owner.namespace.clone(),
+            service_account,
+        });
         cx.api.impersonating(identity.as_ref())
     }
 }
@@ -134,7 +144,9 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
     };
     let outcome = match &result {
         Ok(applied) if applied.wait => None,
-        Ok(_) => Some(Outcome::Succeeded { health_checked: false }),
+        Ok(_) => Some(Outcome::Succeeded {
+            health_checked: false,
+        }),
         Err(Failure::Canceled(_)) => None,
         Err(failure) => Some(Outcome::Failed(masked(cx, failure))),
     };
@@ -154,7 +166,11 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
             recorder.failed(job, failure);
         }
     }
-    Done { result, memory, corrections }
+    Done {
+        result,
+        memory,
+        corrections,
+    }
 }
 
 /// Writes a status and tells the fleet of it; a status that cannot be written is logged, and comes with the
@@ -206,8 +222,12 @@ impl Run<'_> {
             return Err(Failure::Source("the source has no artifact yet".to_owned()));
         };
         self.ensure_finalizer().await?;
-        let Built { wanted, read_set, digest, configs } =
-            build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
+        let Built {
+            wanted,
+            read_set,
+            digest,
+            configs,
+        } = build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
         self.built_digest = Some(digest.clone());
         self.claim(&wanted);
         let old = self.job.statuses.inventory().await;
@@ -215,7 +235,12 @@ impl Run<'_> {
         let stale = self.stale(&old, &new);
         self.guard(&old, &new, &stale)?;
 
-        let mut memory = Memory { read_set, digest, configs, ..Memory::default() };
+        let mut memory = Memory {
+            read_set,
+            digest,
+            configs,
+            ..Memory::default()
+        };
         let mut recorded = self.already_recorded(&old, &new);
         let mut uids = Vec::new();
         let staged = self.identify(wanted).await?;
@@ -228,7 +253,8 @@ impl Run<'_> {
             if recorded.is_none() && self.will_write(items, &previews) {
                 recorded = Some(self.record(&old.union(&new)).await?);
             }
-            self.write_stage(recorded.as_ref(), items, &previews, &mut memory, &mut uids).await?;
+            self.write_stage(recorded.as_ref(), items, &previews, &mut memory, &mut uids)
+                .await?;
             if index + 1 < last {
                 self.settle(*stage, items).await?;
             }
@@ -241,7 +267,13 @@ impl Run<'_> {
 
     /// Rule 25: the finalizer is added by a patch that tests what it found.
     async fn ensure_finalizer(&self) -> Result<(), Failure> {
-        let finalizers = self.job.kustomization.metadata.finalizers.clone().unwrap_or_default();
+        let finalizers = self
+            .job
+            .kustomization
+            .metadata
+            .finalizers
+            .clone()
+            .unwrap_or_default();
         if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             return Ok(());
         }
@@ -255,17 +287,25 @@ impl Run<'_> {
         };
         self.job.permit.check().map_err(revoked)?;
         let id = ObjectId::from(&*self.job.owner);
-        let answer =
-            self.cx.api.json_patch(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER).await;
+        let answer = self
+            .cx
+            .api
+            .json_patch(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+            .await;
         match answer {
             Ok(object) => {
-                if let Some(version) = object.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
+                if let Some(version) = object
+                    .pointer("/metadata/resourceVersion")
+                    .and_then(Value::as_str)
+                {
                     self.job.statuses.saw(version).await;
                 }
                 Ok(())
             }
             Err(error) if error.is_not_found() => Err(Failure::Canceled("the Kustomization is gone".into())),
-            Err(error) => Err(Failure::Apply(format!("the finalizer could not be added: {error}"))),
+            Err(error) => Err(Failure::Apply(format!(
+                "the finalizer could not be added: {error}"
+            ))),
         }
     }
 
@@ -278,7 +318,11 @@ impl Run<'_> {
     }
 
     fn stale(&self, old: &Inventory, new: &Inventory) -> Vec<(ObjectId, String)> {
-        if self.job.kustomization.spec.prune { old.minus(new) } else { Vec::new() }
+        if self.job.kustomization.spec.prune {
+            old.minus(new)
+        } else {
+            Vec::new()
+        }
     }
 
     fn guard(&self, old: &Inventory, new: &Inventory, stale: &[(ObjectId, String)]) -> Result<(), Failure> {
@@ -315,7 +359,11 @@ impl Run<'_> {
             .statuses
             .record(&self.cx.api, self.job.number, &patch)
             .await
-            .map_err(|error| Failure::Apply(format!("the inventory could not be recorded, nothing was applied: {error}")))?;
+            .map_err(|error| {
+                Failure::Apply(format!(
+                    "the inventory could not be recorded, nothing was applied: {error}"
+                ))
+            })?;
         let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), Box::new(status));
         let _ = self.cx.messages.send(message).await;
         Ok(Recorded(()))
@@ -327,15 +375,29 @@ impl Run<'_> {
         for (stage, objects) in plan::stages(wanted) {
             let mut items = Vec::with_capacity(objects.len());
             for wanted in objects {
-                let gvk = Gvk { group: wanted.id.group.clone(), version: wanted.version.clone(), kind: wanted.id.kind.clone() };
+                let gvk = Gvk {
+                    group: wanted.id.group.clone(),
+                    version: wanted.version.clone(),
+                    kind: wanted.id.kind.clone(),
+                };
                 let kind = match self.cx.discovery.known(&gvk) {
                     Some(kind) => kind,
                     // It comes with this set: its path is asked for again once its definition is there.
-                    None => Kind { gvk, plural: String::new(), namespaced: !wanted.id.namespace.is_empty(), watchable: false },
+                    None => Kind {
+                        gvk,
+                        plural: String::new(),
+                        namespaced: !wanted.id.namespace.is_empty(),
+                        watchable: false,
+                    },
                 };
                 let digest = digest(&wanted.value);
                 let settled = self.is_settled(&wanted.id, digest);
-                items.push(Item { kind, wanted, digest, settled });
+                items.push(Item {
+                    kind,
+                    wanted,
+                    digest,
+                    settled,
+                });
             }
             stages.push((stage, items));
         }
@@ -359,14 +421,19 @@ impl Run<'_> {
     fn as_we_left_it(&self, id: &ObjectId) -> bool {
         let left = self.left(id);
         let seen = self.cx.index.get(id);
-        left.zip(seen).is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
+        left.zip(seen)
+            .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
     }
 
     async fn preview_all(
         &self,
         staged: &[(Stage, Vec<Item>)],
     ) -> Result<HashMap<ObjectId, Previewed>, Failure> {
-        let items: Vec<&Item> = staged.iter().flat_map(|(_, items)| items).filter(|item| !item.settled).collect();
+        let items: Vec<&Item> = staged
+            .iter()
+            .flat_map(|(_, items)| items)
+            .filter(|item| !item.settled)
+            .collect();
         let coming = Coming::of(staged);
         let mut previews = HashMap::with_capacity(items.len());
         let mut rejections = Vec::new();
@@ -376,7 +443,12 @@ impl Run<'_> {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
                 Previewed::Deferred(why) if !coming.explains(&id) => {
-                    rejections.push(Rejection { subject: id.to_string(), origin: None, message: why, transient: false });
+                    rejections.push(Rejection {
+                        subject: id.to_string(),
+                        origin: None,
+                        message: why,
+                        transient: false,
+                    });
                 }
                 previewed => {
                     previews.insert(id, previewed);
@@ -391,14 +463,31 @@ impl Run<'_> {
     async fn preview_one(&self, item: &Item) -> (ObjectId, Result<Previewed, Failure>) {
         let id = item.wanted.id.clone();
         if item.kind.plural.is_empty() {
-            let why = format!("no matches for kind {} in version {}", id.kind, item.kind.gvk.api_version());
+            let why = format!(
+                "no matches for kind {} in version {}",
+                id.kind,
+                item.kind.gvk.api_version()
+            );
             return (id, Ok(Previewed::Deferred(why)));
         }
         // What is wanted as before is compared with what is live: somebody may have touched it unseen.
         let changed = self.left(&id).is_some_and(|left| left.wanted != item.digest);
-        let known = if changed && self.as_we_left_it(&id) { Known::AsWeLeftIt } else { Known::Nothing };
+        let known = if changed && self.as_we_left_it(&id) {
+            Known::AsWeLeftIt
+        } else {
+            Known::Nothing
+        };
         let force = self.job.kustomization.spec.force;
-        let answer = apply::preview(&self.api, &self.job.permit, &item.kind, &item.wanted, &self.job.owner, known, force).await;
+        let answer = apply::preview(
+            &self.api,
+            &self.job.permit,
+            &item.kind,
+            &item.wanted,
+            &self.job.owner,
+            known,
+            force,
+        )
+        .await;
         let settled = match answer {
             Ok(Previewed::OwnedBy(other, preview)) => self.adopt(&item.wanted, &other, preview).await,
             Ok(previewed) => Ok(previewed),
@@ -411,13 +500,18 @@ impl Run<'_> {
     /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists, lists
     /// it in its inventory and still wants it at its newest revision.
     async fn adopt(&self, wanted: &Wanted, other: &Owner, preview: Preview) -> Result<Previewed, Failure> {
-        let Some(entry) = self.cx.registry.get(other) else { return Ok(Previewed::Ok(preview)) };
+        let Some(entry) = self.cx.registry.get(other) else {
+            return Ok(Previewed::Ok(preview));
+        };
         if !entry.inventory.contains(&wanted.id) {
             return Ok(Previewed::Ok(preview));
         }
         let claims = super::claims::of(self.cx, &self.job.permit, other, &entry).await;
         if claims.as_ref().is_ok_and(|claims| !claims.contains(&wanted.id)) {
-            return Ok(Previewed::Ok(Preview { action: Action::Configured, ..preview }));
+            return Ok(Previewed::Ok(Preview {
+                action: Action::Configured,
+                ..preview
+            }));
         }
         Ok(Previewed::Rejected(Rejection {
             subject: wanted.subject(),
@@ -442,8 +536,14 @@ impl Run<'_> {
             for item in items {
                 if matches!(previews.get(&item.wanted.id), Some(Previewed::Deferred(_))) {
                     let kind = self.cx.discovery.resolve(&self.cx.api, &item.kind.gvk).await;
-                    let kind = kind.map_err(|error| Failure::Apply(format!("{}: {error}", item.wanted.id)))?;
-                    deferred.push(Item { kind, wanted: item.wanted.clone(), digest: item.digest, settled: false });
+                    let kind =
+                        kind.map_err(|error| Failure::Apply(format!("{}: {error}", item.wanted.id)))?;
+                    deferred.push(Item {
+                        kind,
+                        wanted: item.wanted.clone(),
+                        digest: item.digest,
+                        settled: false,
+                    });
                 }
             }
             deferred
@@ -455,7 +555,12 @@ impl Run<'_> {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
                 Previewed::Deferred(message) => {
-                    rejections.push(Rejection { subject: id.to_string(), origin: None, message, transient: false });
+                    rejections.push(Rejection {
+                        subject: id.to_string(),
+                        origin: None,
+                        message,
+                        transient: false,
+                    });
                 }
                 previewed => {
                     previews.insert(id, previewed);
@@ -468,12 +573,14 @@ impl Run<'_> {
 
     fn will_write(&self, items: &[Item], previews: &HashMap<ObjectId, Previewed>) -> bool {
         items.iter().any(|item| {
-            previews.get(&item.wanted.id).is_some_and(|previewed| match previewed {
-                Previewed::Ok(preview) | Previewed::Unverified(preview) => {
-                    !matches!(preview.action, Action::Unchanged | Action::Skipped)
-                }
-                _ => true,
-            })
+            previews
+                .get(&item.wanted.id)
+                .is_some_and(|previewed| match previewed {
+                    Previewed::Ok(preview) | Previewed::Unverified(preview) => {
+                        !matches!(preview.action, Action::Unchanged | Action::Skipped)
+                    }
+                    _ => true,
+                })
         })
     }
 
@@ -490,7 +597,13 @@ impl Run<'_> {
         let this = &*self;
         let asked: Vec<_> = items
             .iter()
-            .map(|item| async move { (item, this.write_one(recorded, item, previews.get(&item.wanted.id)).await) })
+            .map(|item| async move {
+                (
+                    item,
+                    this.write_one(recorded, item, previews.get(&item.wanted.id))
+                        .await,
+                )
+            })
             .collect();
         let mut writes = stream::iter(asked).buffered(PARALLEL);
         let mut changes = Vec::new();
@@ -498,7 +611,10 @@ impl Run<'_> {
         while let Some((item, answer)) = writes.next().await {
             match answer {
                 Ok(wrote) => {
-                    if matches!(wrote.action, Action::Created | Action::Configured | Action::Recreated) {
+                    if matches!(
+                        wrote.action,
+                        Action::Created | Action::Configured | Action::Recreated
+                    ) {
                         changes.push((item.wanted.id.clone(), wrote.action));
                     }
                     corrections.extend(wrote.corrections);
@@ -558,7 +674,15 @@ impl Run<'_> {
         };
         self.cx.watches.ensure(&kind);
         let before = self.cx.index.get(id);
-        let written = apply::write(recorded, &self.job.permit, &self.api, &kind, &item.wanted, &preview).await?;
+        let written = apply::write(
+            recorded,
+            &self.job.permit,
+            &self.api,
+            &kind,
+            &item.wanted,
+            &preview,
+        )
+        .await?;
         let fingerprint = self.seed(id, before.as_ref(), &written.object);
         let corrections = match &preview.drift {
             Some(drift) if matches!(self.job.scope, Scope::Drift(_)) => drift
@@ -574,8 +698,16 @@ impl Run<'_> {
         };
         Ok(Wrote {
             action: written.action,
-            uid: written.object.pointer("/metadata/uid").and_then(Value::as_str).map(ToOwned::to_owned),
-            left: Some(Left { wanted: item.digest, fingerprint, before: before.map(|seen| seen.fingerprint) }),
+            uid: written
+                .object
+                .pointer("/metadata/uid")
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned),
+            left: Some(Left {
+                wanted: item.digest,
+                fingerprint,
+                before: before.map(|seen| seen.fingerprint),
+            }),
             target: Some(Target::applied(&written.object)),
             corrections,
         })
@@ -610,13 +742,20 @@ impl Run<'_> {
         let id = &item.wanted.id;
         self.cx.watches.ensure(&item.kind);
         if let Some(live) = &live {
-            let seen = Seen { owner: Some(self.job.owner.clone()), ..live.clone() };
+            let seen = Seen {
+                owner: Some(self.job.owner.clone()),
+                ..live.clone()
+            };
             self.cx.index.put_if_unchanged(id, None, seen);
         }
         Wrote {
             action: Action::Unchanged,
             uid: live.as_ref().map(|live| live.observed.uid.to_string()),
-            left: live.as_ref().map(|live| Left { wanted: item.digest, fingerprint: live.fingerprint, before: None }),
+            left: live.as_ref().map(|live| Left {
+                wanted: item.digest,
+                fingerprint: live.fingerprint,
+                before: None,
+            }),
             target: Some(target_of(item, live.as_ref())),
             corrections: Vec::new(),
         }
@@ -628,7 +767,10 @@ impl Run<'_> {
             loop {
                 let changed = self.cx.index.changed();
                 let live = self.api.get_metadata(kind, id).await?;
-                let found = live.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Value::as_str);
+                let found = live
+                    .as_ref()
+                    .and_then(|live| live.pointer("/metadata/uid"))
+                    .and_then(Value::as_str);
                 if found != Some(uid) {
                     return Ok::<(), ApiError>(());
                 }
@@ -645,7 +787,10 @@ impl Run<'_> {
             return Ok(());
         }
         let mut new_kinds = false;
-        for item in items.iter().filter(|item| item.wanted.id.kind == "CustomResourceDefinition") {
+        for item in items
+            .iter()
+            .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
+        {
             new_kinds |= !item.settled;
             self.await_current(&item.wanted.id).await?;
         }
@@ -654,7 +799,9 @@ impl Run<'_> {
                 .discovery
                 .refresh(&self.cx.api, Duration::ZERO)
                 .await
-                .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))?;
+                .map_err(|error| {
+                    Failure::Apply(format!("what the API server serves could not be read: {error}"))
+                })?;
         }
         Ok(())
     }
@@ -663,14 +810,21 @@ impl Run<'_> {
         let current = async {
             loop {
                 let changed = self.cx.index.changed();
-                if self.cx.index.get(id).is_some_and(|seen| seen.observed.kind == StatusKind::Current) {
+                if self
+                    .cx
+                    .index
+                    .get(id)
+                    .is_some_and(|seen| seen.observed.kind == StatusKind::Current)
+                {
                     return;
                 }
                 changed.await;
             }
         };
         self.job.permit.race(current).await.map_err(|why| match why {
-            Revoked::Deadline => Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout)),
+            Revoked::Deadline => {
+                Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout))
+            }
             other => revoked(other),
         })
     }
@@ -721,18 +875,34 @@ impl Run<'_> {
         version: &str,
         uids: &[String],
     ) -> Result<Pruned, Failure> {
-        if let Some(other) = super::claims::claimed_by_another(self.cx, &self.job.permit, &self.job.owner, id).await? {
+        if let Some(other) =
+            super::claims::claimed_by_another(self.cx, &self.job.permit, &self.job.owner, id).await?
+        {
             tracing::info!(kustomization = %self.job.owner, object = %id, to = %other, "handed over");
             return Ok(Pruned::Kept);
         }
-        let gvk = Gvk { group: id.group.clone(), version: version.to_owned(), kind: id.kind.clone() };
+        let gvk = Gvk {
+            group: id.group.clone(),
+            version: version.to_owned(),
+            kind: id.kind.clone(),
+        };
         let kind = match self.cx.discovery.resolve_any_version(&self.cx.api, &gvk).await {
             Ok(kind) => kind,
             // Its definition is gone, and all of its objects with it.
             Err(ApiError::UnknownKind { .. }) => return Ok(Pruned::Deleted),
             Err(error) => return Err(Failure::Prune(format!("{id}: {error}"))),
         };
-        match apply::prune(recorded, &self.job.permit, &self.api, &kind, id, &self.job.owner, uids).await {
+        match apply::prune(
+            recorded,
+            &self.job.permit,
+            &self.api,
+            &kind,
+            id,
+            &self.job.owner,
+            uids,
+        )
+        .await
+        {
             Ok(pruned) => Ok(pruned),
             Err(PruneError::Revoked(why)) => Err(revoked(why)),
             Err(PruneError::Api(error)) => Err(Failure::Prune(format!("{id} could not be deleted: {error}"))),
@@ -747,7 +917,9 @@ impl Run<'_> {
 
     /// The inventory shrinks only after everything else has succeeded.
     async fn shrink(&self, survivors: &Inventory) -> Result<(), Failure> {
-        self.cx.registry.update(&self.job.owner, |entry| entry.inventory = Arc::new(survivors.clone()));
+        self.cx.registry.update(&self.job.owner, |entry| {
+            entry.inventory = Arc::new(survivors.clone())
+        });
         self.job.statuses.stage_inventory(survivors).await;
         Ok(())
     }
@@ -766,7 +938,11 @@ impl Run<'_> {
         });
         checks
             .map(|object| {
-                applied.iter().find(|target| target.object == object).cloned().unwrap_or_else(|| Target::elsewhere(object))
+                applied
+                    .iter()
+                    .find(|target| target.object == object)
+                    .cloned()
+                    .unwrap_or_else(|| Target::elsewhere(object))
             })
             .collect()
     }
@@ -780,7 +956,9 @@ fn target_of(item: &Item, seen: Option<&Seen>) -> Target {
         "metadata": {"name": value["metadata"]["name"], "namespace": value["metadata"]["namespace"]},
         "spec": {"ttlSecondsAfterFinished": value["spec"]["ttlSecondsAfterFinished"]},
     });
-    let Some(seen) = seen else { return Target::elsewhere(crate::assess::targets::ObjectRef::of(&object)) };
+    let Some(seen) = seen else {
+        return Target::elsewhere(crate::assess::targets::ObjectRef::of(&object));
+    };
     object["metadata"]["uid"] = (*seen.observed.uid).into();
     object["metadata"]["generation"] = seen.observed.generation.into();
     Target::applied(&object)
@@ -797,7 +975,13 @@ struct Wrote {
 
 impl Wrote {
     fn nothing(action: Action) -> Self {
-        Self { action, uid: None, left: None, target: None, corrections: Vec::new() }
+        Self {
+            action,
+            uid: None,
+            left: None,
+            target: None,
+            corrections: Vec::new(),
+        }
     }
 }
 
@@ -809,7 +993,10 @@ struct Coming {
 
 impl Coming {
     fn of(staged: &[(Stage, Vec<Item>)]) -> Self {
-        let mut coming = Self { namespaces: BTreeSet::new(), kinds: BTreeSet::new() };
+        let mut coming = Self {
+            namespaces: BTreeSet::new(),
+            kinds: BTreeSet::new(),
+        };
         for item in staged.iter().flat_map(|(_, items)| items) {
             let wanted = &item.wanted;
             match wanted.id.kind.as_str() {
@@ -817,8 +1004,17 @@ impl Coming {
                     coming.namespaces.insert(wanted.id.name.clone());
                 }
                 "CustomResourceDefinition" => {
-                    let text = |pointer| wanted.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-                    coming.kinds.insert((text("/spec/group"), text("/spec/names/kind")));
+                    let text = |pointer| {
+                        wanted
+                            .value
+                            .pointer(pointer)
+                            .and_then(Value::as_str)
+                            .unwrap_or_default()
+                            .to_owned()
+                    };
+                    coming
+                        .kinds
+                        .insert((text("/spec/group"), text("/spec/names/kind")));
                 }
                 _ => {}
             }

@@ -13,7 +13,12 @@ use crate::report::{StatusPatch, next_status, status_patch};
 
 /// The kind whose statuses are written.
 pub(crate) fn kustomization_kind() -> Kind {
-    Kind::fixed("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "kustomizations", true)
+    Kind::fixed(
+        "kustomize.toolkit.fluxcd.io/v1",
+        "Kustomization",
+        "kustomizations",
+        true,
+    )
 }
 
 /// A status as it was last read or written.
@@ -36,7 +41,15 @@ pub(crate) struct StatusWriter {
 
 impl StatusWriter {
     pub(crate) fn new(owner: Arc<Owner>, status: KustomizationStatus, resource_version: String) -> Self {
-        Self { owner, cell: Mutex::new(Cell { status, resource_version, run: 0, staged: None }) }
+        Self {
+            owner,
+            cell: Mutex::new(Cell {
+                status,
+                resource_version,
+                run: 0,
+                staged: None,
+            }),
+        }
     }
 
     /// Takes in what a watch has seen of the object's version; the status is ours and is not read back.
@@ -69,7 +82,10 @@ impl StatusWriter {
         }
         cell.run = run;
         let staged = cell.staged.clone();
-        let patch = StatusPatch { inventory: patch.inventory.or(staged.as_ref()), ..patch.clone() };
+        let patch = StatusPatch {
+            inventory: patch.inventory.or(staged.as_ref()),
+            ..patch.clone()
+        };
         let next = next_status(&cell.status, &patch, Timestamp::now());
         if next == cell.status {
             return Ok(None);
@@ -95,7 +111,9 @@ impl StatusWriter {
             Err(error) if error.is_conflict() => {
                 let id = ObjectId::from(&*self.owner);
                 let live = api.get(&kustomization_kind(), &id).await?;
-                let unchanged = live.as_ref().is_some_and(|live| inventory_of(live) == inventory_in(&cell.status));
+                let unchanged = live
+                    .as_ref()
+                    .is_some_and(|live| inventory_of(live) == inventory_in(&cell.status));
                 if !unchanged {
                     return Err(error);
                 }
@@ -118,7 +136,9 @@ impl StatusWriter {
         let version = guarded.then_some(cell.resource_version.as_str());
         let patch = status_patch(&next, version);
         let id = ObjectId::from(&*self.owner);
-        let answer = api.merge_status(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER).await?;
+        let answer = api
+            .merge_status(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+            .await?;
         if let Some(version) = resource_version(&answer) {
             version.clone_into(&mut cell.resource_version);
         }
@@ -128,7 +148,9 @@ impl StatusWriter {
 }
 
 fn resource_version(object: &Value) -> Option<&str> {
-    object.pointer("/metadata/resourceVersion").and_then(Value::as_str)
+    object
+        .pointer("/metadata/resourceVersion")
+        .and_then(Value::as_str)
 }
 
 fn inventory_of(object: &Value) -> Inventory {

@@ -36,7 +36,9 @@ impl SecretValues {
         // The longest first: one value may contain another.
         let mut values: Vec<&str> = self.iter().collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values.into_iter().fold(text.to_owned(), |text, value| text.replace(value, "***"))
+        values
+            .into_iter()
+            .fold(text.to_owned(), |text, value| text.replace(value, "***"))
     }
 
     /// Adds a value, and what it encodes if it is base64 of a text, as the data of Secrets is.

@@ -521,16 +521,18 @@ pub(super) fn chain_text(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// A server's words, fit for a condition: one line, no control characters, at most 300 characters.
+/// The most characters of a server's words that are passed on.
+const MOST_SHOWN: usize = 300;
+
+/// A server's words, fit for a condition: one line, no control characters, bounded.
 pub(super) fn printable(message: &[u8]) -> String {
     let text = String::from_utf8_lossy(message);
-    let mut shown: String = text
-        .trim()
+    let text: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .take(300)
         .collect();
-    if text.trim().chars().count() > 300 {
+    let mut shown: String = text.trim().chars().take(MOST_SHOWN).collect();
+    if text.trim().chars().nth(MOST_SHOWN).is_some() {
         shown.push('…');
     }
     shown

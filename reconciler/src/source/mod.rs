@@ -8,10 +8,11 @@
 //! Source --store--> wire (what moved?) --pack--> repository (objects) --survey--> Checkout --> Tree, Artifact
 //! ```
 //!
-//! libgit2 keeps and reads objects, nothing else: what crosses the network is spoken by [`wire`], so that bytes,
+//! libgit2 keeps and reads objects, nothing else: what crosses the network is spoken by `wire`, so that bytes,
 //! objects and time are bounded, one TLS stack serves all, and no program is needed.
 
 mod artifact;
+mod credentials;
 mod error;
 mod ignore;
 mod limits;
@@ -28,6 +29,7 @@ mod version_range;
 mod wire;
 
 pub use artifact::{Artifact, ArtifactBody};
+pub use credentials::SecretData;
 pub use error::{Cause, Excess, Reason, SourceError, TreeError};
 pub use limits::Limits;
 pub use object_id::ObjectId;

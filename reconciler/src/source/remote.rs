@@ -127,34 +127,8 @@ impl Remote {
     /// # Errors
     /// [`SourceError::UrlInvalid`], [`SourceError::CredentialsInvalid`].
     pub fn new(url: &str, auth: Auth) -> Result<Self, SourceError> {
-        let mut parsed = parse_url(url)?;
+        let (mut parsed, scheme) = check_url(url)?;
         let shown = without_user(&parsed);
-        let scheme = match parsed.scheme() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            "ssh" => Scheme::Ssh,
-            other => {
-                return Err(SourceError::UrlInvalid {
-                    url: shown,
-                    problem: format!("the scheme '{other}' is not supported, expected http, https or ssh"),
-                });
-            }
-        };
-        if parsed.host_str().is_none_or(str::is_empty) {
-            return Err(SourceError::UrlInvalid {
-                url: shown,
-                problem: "it has no host".to_owned(),
-            });
-        }
-        if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(SourceError::UrlInvalid {
-                url: shown,
-                problem: "a query ('?') or fragment ('#') is not part of a Git URL; \
-                          put branch or tag into spec.ref"
-                    .to_owned(),
-            });
-        }
-
         let (user, password) = user_information(&parsed);
         let auth = fitting(auth, scheme, &user, password, &shown)?;
         // The URL type refuses user information only for URLs without a host, which were refused above.
@@ -249,51 +223,86 @@ impl Remote {
         hex(&digest[..16])
     }
 
-    /// Who asks: differs whenever credentials, trust or way differ. A digest, safe to keep.
+    /// Who asks: differs whenever URL, credentials, trust or way differ. A digest, safe to keep.
     pub(super) fn caller(&self) -> CallerId {
-        let mut digest = Sha256::new();
-        let mut part = |text: &str| {
-            digest.update(text.len().to_le_bytes());
-            digest.update(text);
-        };
-        part(&self.to_string());
+        let mut digest = Parts::default();
+        digest.add(&self.to_string());
+        self.add_credentials(&mut digest);
+        self.add_connection(&mut digest);
+        CallerId(digest.0.finalize().into())
+    }
+
+    /// Whom to trust and which way to go, and for SSH where to and as whom: remotes that agree on these can share
+    /// connections. A digest.
+    pub(super) fn connection(&self) -> ConnectionId {
+        let mut digest = Parts::default();
+        if let Auth::Ssh { .. } = &self.auth {
+            digest.add(self.host());
+            digest.add(&self.port().to_string());
+            digest.add(&self.user);
+            self.add_credentials(&mut digest);
+        }
+        self.add_connection(&mut digest);
+        ConnectionId(digest.0.finalize().into())
+    }
+
+    fn add_credentials(&self, digest: &mut Parts) {
         match &self.auth {
-            Auth::None => part("none"),
+            Auth::None => digest.add("none"),
             Auth::Basic { username, password } => {
-                part("basic");
-                part(username);
-                part(password.expose());
+                digest.add("basic");
+                digest.add(username);
+                digest.add(password.expose());
             }
             Auth::Bearer { token } => {
-                part("bearer");
-                part(token.expose());
+                digest.add("bearer");
+                digest.add(token.expose());
             }
             Auth::Ssh {
                 identity,
                 password,
                 known_hosts,
             } => {
-                part("ssh");
-                part(identity.expose());
-                part(password.as_ref().map_or("", Secret::expose));
-                part(known_hosts);
+                digest.add("ssh");
+                digest.add(identity.expose());
+                digest.add(password.as_ref().map_or("", Secret::expose));
+                digest.add(known_hosts);
             }
         }
-        part(self.ca.as_deref().unwrap_or_default());
+    }
+
+    fn add_connection(&self, digest: &mut Parts) {
+        digest.add(self.ca.as_deref().unwrap_or_default());
         if let Some(certificate) = &self.client_certificate {
-            part(&certificate.certificates);
-            part(certificate.key.expose());
+            digest.add("certificate");
+            digest.add(&certificate.certificates);
+            digest.add(certificate.key.expose());
         }
         if let Some(proxy) = &self.proxy {
-            part(&proxy.address);
+            digest.add("proxy");
+            digest.add(&proxy.address);
             if let Some((user, password)) = &proxy.credentials {
-                part(user);
-                part(password.expose());
+                digest.add(user);
+                digest.add(password.expose());
             }
         }
-        CallerId(digest.finalize().into())
     }
 }
+
+/// A digest of texts that keeps them apart.
+#[derive(Default)]
+struct Parts(Sha256);
+
+impl Parts {
+    fn add(&mut self, text: &str) {
+        self.0.update(text.len().to_le_bytes());
+        self.0.update(text);
+    }
+}
+
+/// See [`Remote::connection`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ConnectionId([u8; 32]);
 
 /// See [`Remote::caller`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -309,6 +318,38 @@ pub(super) fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+/// Parses a URL, and refuses what cannot be fetched from.
+pub(super) fn check_url(url: &str) -> Result<(Url, Scheme), SourceError> {
+    let parsed = parse_url(url)?;
+    let shown = without_user(&parsed);
+    let scheme = match parsed.scheme() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        "ssh" => Scheme::Ssh,
+        other => {
+            return Err(SourceError::UrlInvalid {
+                url: shown,
+                problem: format!("the scheme '{other}' is not supported, expected http, https or ssh"),
+            });
+        }
+    };
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err(SourceError::UrlInvalid {
+            url: shown,
+            problem: "it has no host".to_owned(),
+        });
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(SourceError::UrlInvalid {
+            url: shown,
+            problem: "a query ('?') or fragment ('#') is not part of a Git URL; \
+                      put branch or tag into spec.ref"
+                .to_owned(),
+        });
+    }
+    Ok((parsed, scheme))
 }
 
 fn parse_url(url: &str) -> Result<Url, SourceError> {

@@ -17,7 +17,7 @@ use super::remote::{CallerId, Remote};
 use super::repository::{Generation, Repository};
 use super::survey::{SurveyError, survey};
 use super::tree::Checkout;
-use super::wire::{Conversation, FetchRequest, HttpClients, ServerMemory};
+use super::wire::{Connections, Conversation, FetchRequest, ServerMemory};
 
 /// What to fetch, as plain values.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     limits: Limits,
-    clients: HttpClients,
+    connections: Connections,
     repositories: Mutex<HashMap<String, Arc<Repository>>>,
     servers: Mutex<HashMap<CallerId, ServerMemory>>,
     /// Locked as long as this process uses the directory.
@@ -78,7 +78,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             directory,
             limits,
-            clients: HttpClients::default(),
+            connections: Connections::default(),
             repositories: Mutex::default(),
             servers: Mutex::default(),
             _lock: lock,
@@ -251,9 +251,11 @@ impl<'a> Fetch<'a> {
 
     /// Lists references: one request if the server is known from before.
     async fn list(&self, prefixes: &[String]) -> Result<(Conversation, Vec<RemoteRef>), SourceError> {
-        let Inner { clients, limits, .. } = &*self.store.0;
+        let Inner {
+            connections, limits, ..
+        } = &*self.store.0;
         if let Some(memory) = self.store.remembered(self.caller) {
-            let mut conversation = Conversation::resume(&self.source.remote, clients, limits, memory)?;
+            let mut conversation = Conversation::resume(&self.source.remote, connections, limits, memory)?;
             match conversation.list(prefixes).await {
                 Ok(refs) => return Ok((conversation, refs)),
                 // The server may have changed; what it says to a fresh start is what counts.
@@ -267,7 +269,12 @@ impl<'a> Fetch<'a> {
     }
 
     async fn connect(&self) -> Result<Conversation, SourceError> {
-        Conversation::open(&self.source.remote, &self.store.0.clients, &self.store.0.limits).await
+        Conversation::open(
+            &self.source.remote,
+            &self.store.0.connections,
+            &self.store.0.limits,
+        )
+        .await
     }
 
     /// The error for a reference that the server does not have, naming what it has.
@@ -406,6 +413,11 @@ impl<'a> Fetch<'a> {
             match survey(&objects, revision.commit(), ignore.as_deref(), &limits) {
                 Ok(surveyed) => Ok(Ok(Checkout::new(revision, ignore, surveyed, generation, limits))),
                 Err(SurveyError::Excess(excess)) => Err(SourceError::TooLarge { url, excess }),
+                Err(error @ SurveyError::NotACommit { .. }) => Err(SourceError::ReferenceNotFound {
+                    url,
+                    what: format!("'{revision}' stands for {error},"),
+                    hint: String::new(),
+                }),
                 Err(SurveyError::Object(error))
                     if error.id == revision.commit() && matches!(wanted, Reference::Commit { .. }) =>
                 {

@@ -14,6 +14,12 @@ pub(super) enum SurveyError {
     /// An object is missing or damaged.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// A tag can stand for anything.
+    #[error("a {kind}, not a commit")]
+    NotACommit {
+        /// The kind of object it is.
+        kind: &'static str,
+    },
     /// A bound is exceeded.
     #[error("{0}")]
     Excess(Excess),
@@ -31,6 +37,10 @@ pub(super) fn survey(
     ignore: Option<&str>,
     limits: &Limits,
 ) -> Result<Surveyed, SurveyError> {
+    let kind = objects.kind(commit)?;
+    if kind != git2::ObjectType::Commit {
+        return Err(SurveyError::NotACommit { kind: kind.str() });
+    }
     let commit = objects.commit(commit)?;
     let mut walk = Walk {
         objects,

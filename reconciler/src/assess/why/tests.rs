@@ -560,6 +560,27 @@ fn two_rounds_of_needs_fetch_what_the_explanation_uses_and_no_more() {
 }
 
 #[test]
+fn a_claim_that_is_not_bound_brings_a_need_for_its_events() {
+    let workload = deployment();
+    let claim = json!({
+        "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "web", "uid": "pvc"},
+        "status": {"phase": "Pending"},
+    });
+    let claims = [claim];
+    let facts = Facts {
+        claims: &claims,
+        ..Facts::of(&workload)
+    };
+    assert_eq!(
+        further_needs(&facts),
+        [Need::Events {
+            namespace: "web".into(),
+            uid: "pvc".into()
+        }]
+    );
+}
+
+#[test]
 fn a_selector_is_written_as_a_query() {
     let workload = json!({
         "kind": "DaemonSet", "metadata": {"namespace": "web", "uid": "ds"},

@@ -26,7 +26,7 @@ use url::Url;
 
 use super::super::SourceError;
 use super::super::error::{Cause, chain_text};
-use super::super::remote::{Auth, CallerId, Remote, without_user};
+use super::super::remote::{Auth, ConnectionId, Remote, without_user};
 use super::trust;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,11 +38,11 @@ const AGENT: &str = concat!("git/coracle-", env!("CARGO_PKG_VERSION"));
 const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 const RESULT: &str = "application/x-git-upload-pack-result";
 
-/// The HTTP clients of this process, one for each set of credentials and trust, so that a connection is never
-/// shared between callers.
+/// The HTTP clients of this process, one for each set of trusted certificates, own certificate and proxy. Remotes
+/// that agree on these share connections; credentials go with each request.
 #[derive(Default)]
 pub(in super::super) struct HttpClients {
-    clients: Mutex<HashMap<CallerId, HttpClient>>,
+    clients: Mutex<HashMap<ConnectionId, HttpClient>>,
     roots: std::sync::OnceLock<RootCertStore>,
 }
 
@@ -58,14 +58,14 @@ const MOST_CLIENTS: usize = 4096;
 impl HttpClients {
     fn client(&self, remote: &Remote) -> Result<HttpClient, SourceError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&remote.caller()) {
+        if let Some(client) = clients.get(&remote.connection()) {
             return Ok(client.clone());
         }
         let client = self.build(remote)?;
         if clients.len() >= MOST_CLIENTS {
             clients.clear();
         }
-        clients.insert(remote.caller(), client.clone());
+        clients.insert(remote.connection(), client.clone());
         Ok(client)
     }
 

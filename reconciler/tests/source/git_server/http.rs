@@ -38,6 +38,8 @@ pub(crate) enum Behaviour {
     },
     /// Answers every POST with this pack.
     Post { body: Vec<u8> },
+    /// Sends requests for a path that begins so to the same path with another beginning.
+    Moved { from: &'static str, to: &'static str },
     /// Sends all requests elsewhere; the rest of the URL is appended.
     Redirect { to: String },
 }
@@ -60,17 +62,38 @@ impl Authority {
         self.0.pem()
     }
 
-    fn server_config(&self, name: &str) -> rustls::ServerConfig {
+    /// A client's certificate and its key, both in PEM.
+    pub(crate) fn client_certificate(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(Vec::new())
+            .unwrap()
+            .signed_by(&key, &self.0)
+            .unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn server_config(&self, name: &str, known_clients: bool) -> rustls::ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()])
             .unwrap()
             .signed_by(&key, &self.0)
             .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        rustls::ServerConfig::builder_with_provider(provider)
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
+            .unwrap();
+        let builder = if known_clients {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(self.0.der().clone()).unwrap();
+            let verifier =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .unwrap();
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        builder
             .with_single_cert(
                 vec![certificate.der().clone()],
                 rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
@@ -101,14 +124,39 @@ impl GitServer {
         Self::start(root, None, "127.0.0.1").await
     }
 
+    /// The same, under the name `localhost`.
+    pub(crate) async fn http_at_localhost(root: &Path) -> Self {
+        Self::start(root, None, "localhost").await
+    }
+
+    /// Serves over HTTPS with a certificate for `localhost`, to clients with a certificate of the same CA only.
+    pub(crate) async fn https_for_known_clients(root: &Path, authority: &Authority) -> Self {
+        Self::start(
+            root,
+            Some(authority.server_config("localhost", true)),
+            "localhost",
+        )
+        .await
+    }
+
     /// Serves over HTTPS with a certificate for `localhost`.
     pub(crate) async fn https(root: &Path, authority: &Authority) -> Self {
-        Self::start(root, Some(authority.server_config("localhost")), "localhost").await
+        Self::start(
+            root,
+            Some(authority.server_config("localhost", false)),
+            "localhost",
+        )
+        .await
     }
 
     /// Serves over HTTPS at `localhost` with a certificate for another name.
     pub(crate) async fn https_for_another_name(root: &Path, authority: &Authority) -> Self {
-        Self::start(root, Some(authority.server_config("example.org")), "localhost").await
+        Self::start(
+            root,
+            Some(authority.server_config("example.org", false)),
+            "localhost",
+        )
+        .await
     }
 
     async fn start(root: &Path, tls: Option<rustls::ServerConfig>, host: &str) -> Self {
@@ -233,6 +281,16 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Bo
                 .headers_mut()
                 .insert("location", format!("{to}{rest}").parse().unwrap());
             return Ok(response);
+        }
+        Behaviour::Moved { from, to } => {
+            let asked = parts.uri.path_and_query().unwrap().as_str();
+            if let Some(rest) = asked.strip_prefix(from) {
+                let mut response = full(302, "text/plain", "");
+                response
+                    .headers_mut()
+                    .insert("location", format!("{to}{rest}").parse().unwrap());
+                return Ok(response);
+            }
         }
         Behaviour::OldProtocol => version = None,
         _ => {}

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -68,6 +70,7 @@ pub(crate) struct SshServer {
     directory: TempDir,
     port: u16,
     key: HostKey,
+    accepted: Arc<AtomicUsize>,
 }
 
 impl SshServer {
@@ -111,12 +114,22 @@ impl SshServer {
             .any(|line| line.contains("Server listening"));
         assert!(listening, "sshd does not start");
         // Its log is read on, so that it never waits for a reader.
-        std::thread::spawn(move || log.for_each(drop));
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&accepted);
+        std::thread::spawn(move || {
+            let lines = log.map_while(Result::ok);
+            lines
+                .filter(|line| line.contains("Accepted publickey"))
+                .for_each(|_| {
+                    counter.fetch_add(1, Ordering::SeqCst);
+                });
+        });
         Self {
             child,
             directory,
             port,
             key,
+            accepted,
         }
     }
 
@@ -138,6 +151,7 @@ impl SshServer {
         let status = Command::new("ssh-keygen")
             .args(["-q", "-H", "-f"])
             .arg(&path)
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
         assert!(status.unwrap().success());
@@ -154,6 +168,21 @@ impl SshServer {
             .nth(1)
             .unwrap()
             .to_owned()
+    }
+
+    /// How many connections it has let in.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Ends all connections, as a restart of the server would.
+    pub(crate) fn disconnect(&self) {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        for child in children.split_whitespace() {
+            let status = Command::new("kill").args(["-KILL", child]).status().unwrap();
+            assert!(status.success());
+        }
     }
 
     pub(crate) fn kind(&self) -> HostKey {
