@@ -11,6 +11,7 @@ pub mod connect;
 pub mod demo;
 pub mod error;
 pub mod objects;
+pub mod preview;
 pub mod ui;
 
 use crate::cli::Cli;

@@ -88,7 +88,7 @@ pub(super) fn manifests(args: &Args, namespace: &str) -> Result<String, Error> {
             "# Coracle {}, printed by `coracle install`.\n",
             env!("CARGO_PKG_VERSION")
         ),
-        namespace_manifest(namespace)?,
+        namespace_manifest(namespace),
         definitions,
         rbac::manifests(namespace, rights),
         deployment(args, namespace)?,
@@ -103,13 +103,13 @@ pub(super) fn definitions() -> Result<String, Error> {
         let mut crd = serde_json::to_value(crd)
             .map_err(|error| Error::new(Kind::Internal, "cannot write a definition").caused_by(error))?;
         crd["metadata"]["labels"] = json!({ PART_OF.0: PART_OF.1 });
-        out.push_str(&yaml(&crd)?);
+        out.push_str(&yaml(&crd));
         out.push_str("---\n");
     }
     Ok(out)
 }
 
-fn namespace_manifest(namespace: &str) -> Result<String, Error> {
+fn namespace_manifest(namespace: &str) -> String {
     let manifest: Value = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -121,7 +121,7 @@ fn namespace_manifest(namespace: &str) -> Result<String, Error> {
             },
         },
     });
-    Ok(format!("{}---\n", yaml(&manifest)?))
+    format!("{}---\n", yaml(&manifest))
 }
 
 fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
