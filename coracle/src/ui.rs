@@ -12,7 +12,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Something that went well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -318,6 +318,7 @@ pub fn align(row: &[Styled], widths: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn a_table_is_aligned_by_characters_and_its_last_column_is_not_padded() {

@@ -14,7 +14,7 @@ coracle build shop-staging --kustomization clusters/demo/staging.yaml --offline 
 coracle build shop-staging")]
 pub struct Args {
     #[command(flatten)]
-    inputs: inputs::Args,
+    inputs: inputs::InputArgs,
     /// Print the values of Secrets as well
     #[arg(long)]
     show_secrets: bool,

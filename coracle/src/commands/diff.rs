@@ -1,11 +1,14 @@
 //! `coracle diff`: what applying files would change in the cluster, prunes included. Does I/O: reads files,
 //! asks the cluster.
 
+use kube::Api;
+use reconciler::api::{Kustomization, KustomizationStatus};
 use reconciler::plan::Action;
 use reconciler::report::redact::Redactor;
 use serde_json::{Value, json};
 
 use crate::cli::Global;
+use crate::connect::{Cluster, connect};
 use crate::error::{Error, Kind};
 use crate::preview::changes::{Change, Changes, Effect, Field, changes};
 use crate::preview::{self, inputs};
@@ -19,7 +22,7 @@ Example, in a work tree with a change that is not merged yet:\n  \
 coracle diff shop-staging")]
 pub struct Args {
     #[command(flatten)]
-    inputs: inputs::Args,
+    inputs: inputs::InputArgs,
     /// How to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
@@ -40,15 +43,20 @@ enum Output {
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     let inputs = args.inputs.gather(global).await?;
     let built = preview::build(&inputs)?;
-    let Some(kustomization) = &inputs.kustomization else {
-        return Err(Error::new(Kind::Usage, "a plain folder belongs to no Kustomization")
-            .hint("Say a Kustomization's name, or a file with --kustomization."));
+    let Some(mut kustomization) = inputs.kustomization else {
+        return Err(
+            Error::new(Kind::Usage, "a plain folder belongs to no Kustomization")
+                .hint("Say a Kustomization's name, or a file with --kustomization."),
+        );
     };
     let cluster = match inputs.cluster {
         Some(cluster) => cluster,
-        None => crate::connect::connect(global).await?,
+        None => connect(global).await?,
     };
-    let found = changes(&cluster, kustomization, built.objects).await?;
+    if kustomization.status.is_none() {
+        kustomization.status = live_status(&cluster, &kustomization, global).await?;
+    }
+    let found = changes(&cluster, &kustomization, built.objects).await?;
     match args.output {
         Output::Json => ui.json(&as_json(&found, &built.redactor))?,
         Output::Text => print(&found, &built.redactor, ui)?,
@@ -56,10 +64,42 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     if found.changes.is_empty() {
         return Ok(());
     }
-    if let Some(refused) = found.changes.iter().find(|change| matches!(change.effect, Effect::Refused(_))) {
-        return Err(Error::new(Kind::Input, format!("{} would be refused", refused.id)));
+    if let Some(refused) = found
+        .changes
+        .iter()
+        .find(|change| matches!(change.effect, Effect::Refused(_)))
+    {
+        return Err(Error::new(
+            Kind::Input,
+            format!("{} would be refused", refused.id),
+        ));
     }
-    Err(Error::new(Kind::Negative, "the cluster differs"))
+    Err(Error::answered())
+}
+
+/// The status of the Kustomization in the cluster, for one that comes from a file: its inventory says what
+/// would be pruned.
+async fn live_status(
+    cluster: &Cluster,
+    kustomization: &Kustomization,
+    global: &Global,
+) -> Result<Option<KustomizationStatus>, Error> {
+    let namespace = kustomization
+        .metadata
+        .namespace
+        .as_deref()
+        .unwrap_or(&global.namespace);
+    let name = kustomization.metadata.name.as_deref().unwrap_or_default();
+    let live = Api::<Kustomization>::namespaced(cluster.client.clone(), namespace)
+        .get_opt(name)
+        .await
+        .map_err(|error| {
+            cluster.explain(
+                &format!("get kustomization/{name} in namespace {namespace}"),
+                error,
+            )
+        })?;
+    Ok(live.and_then(|live| live.status))
 }
 
 fn print(found: &Changes, redactor: &Redactor, ui: &mut Ui) -> Result<(), Error> {
@@ -68,17 +108,30 @@ fn print(found: &Changes, redactor: &Redactor, ui: &mut Ui) -> Result<(), Error>
         for field in &change.fields {
             let from = shown(change, field.from.as_ref(), redactor);
             let to = shown(change, field.to.as_ref(), redactor);
-            ui.line(format_args!("    {}: {} -> {}", Styled::new(DIM, field.path.as_str()), Styled::new(BAD, from), Styled::new(GOOD, to)))?;
+            ui.line(format_args!(
+                "    {}: {} -> {}",
+                Styled::new(DIM, field.path.as_str()),
+                Styled::new(BAD, from),
+                Styled::new(GOOD, to)
+            ))?;
         }
     }
     if let Some(guard) = &found.guard {
-        ui.line(Styled::new(WARN, format!("The prune guard would stop this: {guard}")))?;
+        ui.line(Styled::new(
+            WARN,
+            format!("The prune guard would stop this: {guard}"),
+        ))?;
     }
     let count = |wanted: &[Action]| {
-        let does = |change: &&Change| matches!(&change.effect, Effect::Does(action) if wanted.contains(action));
+        let does =
+            |change: &&Change| matches!(&change.effect, Effect::Does(action) if wanted.contains(action));
         found.changes.iter().filter(does).count()
     };
-    let unchecked = found.changes.iter().filter(|it| matches!(it.effect, Effect::Unchecked(_))).count();
+    let unchecked = found
+        .changes
+        .iter()
+        .filter(|it| matches!(it.effect, Effect::Unchecked(_)))
+        .count();
     ui.line(format_args!(
         "{} to create, {} to change, {} to delete, {} unchanged",
         count(&[Action::Created]) + unchecked,
@@ -93,10 +146,17 @@ fn headline(change: &Change, redactor: &Redactor) -> String {
     match &change.effect {
         Effect::Does(Action::Created) => Styled::new(GOOD, format!("+ {id}")).to_string(),
         Effect::Does(Action::Deleted) => Styled::new(BAD, format!("- {id}")).to_string(),
-        Effect::Does(Action::Recreated) => format!("{} (deleted and created anew)", Styled::new(BAD, format!("! {id}"))),
+        Effect::Does(Action::Recreated) => format!(
+            "{} (deleted and created anew)",
+            Styled::new(BAD, format!("! {id}"))
+        ),
         Effect::Does(_) => Styled::new(WARN, format!("~ {id}")).to_string(),
         Effect::Unchecked(why) => format!("{} (not checked: {why})", Styled::new(GOOD, format!("+ {id}"))),
-        Effect::Refused(why) => format!("{} (refused: {})", Styled::new(BAD, format!("x {id}")), redactor.mask(why)),
+        Effect::Refused(why) => format!(
+            "{} (refused: {})",
+            Styled::new(BAD, format!("x {id}")),
+            redactor.mask(why)
+        ),
     }
 }
 
@@ -117,12 +177,23 @@ fn shown(change: &Change, value: Option<&Value>, redactor: &Redactor) -> String 
     text.chars().take(MAX).chain("...".chars()).collect()
 }
 
+/// A value without secrets, as it is.
+fn masked(change: &Change, value: Option<&Value>, redactor: &Redactor) -> Value {
+    let Some(value) = value else { return Value::Null };
+    if change.id.kind == "Secret" {
+        return json!("***");
+    }
+    let text = value.to_string();
+    let text = redactor.mask(&text);
+    serde_json::from_str(&text).unwrap_or_else(|_| json!(text))
+}
+
 fn as_json(found: &Changes, redactor: &Redactor) -> Value {
     let field = |change: &Change, field: &Field| {
         json!({
             "path": field.path,
-            "from": shown(change, field.from.as_ref(), redactor),
-            "to": shown(change, field.to.as_ref(), redactor),
+            "from": masked(change, field.from.as_ref(), redactor),
+            "to": masked(change, field.to.as_ref(), redactor),
         })
     };
     let change = |change: &Change| {

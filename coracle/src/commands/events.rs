@@ -131,7 +131,11 @@ fn last_seen(event: &Event) -> Option<Timestamp> {
 
 /// Times are kept to the second; within one, the order in which the cluster wrote them down tells.
 fn order(event: &Event) -> (Option<Timestamp>, u64) {
-    let version = event.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
+    let version = event
+        .metadata
+        .resource_version
+        .as_ref()
+        .and_then(|version| version.parse().ok());
     (last_seen(event), version.unwrap_or(0))
 }
 

@@ -93,7 +93,10 @@ impl<'a> Teller<'a> {
     /// The output cannot be written.
     pub fn invite(&mut self, kubeconfig: &Path, repository: &str) -> Result<(), Error> {
         self.ui.line("")?;
-        self.ui.line(Styled::new(STRONG, "It stays up until Ctrl-C. In another terminal:"))?;
+        self.ui.line(Styled::new(
+            STRONG,
+            "It stays up until Ctrl-C. In another terminal:",
+        ))?;
         for line in [
             &format!("export KUBECONFIG={}", kubeconfig.display()),
             "kubectl get deployments -A",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reconciler::api::{APPLY_MANAGER, Kustomization, PRUNE_CONFIRM};
 use reconciler::apply::{Known, Permit, Previewed, preview};
 use reconciler::cluster::{Api, ApiError, ApplyOptions, Discovery, Kind as ServedKind};
-use reconciler::plan::{self, Action, Gvk, Guard, Inventory, ObjectId, Owner, Wanted};
+use reconciler::plan::{self, Action, Guard, Gvk, Inventory, ObjectId, Owner, Wanted};
 use reconciler::render::Object;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,11 @@ pub struct Changes {
 ///
 /// # Errors
 /// The cluster cannot be asked.
-pub async fn changes(cluster: &Cluster, kustomization: &Kustomization, objects: Vec<Object>) -> Result<Changes, Error> {
+pub async fn changes(
+    cluster: &Cluster,
+    kustomization: &Kustomization,
+    objects: Vec<Object>,
+) -> Result<Changes, Error> {
     let never = CancellationToken::new();
     let mut look = Look {
         api: Api::new(cluster.client.clone(), IN_FLIGHT),
@@ -77,7 +81,11 @@ pub async fn changes(cluster: &Cluster, kustomization: &Kustomization, objects: 
             name: kustomization.metadata.name.clone().unwrap_or_default(),
         },
         force: kustomization.spec.force,
-        found: Changes { changes: Vec::new(), unchanged: 0, guard: None },
+        found: Changes {
+            changes: Vec::new(),
+            unchanged: 0,
+            guard: None,
+        },
     };
     let brought = Brought::by(&objects);
     let mut wanted = Inventory::default();
@@ -101,13 +109,26 @@ struct Brought {
 impl Brought {
     fn by(objects: &[Object]) -> Self {
         let text = |value: &Value, pointer: &str| {
-            value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+            value
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
         };
-        let kinds = objects.iter().filter(|it| it.id.kind == "CustomResourceDefinition").map(|it| {
-            let namespaced = text(&it.value, "/spec/scope") == "Namespaced";
-            (text(&it.value, "/spec/group"), text(&it.value, "/spec/names/kind"), namespaced)
-        });
-        let namespaces = objects.iter().filter(|it| it.id.kind == "Namespace" && it.id.group.is_empty());
+        let kinds = objects
+            .iter()
+            .filter(|it| it.id.kind == "CustomResourceDefinition")
+            .map(|it| {
+                let namespaced = text(&it.value, "/spec/scope") == "Namespaced";
+                (
+                    text(&it.value, "/spec/group"),
+                    text(&it.value, "/spec/names/kind"),
+                    namespaced,
+                )
+            });
+        let namespaces = objects
+            .iter()
+            .filter(|it| it.id.kind == "Namespace" && it.id.group.is_empty());
         Self {
             kinds: kinds.collect(),
             namespaces: namespaces.map(|it| it.id.name.clone()).collect(),
@@ -115,7 +136,10 @@ impl Brought {
     }
 
     fn scope(&self, group: &str, kind: &str) -> Option<bool> {
-        self.kinds.iter().find(|it| it.0 == group && it.1 == kind).map(|it| it.2)
+        self.kinds
+            .iter()
+            .find(|it| it.0 == group && it.1 == kind)
+            .map(|it| it.2)
     }
 }
 
@@ -130,7 +154,11 @@ struct Look {
 
 impl Look {
     /// Looks at one object; gives what would stand in the inventory.
-    async fn object(&mut self, object: Object, brought: &Brought) -> Result<Option<(ObjectId, String)>, Error> {
+    async fn object(
+        &mut self,
+        object: Object,
+        brought: &Brought,
+    ) -> Result<Option<(ObjectId, String)>, Error> {
         let gvk = Gvk {
             group: object.id.group.clone(),
             version: object.id.version.clone(),
@@ -175,10 +203,17 @@ impl Look {
     }
 
     async fn preview(&mut self, kind: &ServedKind, wanted: &Wanted, brought: &Brought) -> Result<(), Error> {
-        let known = Known::default();
-        let previewed = preview(&self.api, &self.permit, kind, wanted, &self.owner, known, self.force)
-            .await
-            .map_err(unasked)?;
+        let previewed = preview(
+            &self.api,
+            &self.permit,
+            kind,
+            wanted,
+            &self.owner,
+            Known::Nothing,
+            self.force,
+        )
+        .await
+        .map_err(unasked)?;
         let effect = match previewed {
             Previewed::Ok(preview) | Previewed::Unverified(preview) => match preview.action {
                 Action::Unchanged | Action::Skipped => {
@@ -205,7 +240,12 @@ impl Look {
     }
 
     /// The values at these places, now and after the apply.
-    async fn fields(&self, kind: &ServedKind, wanted: &Wanted, paths: Vec<String>) -> Result<Vec<Field>, Error> {
+    async fn fields(
+        &self,
+        kind: &ServedKind,
+        wanted: &Wanted,
+        paths: Vec<String>,
+    ) -> Result<Vec<Field>, Error> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
@@ -214,8 +254,18 @@ impl Look {
             force: true,
             manager: APPLY_MANAGER,
         };
-        let then = self.api.apply(kind, &wanted.id, &wanted.value, options).await.map_err(unasked)?.object;
-        let now = self.api.get(kind, &wanted.id).await.map_err(unasked)?.unwrap_or_default();
+        let then = self
+            .api
+            .apply(kind, &wanted.id, &wanted.value, options)
+            .await
+            .map_err(unasked)?
+            .object;
+        let now = self
+            .api
+            .get(kind, &wanted.id)
+            .await
+            .map_err(unasked)?
+            .unwrap_or_default();
         let field = |path: String| Field {
             from: now.pointer(&path).cloned(),
             to: then.pointer(&path).cloned(),
@@ -225,11 +275,18 @@ impl Look {
     }
 
     async fn prunes(&mut self, kustomization: &Kustomization, wanted: &Inventory) -> Result<(), Error> {
-        let status = kustomization.status.as_ref().and_then(|status| status.inventory.as_ref());
+        let status = kustomization
+            .status
+            .as_ref()
+            .and_then(|status| status.inventory.as_ref());
         let inventory = Inventory::from_status(status);
         let mut prunes = Vec::new();
         for (id, version) in inventory.minus(wanted) {
-            let gvk = Gvk { group: id.group.clone(), version, kind: id.kind.clone() };
+            let gvk = Gvk {
+                group: id.group.clone(),
+                version,
+                kind: id.kind.clone(),
+            };
             let kind = match self.discovery.resolve_any_version(&self.api, &gvk).await {
                 Ok(kind) => kind,
                 // Its kind is gone, and the object with it.
@@ -245,7 +302,11 @@ impl Look {
             prunes.push(id.clone());
             self.add(id, Effect::Does(Action::Deleted), Vec::new());
         }
-        let confirmed = kustomization.metadata.annotations.as_ref().and_then(|it| it.get(PRUNE_CONFIRM));
+        let confirmed = kustomization
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|it| it.get(PRUNE_CONFIRM));
         self.found.guard = Guard::default()
             .check(
                 inventory.len(),
@@ -267,7 +328,11 @@ impl Look {
 
 /// Whether a mark on the object keeps it from being pruned.
 fn is_kept(live: &Value) -> bool {
-    let marks = [("prune", "disabled"), ("reconcile", "disabled"), ("ssa", "Ignore")];
+    let marks = [
+        ("prune", "disabled"),
+        ("reconcile", "disabled"),
+        ("ssa", "Ignore"),
+    ];
     ["labels", "annotations"].iter().any(|place| {
         marks.iter().any(|(key, value)| {
             live["metadata"][*place][format!("kustomize.toolkit.fluxcd.io/{key}")]

@@ -10,7 +10,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use reconciler::api::{Kustomization, PostBuild, SubstituteKind};
-use reconciler::render::sops::Keyring;
+use reconciler::render::sops::{Keyring, KeyringError};
 use reconciler::render::substitute::{Substitution, VariableSource};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use crate::objects::{ObjectKind, Target};
 
 /// Arguments of `build` and `diff`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct InputArgs {
     /// The Kustomization [default: the one in --kustomization; without that, the plain folder --path]
     name: Option<String>,
     /// File that holds the Kustomization [default: it is read from the cluster]
@@ -100,7 +100,7 @@ impl SubstituteKindKey {
     }
 }
 
-impl Args {
+impl InputArgs {
     /// Gathers the inputs.
     ///
     /// # Errors
@@ -108,15 +108,20 @@ impl Args {
     pub async fn gather(&self, global: &Global) -> Result<Inputs, Error> {
         let from_cluster = self.kustomization.is_none() && self.name.is_some();
         if from_cluster && self.offline {
-            return Err(Error::new(Kind::Usage, "--offline needs the Kustomization as a file")
-                .hint("Name the file with --kustomization."));
+            return Err(
+                Error::new(Kind::Usage, "--offline needs the Kustomization as a file")
+                    .hint("Name the file with --kustomization."),
+            );
         }
         let mut cluster = None;
         let kustomization = match (&self.kustomization, &self.name) {
             (Some(file), name) => Some(read_kustomization(file, name.as_deref())?),
             (None, Some(name)) => {
                 let reached = connect(global).await?;
-                let target = Target { kind: ObjectKind::Kustomization, name: name.clone() };
+                let target = Target {
+                    kind: ObjectKind::Kustomization,
+                    name: name.clone(),
+                };
                 let object = target.fetch(&reached, &global.namespace).await?;
                 cluster = Some(reached);
                 Some(typed(serde_json::to_value(object).unwrap_or_default(), name)?)
@@ -127,8 +132,9 @@ impl Args {
             (Some(path), _) => path.clone(),
             (None, Some(kustomization)) => kustomization.spec.path.clone().unwrap_or_default(),
             (None, None) => {
-                return Err(Error::new(Kind::Usage, "there is nothing to build")
-                    .hint("Say a Kustomization's name, a file with --kustomization, or a folder with --path."));
+                return Err(Error::new(Kind::Usage, "there is nothing to build").hint(
+                    "Say a Kustomization's name, a file with --kustomization, or a folder with --path.",
+                ));
             }
         };
         let mut lookup = Lookup {
@@ -156,7 +162,11 @@ impl Args {
         })
     }
 
-    async fn substitution(&self, post_build: &PostBuild, lookup: &mut Lookup<'_>) -> Result<Substitution, Error> {
+    async fn substitution(
+        &self,
+        post_build: &PostBuild,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<Substitution, Error> {
         let mut sources = Vec::new();
         for reference in &post_build.substitute_from {
             let kind = SubstituteKindKey::from(reference.kind);
@@ -170,7 +180,10 @@ impl Args {
             sources.push(VariableSource {
                 name: format!("{}/{}", kind.name(), reference.name),
                 secret: kind == SubstituteKindKey::Secret,
-                values: data.into_iter().map(|(name, value)| (name, text(value))).collect(),
+                values: data
+                    .into_iter()
+                    .map(|(name, value)| (name, text(value)))
+                    .collect(),
             });
         }
         Ok(Substitution {
@@ -186,7 +199,7 @@ impl Args {
         kustomization: Option<&Kustomization>,
         lookup: &mut Lookup<'_>,
     ) -> Result<Option<Keyring>, Error> {
-        let unusable = |error| Error::new(Kind::Input, "cannot decrypt").caused_by::<reconciler::render::sops::KeyringError>(error);
+        let unusable = |error: KeyringError| Error::new(Kind::Input, "cannot decrypt").caused_by(error);
         if let Some(file) = &self.age_key {
             let data = BTreeMap::from([("file.agekey".to_owned(), read(file)?)]);
             let keyring = Keyring::from_secret(&file.display().to_string(), &data).map_err(unusable)?;
@@ -225,41 +238,73 @@ impl Lookup<'_> {
         if let Some(data) = self.config.get(&(kind, name.to_owned())) {
             return Ok(Some(data.clone()));
         }
-        let Some(global) = self.global else { return Ok(None) };
+        let Some(global) = self.global else {
+            return Ok(None);
+        };
         if self.cluster.is_none() {
             self.cluster = Some(connect(global).await?);
         }
-        let Some(cluster) = &self.cluster else { return Ok(None) };
-        let explain = |error| cluster.explain(&format!("read {} {}/{name}", kind.name(), self.namespace), error);
+        let Some(cluster) = &self.cluster else {
+            return Ok(None);
+        };
+        let explain =
+            |error| cluster.explain(&format!("read {} {}/{name}", kind.name(), self.namespace), error);
         let client = cluster.client.clone();
         match kind {
             SubstituteKindKey::ConfigMap => {
-                let found = Api::<ConfigMap>::namespaced(client, &self.namespace).get_opt(name).await;
+                let found = Api::<ConfigMap>::namespaced(client, &self.namespace)
+                    .get_opt(name)
+                    .await;
                 Ok(found.map_err(explain)?.map(config_map_data))
             }
             SubstituteKindKey::Secret => {
-                let found = Api::<Secret>::namespaced(client, &self.namespace).get_opt(name).await;
+                let found = Api::<Secret>::namespaced(client, &self.namespace)
+                    .get_opt(name)
+                    .await;
                 Ok(found.map_err(explain)?.map(secret_data))
             }
         }
     }
 
     fn missing(&self, kind: SubstituteKindKey, name: &str, what: &str) -> Error {
-        let place = if self.global.is_some() { format!("namespace {}", self.namespace) } else { "the files".to_owned() };
-        Error::new(Kind::NotFound, format!("there is no {} {name} with {what} in {place}", kind.name()))
-            .hint("Files with ConfigMaps and Secrets can be named with --config.")
+        let place = if self.global.is_some() {
+            format!("namespace {}", self.namespace)
+        } else {
+            "the files".to_owned()
+        };
+        Error::new(
+            Kind::NotFound,
+            format!("there is no {} {name} with {what} in {place}", kind.name()),
+        )
+        .hint("Files with ConfigMaps and Secrets can be named with --config.")
     }
 }
 
 fn config_map_data(object: ConfigMap) -> BTreeMap<String, Vec<u8>> {
-    let text = object.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
-    let binary = object.binary_data.unwrap_or_default().into_iter().map(|(key, ByteString(value))| (key, value));
+    let text = object
+        .data
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, value)| (key, value.into_bytes()));
+    let binary = object
+        .binary_data
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, ByteString(value))| (key, value));
     text.chain(binary).collect()
 }
 
 fn secret_data(object: Secret) -> BTreeMap<String, Vec<u8>> {
-    let encoded = object.data.unwrap_or_default().into_iter().map(|(key, ByteString(value))| (key, value));
-    let plain = object.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+    let encoded = object
+        .data
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, ByteString(value))| (key, value));
+    let plain = object
+        .string_data
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, value)| (key, value.into_bytes()));
     encoded.chain(plain).collect()
 }
 
@@ -280,7 +325,8 @@ fn documents(path: &Path) -> Result<Vec<Value>, Error> {
     nodes
         .iter()
         .map(|node| {
-            kustomize_rs::yaml::to_value(node, kustomize_rs::yaml::Schema::GoYamlV3).map_err(|error| wrong(error.into()))
+            kustomize_rs::yaml::to_value(node, kustomize_rs::yaml::Schema::GoYamlV3)
+                .map_err(|error| wrong(error.into()))
         })
         .collect()
 }
@@ -289,21 +335,35 @@ fn read_kustomization(path: &Path, name: Option<&str>) -> Result<Kustomization, 
     let resource = ObjectKind::Kustomization.resource();
     let found: Vec<Value> = documents(path)?
         .into_iter()
-        .filter(|document| document["kind"] == resource.kind && document["apiVersion"] == resource.api_version)
+        .filter(|document| {
+            document["kind"] == resource.kind && document["apiVersion"] == resource.api_version
+        })
         .collect();
-    let names: Vec<String> = found.iter().filter_map(|it| it["metadata"]["name"].as_str()).map(str::to_owned).collect();
+    let names: Vec<String> = found
+        .iter()
+        .filter_map(|it| it["metadata"]["name"].as_str())
+        .map(str::to_owned)
+        .collect();
     let chosen = match name {
         None if found.len() == 1 => found.into_iter().next(),
         None => None,
-        Some(name) => found.into_iter().find(|document| document["metadata"]["name"] == name),
+        Some(name) => found
+            .into_iter()
+            .find(|document| document["metadata"]["name"] == name),
     };
     if let Some(document) = chosen {
         return typed(document, name.unwrap_or_default());
     }
     let file = path.display();
     let error = match name {
-        Some(name) => Error::new(Kind::NotFound, format!("there is no Kustomization {name} in {file}")),
-        None if names.is_empty() => Error::new(Kind::NotFound, format!("there is no Kustomization of Flux in {file}")),
+        Some(name) => Error::new(
+            Kind::NotFound,
+            format!("there is no Kustomization {name} in {file}"),
+        ),
+        None if names.is_empty() => Error::new(
+            Kind::NotFound,
+            format!("there is no Kustomization of Flux in {file}"),
+        ),
         None => Error::new(Kind::Usage, format!("there are several Kustomizations in {file}")),
     };
     let meant = name.and_then(|name| nearest(name, names.iter().map(String::as_str)).map(str::to_owned));
@@ -315,24 +375,31 @@ fn read_kustomization(path: &Path, name: Option<&str>) -> Result<Kustomization, 
 }
 
 fn typed(document: Value, name: &str) -> Result<Kustomization, Error> {
-    serde_json::from_value(document)
-        .map_err(|error| Error::new(Kind::Input, format!("cannot read the Kustomization {name}")).caused_by(error))
+    serde_json::from_value(document).map_err(|error| {
+        Error::new(Kind::Input, format!("cannot read the Kustomization {name}")).caused_by(error)
+    })
 }
 
 fn read_config(files: &[PathBuf]) -> Result<Config, Error> {
     let mut config = Config::new();
     for file in files {
         for document in documents(file)? {
-            let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-            let wrong = |error| Error::new(Kind::Input, format!("cannot read {name} in {}", file.display())).caused_by::<serde_json::Error>(error);
+            let name = document["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            let wrong = |error: serde_json::Error| {
+                Error::new(Kind::Input, format!("cannot read {name} in {}", file.display())).caused_by(error)
+            };
             let (kind, data) = match document["kind"].as_str() {
                 Some("ConfigMap") => (
                     SubstituteKindKey::ConfigMap,
                     config_map_data(serde_json::from_value(document).map_err(wrong)?),
                 ),
-                Some("Secret") => {
-                    (SubstituteKindKey::Secret, secret_data(serde_json::from_value(document).map_err(wrong)?))
-                }
+                Some("Secret") => (
+                    SubstituteKindKey::Secret,
+                    secret_data(serde_json::from_value(document).map_err(wrong)?),
+                ),
                 _ => continue,
             };
             config.insert((kind, name), data);

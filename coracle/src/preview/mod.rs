@@ -31,17 +31,27 @@ pub struct Built {
 /// The files are wrong: the error names file, line and column where they are known.
 pub fn build(inputs: &Inputs) -> Result<Built, Error> {
     let tree = WorkTree::new(&inputs.source).map_err(|error| {
-        Error::new(Kind::NotFound, format!("there is no directory {}", inputs.source.display())).caused_by(error)
+        Error::new(
+            Kind::NotFound,
+            format!("there is no directory {}", inputs.source.display()),
+        )
+        .caused_by(error)
     })?;
     let mut request = render::Request::new(&tree, &inputs.path);
     if let Some(kustomization) = &inputs.kustomization {
         request.overlay = (&kustomization.spec).into();
-        request.common_metadata = kustomization.spec.common_metadata.clone().unwrap_or_default().into();
+        request.common_metadata = kustomization
+            .spec
+            .common_metadata
+            .clone()
+            .unwrap_or_default()
+            .into();
     }
     request.substitution.clone_from(&inputs.substitution);
     request.decryption = inputs.keyring.as_ref();
-    let rendered = render::render(&request)
-        .map_err(|error| Error::new(Kind::Input, format!("cannot build {}", inputs.shown_path())).caused_by(error))?;
+    let rendered = render::render(&request).map_err(|error| {
+        Error::new(Kind::Input, format!("cannot build {}", inputs.shown_path())).caused_by(error)
+    })?;
     let redactor = Redactor::default();
     redactor.learn("build", rendered.secrets.iter());
     Ok(Built {

@@ -82,8 +82,19 @@ mod tests {
 
         let tree = WorkTree::new(&root).unwrap();
         assert_eq!(tree.read(Path::new("/inside")).unwrap(), b"text");
-        assert_eq!(tree.resolve(Path::new("/x/../inside")).unwrap(), Path::new("/inside"));
-        assert!(tree.read(Path::new("/link")).unwrap_err().to_string().contains("leads out"));
-        assert!(matches!(tree.read(Path::new("/../outside")), Err(FsError::NotFound { .. })));
+        assert_eq!(
+            tree.resolve(Path::new("/x/../inside")).unwrap(),
+            Path::new("/inside")
+        );
+        assert!(
+            tree.read(Path::new("/link"))
+                .unwrap_err()
+                .to_string()
+                .contains("leads out")
+        );
+        assert!(matches!(
+            tree.read(Path::new("/../outside")),
+            Err(FsError::NotFound { .. })
+        ));
     }
 }
