@@ -231,7 +231,6 @@ pub(super) fn spell_text(text: &str, indent: usize) -> String {
     }
     match resolve(Schema::GoYamlV3, text) {
         // An oddity of the emitter.
-        Resolved::Merge => format!("!!merge {text}"),
         Resolved::Str if !is_base_60(text) && !is_old_boolean(text) => {
             if shape.plain_allowed {
                 text.to_owned()
