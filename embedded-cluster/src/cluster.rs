@@ -307,7 +307,7 @@ impl Cluster {
         request.content_type = media.into();
         match self.api.handle(&request)? {
             Answer::Body { body, .. } => Ok(serde_json::from_slice(&body).unwrap_or_default()),
-            Answer::Text(_) | Answer::Watch(_) => Ok(Value::Null),
+            Answer::Document { .. } | Answer::Text(_) | Answer::NoPage | Answer::Watch(_) => Ok(Value::Null),
         }
     }
 

@@ -3,6 +3,7 @@
 //! In: method, path, query, headers. Out: typed values. No I/O.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::answer::ApiError;
 
@@ -164,7 +165,23 @@ pub(crate) enum Form {
     /// `as=PartialObjectMetadata` or its list.
     Metadata,
     /// `as=Table`
-    Table,
+    Table(TableForm),
+}
+
+/// How the rows of a table look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableForm {
+    pub(crate) include: Include,
+    /// Ages are told as of this time.
+    pub(crate) now: Timestamp,
+}
+
+/// What of the object goes along with its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    None,
+    Metadata,
+    Object,
 }
 
 /// A request with everything that matters of its headers.
@@ -235,10 +252,15 @@ impl Request {
 }
 
 /// Reads the `Accept` header.
-pub(crate) fn form(accept: &str) -> Form {
+pub(crate) fn form(accept: &str, query: &Query, now: Timestamp) -> Form {
     for part in accept.split(',') {
         if part.contains("as=Table") {
-            return Form::Table;
+            let include = match query.get("includeObject") {
+                Some("None") => Include::None,
+                Some("Object") => Include::Object,
+                _ => Include::Metadata,
+            };
+            return Form::Table(TableForm { include, now });
         }
         if part.contains("as=PartialObjectMetadata") {
             return Form::Metadata;

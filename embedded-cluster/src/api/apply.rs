@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::context::{Context, parse_body};
-use super::write::{Written, create_object, manager, update_object};
+use super::write::{Written, create_object, manager, stored_kind, update_object};
 use super::{Answer, Api};
 use crate::answer::ApiError;
 use crate::apply::{self, ApplyError};
@@ -26,12 +26,20 @@ pub(crate) fn apply(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
             "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
         ));
     }
-    let wanted = parse_body(request)?;
+    let mut wanted = parse_body(request)?;
     if context.subresource == "scale" {
         return super::scale::apply(api, kind, &context, &wanted, request);
     }
     let mut state = api.store.lock();
-    let written = apply_object(&mut state, kind, &context, &wanted, request.query.flag("force"))?;
+    check(&wanted, kind)?;
+    let target = stored_kind(&state, kind, &mut wanted);
+    let written = apply_object(
+        &mut state,
+        &target,
+        &context,
+        &wanted,
+        request.query.flag("force"),
+    )?;
     drop(state);
     api.store.bell.notify_one();
     let code = if written.created { 201 } else { 200 };

@@ -76,6 +76,11 @@ impl Context {
 
 /// Reads a body: JSON, or YAML where the content type says so.
 pub(crate) fn parse_body(request: &Request) -> Result<Value, ApiError> {
+    if request.content_type.contains("protobuf") || request.content_type.contains("cbor") {
+        return Err(ApiError::unsupported_media(
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+        ));
+    }
     let is_yaml = request.content_type.contains("yaml");
     let parsed: Result<Value, String> = match serde_json::from_slice(&request.body) {
         Ok(value) => Ok(value),

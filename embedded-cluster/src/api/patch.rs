@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::context::{Context, parse_body};
-use super::write::{decode, update_object, with_warnings};
+use super::write::{decode, stored_kind, update_object, with_warnings};
 use super::{Answer, Api, render, strategic};
 use crate::answer::ApiError;
 use crate::object;
@@ -56,7 +56,8 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         )));
     }
     let warnings = decode(&mut value, kind, context.validation)?;
-    let written = update_object(&mut state, kind, &context, &live, value, None)?;
+    let target = stored_kind(&state, kind, &mut value);
+    let written = update_object(&mut state, &target, &context, &live, value, None)?;
     drop(state);
     api.store.bell.notify_one();
     Ok(with_warnings(
@@ -81,8 +82,12 @@ fn json_patch(mut value: Value, patch: &Value) -> Result<Value, ApiError> {
     let patch: json_patch::Patch = serde_json::from_value(patch.clone())
         .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
     json_patch::patch(&mut value, &patch).map_err(|error| {
-        let message = format!("the server rejected our request due to an error in our request: {error}");
-        ApiError::new(422, "Invalid", message)
+        tracing::debug!(%error, "a JSON patch does not fit");
+        let message = "the server rejected our request due to an error in our request";
+        ApiError {
+            details: Some(Box::default()),
+            ..ApiError::new(422, "Invalid", message)
+        }
     })?;
     Ok(value)
 }

@@ -16,7 +16,7 @@ use crate::request::Request;
 use crate::resource::Kind;
 use crate::schema::{drop_unknown, find_unknown};
 use crate::store::{Key, State, Stored};
-use crate::{defaults, validate};
+use crate::{convert, defaults, strategy, validate};
 
 /// What became of a write.
 pub(crate) struct Written {
@@ -41,7 +41,8 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
     }
     let warnings = decode(&mut value, kind, context.validation)?;
     let mut state = api.store.lock();
-    let stored = create_object(&mut state, kind, &context, value, None)?;
+    let target = stored_kind(&state, kind, &mut value);
+    let stored = create_object(&mut state, &target, &context, value, None)?;
     drop(state);
     api.store.bell.notify_one();
     Ok(with_warnings(
@@ -67,12 +68,13 @@ pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
         )));
     }
     let mut state = api.store.lock();
+    let target = stored_kind(&state, kind, &mut value);
     let key = Key::new(&context.namespace, &context.name);
     let live = state.get(&kind.storage, &key).cloned();
     let written = match live {
-        Some(live) => update_object(&mut state, kind, &context, &live, value, None)?,
-        None if allows_create_on_update(kind) => Written {
-            stored: create_object(&mut state, kind, &context, value, None)?,
+        Some(live) => update_object(&mut state, &target, &context, &live, value, None)?,
+        None if strategy::allows_create_on_update(kind) => Written {
+            stored: create_object(&mut state, &target, &context, value, None)?,
             created: true,
         },
         None => return Err(ApiError::not_found(kind.about(&context.name))),
@@ -86,19 +88,16 @@ pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
     ))
 }
 
-/// A few kinds come into being by PUT.
-fn allows_create_on_update(kind: &Kind) -> bool {
-    matches!(
-        (kind.group.as_str(), kind.plural.as_str()),
-        ("coordination.k8s.io", "leases")
-            | (
-                "",
-                "events" | "services" | "nodes" | "limitranges" | "podtemplates"
-            )
-            | ("rbac.authorization.k8s.io", _)
-            | ("node.k8s.io", "runtimeclasses")
-    ) && kind.plural != "nodes"
-        && kind.plural != "services"
+/// The kind under which an object is stored; the object is brought into its shape.
+pub(crate) fn stored_kind(state: &State, kind: &Arc<Kind>, value: &mut Value) -> Arc<Kind> {
+    if !convert::is_needed(kind) {
+        return Arc::clone(kind);
+    }
+    convert::to_stored(value, kind);
+    state
+        .registry
+        .stored(&kind.storage)
+        .map_or_else(|| Arc::clone(kind), Arc::clone)
 }
 
 pub(crate) fn with_warnings(answer: Answer, more: Vec<String>) -> Answer {
@@ -354,10 +353,7 @@ fn check_preconditions(value: &Value, live: &Stored, kind: &Kind, context: &Cont
     }
     let version = object::meta(value, "resourceVersion");
     if version.is_empty() || version == "0" {
-        let unconditional = kind.custom.is_none()
-            && !kind.is("coordination.k8s.io", "leases")
-            && !kind.is("apiextensions.k8s.io", "customresourcedefinitions");
-        if unconditional {
+        if strategy::allows_unconditional_update(kind) {
             return Ok(());
         }
         let cause = crate::answer::Cause::invalid(

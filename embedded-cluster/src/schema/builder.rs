@@ -189,7 +189,6 @@ impl<'a> Builder<'a> {
             atomic: text(schema, "x-kubernetes-map-type") == Some("atomic"),
             required: texts(schema, "required"),
             preserve_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
-            embedded,
             ..MapShape::default()
         };
         for (name, field) in properties.into_iter().flatten() {
@@ -253,7 +252,6 @@ fn patch(schema: &Value) -> Patch {
     Patch {
         merge: has("merge"),
         replace: has("replace"),
-        retain_keys: has("retainKeys"),
         merge_key: text(schema, "x-kubernetes-patch-merge-key").map(String::from),
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub(crate) use builder::Builder;
-pub(crate) use builtin::{builtin, document as builtin_document};
+pub(crate) use builtin::{builtin, document as builtin_document, prose as builtin_prose};
 pub(crate) use check::{drop_unknown, find_unknown, wrong_types};
 
 /// A closed set of types that refer to each other by number.
@@ -71,8 +71,6 @@ pub(crate) struct MapShape {
     pub(crate) required: Vec<String>,
     /// `x-kubernetes-preserve-unknown-fields`
     pub(crate) preserve_unknown: bool,
-    /// `x-kubernetes-embedded-resource`
-    pub(crate) embedded: bool,
 }
 
 /// An array.
@@ -104,7 +102,6 @@ pub(crate) struct Slot {
 pub(crate) struct Patch {
     pub(crate) merge: bool,
     pub(crate) replace: bool,
-    pub(crate) retain_keys: bool,
     pub(crate) merge_key: Option<String>,
 }
 
@@ -180,11 +177,6 @@ impl<'a> Type<'a> {
             Shape::List(list) => self.slot(&list.element),
             _ => self.with(&UNTYPED),
         }
-    }
-
-    /// The type found by following field names.
-    pub(crate) fn path(self, names: &[&str]) -> Option<Self> {
-        names.iter().try_fold(self, |at, name| at.entry(name))
     }
 }
 

@@ -201,7 +201,7 @@ impl Rules {
                 path,
                 value,
                 &format!("{path} in body should be {what}"),
-            ))
+            ));
         };
         if let Some(bound) = &self.minimum {
             if bound.exclusive && number <= bound.value {
@@ -473,7 +473,7 @@ fn wrong_type(value: &Value, of: Type<'_>) -> Option<&'static str> {
                 let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
                 (!whole).then_some("integer")
             }
-            other => (!other.accepts(value)).then(|| match other {
+            other => (!other.accepts(value)).then_some(match other {
                 Scalar::Boolean => "boolean",
                 Scalar::Number => "number",
                 Scalar::IntOrString => "integer,string",

@@ -111,10 +111,7 @@ impl Workloads {
 
     /// Looks at one object; says when to look again.
     pub(crate) fn look(&self, state: &mut State, clock: &Clock, place: &Touched) -> Option<Timestamp> {
-        let stage = Stage {
-            clock,
-            now: clock.now(),
-        };
+        let stage = Stage { now: clock.now() };
         let Some(stored) = state.get(&place.storage, &place.key).cloned() else {
             if &*place.storage == "/pods" {
                 others::forget(self, state);
@@ -177,12 +174,12 @@ fn controller_of(value: &Value) -> Option<&Value> {
 }
 
 /// The time, and the ways in which controllers write.
-pub(crate) struct Stage<'a> {
-    pub(crate) clock: &'a Clock,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage {
     pub(crate) now: Timestamp,
 }
 
-impl Stage<'_> {
+impl Stage {
     fn time(&self) -> String {
         clock::seconds(self.now)
     }
