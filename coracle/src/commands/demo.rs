@@ -113,6 +113,7 @@ fn manifests() -> Result<Vec<Value>, Error> {
         .collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is the last step of `map_err`")]
 fn report(error: DemoError) -> Error {
     let kind = match &error {
         DemoError::NoProject(_) => Kind::NotFound,

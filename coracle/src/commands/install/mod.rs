@@ -182,6 +182,7 @@ fn check_image(image: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::apps::v1::Deployment;
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
     use super::*;
 
@@ -251,17 +252,16 @@ mod tests {
 
     #[test]
     fn definitions_survive_the_way_through_yaml() {
-        let printed = documents(
-            &install("install --crds-only")
-                .unwrap()
-                .trim_end_matches("---\n")
-                .to_owned(),
-        );
-        let mut generated = serde_json::to_value(crds()).unwrap();
-        for crd in generated.as_array_mut().unwrap() {
-            crd["metadata"]["labels"] = json!({ PART_OF.0: PART_OF.1 });
+        let text = install("install --crds-only").unwrap();
+        let printed: Vec<CustomResourceDefinition> = documents(text.trim_end_matches("---\n"))
+            .into_iter()
+            .map(|document| serde_json::from_value(document).unwrap())
+            .collect();
+        let mut generated = crds();
+        for crd in &mut generated {
+            crd.metadata.labels = Some([(PART_OF.0.to_owned(), PART_OF.1.to_owned())].into());
         }
-        assert_eq!(Value::Array(printed), generated);
+        assert_eq!(printed, generated);
     }
 
     #[test]
