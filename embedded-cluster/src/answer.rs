@@ -85,8 +85,7 @@ impl Cause {
 
     /// A value outside a closed list.
     pub(crate) fn unsupported(field: impl Into<String>, value: &Value, allowed: &[&str]) -> Self {
-        let mut allowed: Vec<String> = allowed.iter().map(|word| format!("{word:?}")).collect();
-        allowed.sort();
+        let allowed: Vec<String> = allowed.iter().map(|word| format!("{word:?}")).collect();
         let message = format!(
             "Unsupported value: {}: supported values: {}",
             shown(value),
@@ -94,6 +93,16 @@ impl Cause {
         );
         Self {
             reason: "FieldValueNotSupported",
+            message,
+            field: field.into(),
+        }
+    }
+
+    /// A text or list of more than `most` bytes.
+    pub(crate) fn too_long(field: impl Into<String>, most: usize) -> Self {
+        let message = format!("Too long: may not be more than {most} bytes");
+        Self {
+            reason: "FieldValueTooLong",
             message,
             field: field.into(),
         }

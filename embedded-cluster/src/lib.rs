@@ -24,6 +24,7 @@ mod defaults;
 mod discovery;
 mod faults;
 mod gate;
+mod json;
 mod object;
 mod openapi;
 mod quantity;

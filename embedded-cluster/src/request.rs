@@ -209,9 +209,9 @@ impl Request {
             }
             http::Method::GET | http::Method::HEAD if named => Verb::Get,
             http::Method::GET | http::Method::HEAD => Verb::List,
-            http::Method::POST => Verb::Create,
-            http::Method::PUT => Verb::Update,
-            http::Method::PATCH => Verb::Patch,
+            http::Method::POST if !named || !target.subresource.is_empty() => Verb::Create,
+            http::Method::PUT if named => Verb::Update,
+            http::Method::PATCH if named => Verb::Patch,
             http::Method::DELETE if named => Verb::Delete,
             http::Method::DELETE => Verb::DeleteCollection,
             _ => {
@@ -232,21 +232,6 @@ impl Request {
                 let prefix = self.user_agent.split('/').next().unwrap_or_default();
                 prefix.chars().filter(|c| !c.is_control()).take(128).collect()
             }
-        }
-    }
-
-    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.query.get("dryRun") {
-            None => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(ApiError::new(
-                422,
-                "Invalid",
-                format!(
-                    "{} is invalid: dryRun: Unsupported value: {other:?}: supported values: \"All\"",
-                    "PatchOptions.meta.k8s.io \"\""
-                ),
-            )),
         }
     }
 }

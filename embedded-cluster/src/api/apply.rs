@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::context::{Context, parse_body};
+use super::context::{Body, Context, parse_body};
 use super::write::{Written, create_object, manager, stored_kind, update_object};
 use super::{Answer, Api};
 use crate::answer::ApiError;
@@ -19,14 +19,9 @@ use crate::store::{Key, State};
 /// Server-side apply of one object.
 pub(crate) fn apply(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    if request.query.get("fieldManager").is_none() {
-        return Err(ApiError::new(
-            422,
-            "Invalid",
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-        ));
-    }
-    let mut wanted = parse_body(request)?;
+    let Body {
+        value: mut wanted, ..
+    } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::apply(api, kind, &context, &wanted, request);
     }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::selector::Selector;
-use super::{Answer, Api, prepare, render};
-use crate::answer::ApiError;
+use super::{Answer, Api, options, prepare, render};
+use crate::answer::{ApiError, Cause};
 use crate::clock;
 use crate::object;
 use crate::request::Request;
@@ -62,13 +62,9 @@ impl DeleteOptions {
             (Some("Foreground"), _) => Propagation::Foreground,
             (None, None) => Propagation::Unset,
             (Some(other), _) => {
-                return Err(ApiError::new(
-                    422,
-                    "Invalid",
-                    format!(
-                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-                    ),
-                ));
+                let allowed = ["Foreground", "Background", "Orphan", "nil"];
+                let cause = Cause::unsupported("propagationPolicy", &other.into(), &allowed);
+                return Err(options::refused("DeleteOptions", vec![cause]));
             }
         };
         let grace = object::number(&body, &["gracePeriodSeconds"]).or_else(|| {
@@ -85,7 +81,7 @@ impl DeleteOptions {
             resource_version: text(&["preconditions", "resourceVersion"]),
             propagation,
             grace,
-            dry_run: in_body || request.dry_run()?,
+            dry_run: in_body || request.query.get("dryRun") == Some("All"),
         })
     }
 

@@ -5,6 +5,7 @@
 pub(crate) mod apply;
 pub(crate) mod context;
 pub(crate) mod delete;
+pub(crate) mod options;
 pub(crate) mod patch;
 pub(crate) mod prepare;
 pub(crate) mod read;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::context::{Context, parse_body};
+use super::context::{Body, Context, parse_body};
 use super::write::{decode, stored_kind, update_object, with_warnings};
 use super::{Answer, Api, render, strategic};
 use crate::answer::ApiError;
@@ -27,14 +27,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         _ => return Err(unsupported(kind)),
     }
     let context = Context::of(request, api.clock.now())?;
-    if request.query.get("force").is_some() {
-        return Err(ApiError::new(
-            422,
-            "Invalid",
-            "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
-        ));
-    }
-    let patch = parse_body(request)?;
+    let Body { value: patch, twice } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::patch(api, kind, &context, &patch, request);
     }
@@ -55,7 +48,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
             context.name
         )));
     }
-    let warnings = decode(&mut value, kind, context.validation)?;
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
     let target = stored_kind(&state, kind, &mut value);
     let written = update_object(&mut state, &target, &context, &live, value, None)?;
     drop(state);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::context::{Context, Validation, check_type, parse_body};
+use super::context::{Body, Context, check_type, parse_body};
+use super::options::Validation;
 use super::{Answer, Api, prepare, render};
 use crate::answer::ApiError;
 use crate::apply::{self, Manager, Managers, same};
@@ -27,7 +28,7 @@ pub(crate) struct Written {
 /// POST
 pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    let mut value = parse_body(request)?;
+    let Body { mut value, twice } = parse_body(request, kind)?;
     if !context.subresource.is_empty() {
         return super::scale::create(api, kind, &context, &value, request);
     }
@@ -39,7 +40,7 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
             warnings: Vec::new(),
         });
     }
-    let warnings = decode(&mut value, kind, context.validation)?;
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
     let mut state = api.store.lock();
     let target = stored_kind(&state, kind, &mut value);
     let stored = create_object(&mut state, &target, &context, value, None)?;
@@ -54,12 +55,12 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
 /// PUT
 pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    let mut value = parse_body(request)?;
+    let Body { mut value, twice } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::update(api, kind, &context, &value, request);
     }
     check_type(&value, kind)?;
-    let warnings = decode(&mut value, kind, context.validation)?;
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
     let name = object::meta(&value, "name");
     if name != context.name {
         return Err(ApiError::bad_request(format!(
@@ -144,6 +145,7 @@ fn review(kind: &Kind, value: &Value) -> Option<Value> {
 /// What decoding does to a body: unknown fields are refused, warned of or dropped; wrong types are refused.
 pub(crate) fn decode(
     value: &mut Value,
+    twice: &[String],
     kind: &Kind,
     validation: Validation,
 ) -> Result<Vec<String>, ApiError> {
@@ -151,10 +153,14 @@ pub(crate) fn decode(
     if kind.custom.as_ref().is_some_and(|custom| custom.preserve_unknown) {
         return Ok(Vec::new());
     }
-    let unknown = if validation == Validation::Ignore {
+    let complaints: Vec<String> = if validation == Validation::Ignore {
         Vec::new()
     } else {
-        find_unknown(value, of)
+        let twice = twice.iter().map(|path| format!("duplicate field {path:?}"));
+        let unknown = find_unknown(value, of)
+            .into_iter()
+            .map(|path| format!("unknown field {path:?}"));
+        twice.chain(unknown).collect()
     };
     let refusal = |what: &str| {
         let name = &kind.kind;
@@ -163,12 +169,11 @@ pub(crate) fn decode(
             kind.version
         ))
     };
-    if validation == Validation::Strict && !unknown.is_empty() {
-        let fields: Vec<String> = unknown
-            .iter()
-            .map(|path| format!("unknown field {path:?}"))
-            .collect();
-        return Err(refusal(&format!("strict decoding error: {}", fields.join(", "))));
+    if validation == Validation::Strict && !complaints.is_empty() {
+        return Err(refusal(&format!(
+            "strict decoding error: {}",
+            complaints.join(", ")
+        )));
     }
     drop_unknown(value, of);
     if kind.custom.is_none()
@@ -176,10 +181,7 @@ pub(crate) fn decode(
     {
         return Err(refusal(&found));
     }
-    Ok(unknown
-        .into_iter()
-        .map(|path| format!("unknown field {path:?}"))
-        .collect())
+    Ok(complaints)
 }
 
 /// Takes `managedFields` out of an object that a client sent.
