@@ -18,8 +18,11 @@ use crate::api::context::Context;
 use crate::api::{Answer, Api, render};
 use crate::clock::Clock;
 use crate::controllers::Controllers;
+use crate::faults::Faults;
+use crate::gate::Gate;
 use crate::object;
 use crate::request::{Form, Query, Request, Target, Verb};
+use crate::requests::Requests;
 use crate::resource::split_api_version;
 use crate::server::Server;
 use crate::store::{Key, Store};
@@ -76,6 +79,8 @@ pub struct Cluster {
     token: String,
     workloads: Arc<Workloads>,
     controllers: Arc<Controllers>,
+    faults: Arc<Faults>,
+    requests: Arc<Requests>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -94,16 +99,28 @@ impl Cluster {
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let store = Arc::new(Store::new(config.history));
+        let workloads = Arc::new(Workloads::default());
         let api = Api {
             store: Arc::clone(&store),
             clock: config.clock.clone(),
+            workloads: Arc::clone(&workloads),
         };
-        let workloads = Arc::new(Workloads::default());
-        let controllers = Arc::new(Controllers::new(store, config.clock, Arc::clone(&workloads)));
+        let controllers = Arc::new(Controllers::new(
+            Arc::clone(&store),
+            config.clock,
+            Arc::clone(&workloads),
+        ));
+        let faults = Arc::new(Faults::new(store));
+        let requests = Arc::new(Requests::default());
+        let gate = Gate {
+            api: api.clone(),
+            faults: Arc::clone(&faults),
+            requests: Arc::clone(&requests),
+        };
         let stop = CancellationToken::new();
         let token = new_token(&api);
         let server = Arc::new(Server {
-            api: api.clone(),
+            gate: Arc::new(gate),
             token: token.clone(),
             address,
             stop: stop.clone(),
@@ -127,6 +144,8 @@ impl Cluster {
             token,
             workloads,
             controllers,
+            faults,
+            requests,
             stop,
             tasks,
         })
@@ -174,6 +193,18 @@ impl Cluster {
     #[must_use]
     pub fn workloads(&self) -> &Workloads {
         &self.workloads
+    }
+
+    /// The faults that requests meet.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The counts of requests.
+    #[must_use]
+    pub fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// Moves a driven clock and waits until the controllers have done what became due.
@@ -357,6 +388,11 @@ fn seed(api: &Api) {
         let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let context = Context::internal("kube-apiserver", "", "", name, now);
         let _cannot_exist_yet = crate::api::write::create_object(&mut state, &kind, &context, value, None);
+    }
+    if let Some(kind) = state.registry.find("", "v1", "nodes").cloned() {
+        let node = crate::workloads::node(&crate::clock::seconds(now));
+        let context = Context::internal("kubelet", "", "", object::meta(&node, "name"), now);
+        let _cannot_exist_yet = crate::api::write::create_with_status(&mut state, &kind, &context, node);
     }
     drop(state);
     api.store.bell.notify_one();

@@ -2,7 +2,7 @@
 //!
 //! In: touched objects, the clock. Out: changes by the collector and the workload simulator. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ pub(crate) struct Controllers {
     store: Arc<Store>,
     clock: Clock,
     workloads: Arc<Workloads>,
-    due: Mutex<BTreeMap<(Timestamp, u64), Touched>>,
+    due: Mutex<Agenda>,
     /// Counts up whenever nothing is left to do.
     idle: watch::Sender<u64>,
 }
@@ -35,7 +35,7 @@ impl Controllers {
             store,
             clock,
             workloads,
-            due: Mutex::new(BTreeMap::new()),
+            due: Mutex::default(),
             idle: watch::Sender::new(0),
         }
     }
@@ -47,13 +47,7 @@ impl Controllers {
                 tokio::task::yield_now().await;
             }
             self.idle.send_modify(|times| *times += 1);
-            let next = self
-                .due
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .keys()
-                .next()
-                .map(|(moment, _)| *moment);
+            let next = self.due.lock().unwrap_or_else(PoisonError::into_inner).next();
             let bell = self.store.bell.notified();
             match next {
                 Some(moment) => tokio::select! {
@@ -125,32 +119,53 @@ impl Controllers {
     }
 
     fn schedule(&self, moment: Timestamp, place: Touched) {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        if due
-            .iter()
-            .any(|((known, _), other)| *other == place && *known <= moment)
-        {
-            return;
-        }
-        let number = due.keys().next_back().map_or(0, |(_, number)| *number) + 1;
-        let number = due
-            .keys()
-            .map(|(_, number)| *number)
-            .max()
-            .unwrap_or(0)
-            .max(number)
-            + 1;
-        due.insert((moment, number), place);
+        self.due
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(moment, place);
     }
 
     fn take_due(&self) -> Vec<Touched> {
-        let now = self.clock.now();
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = due.split_off(&(
-            now.saturating_add(std::time::Duration::from_nanos(1))
-                .unwrap_or(Timestamp::MAX),
-            0,
-        ));
-        std::mem::replace(&mut *due, later).into_values().collect()
+        self.due
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(self.clock.now())
+    }
+}
+
+/// What has to be looked at, and when; each place once, at the earliest moment asked for.
+#[derive(Debug, Default)]
+struct Agenda {
+    moments: BTreeSet<(Timestamp, Touched)>,
+    places: HashMap<Touched, Timestamp>,
+}
+
+impl Agenda {
+    fn add(&mut self, moment: Timestamp, place: Touched) {
+        if let Some(known) = self.places.get(&place).copied() {
+            if known <= moment {
+                return;
+            }
+            self.moments.remove(&(known, place.clone()));
+        }
+        self.places.insert(place.clone(), moment);
+        self.moments.insert((moment, place));
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.moments.first().map(|(moment, _)| *moment)
+    }
+
+    fn take(&mut self, now: Timestamp) -> Vec<Touched> {
+        let mut due = Vec::new();
+        while let Some((moment, place)) = self.moments.pop_first() {
+            if moment > now {
+                self.moments.insert((moment, place));
+                break;
+            }
+            self.places.remove(&place);
+            due.push(place);
+        }
+        due
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! In: bytes from clients. Out: answers. Does I/O; decides nothing about objects.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,19 +15,21 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::ApiError;
-use crate::api::{Answer, Api};
+use crate::api::Answer;
 use crate::discovery;
+use crate::gate::{Cut, Gate};
 use crate::request::{Query, Request, Target, form};
+use crate::requests::RequestKey;
 
 /// Bodies above this are refused, as upstream does (3 MiB).
 const MAX_BODY: usize = 3 * 1024 * 1024;
 
-type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// What every connection needs.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) api: Api,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) token: String,
     pub(crate) address: SocketAddr,
     pub(crate) stop: CancellationToken,
@@ -68,13 +69,13 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: http::Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, request: http::Request<Incoming>) -> Result<Response<Body>, Cut> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         if !self.is_authorised(&parts.headers)
             && !matches!(path, "/healthz" | "/livez" | "/readyz" | "/version")
         {
-            return Ok(self.send(&Answer::error(&ApiError::new(
+            return Ok(send(Answer::error(&ApiError::new(
                 401,
                 "Unauthorized",
                 "Unauthorized",
@@ -86,17 +87,27 @@ impl Server {
                 "RequestEntityTooLarge",
                 format!("Request entity too large: limit is {MAX_BODY}"),
             );
-            return Ok(self.send(&Answer::error(&error)));
+            return Ok(send(Answer::error(&error)));
         };
         let answer = match self.discover(path, &parts.headers) {
-            Some(answer) => answer,
-            None => self
-                .objects(&parts, body.to_bytes())
-                .unwrap_or_else(|error| Answer::error(&error)),
+            Some(answer) => {
+                let resource = path.to_owned();
+                let key = RequestKey {
+                    user_agent: user_agent(&parts.headers).into(),
+                    resource,
+                    ..RequestKey::default()
+                };
+                self.gate.count(key, answer.code());
+                answer
+            }
+            None => match read(&parts, body.to_bytes()) {
+                Ok(request) => self.gate.pass(request).await?,
+                Err(error) => Answer::error(&error),
+            },
         };
         Ok(match answer {
-            Answer::Watch(watch) => self.stream(watch),
-            other => self.send(&other),
+            Answer::Watch(watch) => stream(watch),
+            other => send(other),
         })
     }
 
@@ -109,37 +120,6 @@ impl Server {
             .is_some_and(|token| token == self.token)
     }
 
-    fn objects(&self, parts: &http::request::Parts, body: Bytes) -> Result<Answer, ApiError> {
-        let target = Target::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
-        let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let verb = Request::verb_of(&parts.method, &target, &query)?;
-        let text = |name: header::HeaderName| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        let request = Request {
-            verb,
-            target,
-            query,
-            form: form(text(header::ACCEPT)),
-            content_type: text(header::CONTENT_TYPE).into(),
-            user_agent: text(header::USER_AGENT).into(),
-            impersonated: parts
-                .headers
-                .get("impersonate-user")
-                .and_then(|value| value.to_str().ok())
-                .map(String::from),
-            body,
-        };
-        let answer = self.api.handle(&request);
-        let code = answer.as_ref().map_or_else(|error| error.code, Answer::code);
-        tracing::debug!(verb = verb.name(), path = parts.uri.path(), code, "request");
-        answer
-    }
-
     /// Everything that is not about objects.
     fn discover(&self, path: &str, headers: &http::HeaderMap) -> Option<Answer> {
         let accept = headers
@@ -147,7 +127,7 @@ impl Server {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         let aggregated = accept.contains("as=APIGroupDiscoveryList");
-        let registry = || Arc::clone(&self.api.store.lock().registry);
+        let registry = || Arc::clone(&self.gate.api.store.lock().registry);
         let json = |value: serde_json::Value| Some(Answer::ok(crate::api::render::bytes(&value)));
         let path = path.trim_end_matches('/');
         match path {
@@ -172,38 +152,74 @@ impl Server {
             }
         }
     }
+}
 
-    fn send(&self, answer: &Answer) -> Response<Body> {
-        let (code, body, media) = match answer {
-            Answer::Body { code, body, .. } => (*code, Bytes::from(body.clone()), "application/json"),
-            Answer::Text(text) => (200, Bytes::from(text.clone()), "text/plain; charset=utf-8"),
-            Answer::Watch(_) => (500, Bytes::new(), "application/json"),
-        };
-        let mut response = Response::new(Full::new(body).boxed_unsync());
-        *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-        if let Answer::Body { warnings, .. } = answer {
-            for warning in warnings {
-                let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
-                if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
-                    response.headers_mut().append(header::WARNING, value);
-                }
-            }
+fn user_agent(headers: &http::HeaderMap) -> &str {
+    headers
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// Reads a request on objects.
+fn read(parts: &http::request::Parts, body: Bytes) -> Result<Request, ApiError> {
+    let target = Target::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let verb = Request::verb_of(&parts.method, &target, &query)?;
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    Ok(Request {
+        verb,
+        target,
+        query,
+        form: form(text("accept").unwrap_or_default()),
+        content_type: text("content-type").unwrap_or_default().into(),
+        user_agent: user_agent(&parts.headers).into(),
+        impersonated: text("impersonate-user").map(String::from),
+        body,
+    })
+}
+
+fn send(answer: Answer) -> Response<Body> {
+    let code = answer.code();
+    let (body, media, warnings) = match answer {
+        Answer::Body { body, warnings, .. } => (Bytes::from(body), "application/json", warnings),
+        Answer::Text(text) => (Bytes::from(text), "text/plain; charset=utf-8", Vec::new()),
+        Answer::Watch(watch) => return stream(watch),
+    };
+    let retry_after = retry_after(code, &body);
+    let mut response = Response::new(Full::new(body).boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            headers.append(header::WARNING, value);
         }
-        response
     }
+    response
+}
 
-    fn stream(&self, watch: Box<crate::watch::Watch>) -> Response<Body> {
-        let lines = futures::stream::unfold(watch, |mut watch| async move {
-            let line = watch.next().await?;
-            Some((Ok::<_, Infallible>(Frame::data(line)), watch))
-        });
-        let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(lines)));
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+/// What an error body says about trying again is said in a header too.
+fn retry_after(code: u16, body: &[u8]) -> Option<u64> {
+    if !matches!(code, 429 | 500..=599) {
+        return None;
     }
+    let status: serde_json::Value = serde_json::from_slice(body).ok()?;
+    status.get("details")?.get("retryAfterSeconds")?.as_u64()
+}
+
+fn stream(watch: Box<crate::watch::Watch>) -> Response<Body> {
+    let lines = futures::stream::unfold(watch, |mut watch| async move {
+        let line = watch.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(Frame::data(line)), watch))
+    });
+    let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(lines)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

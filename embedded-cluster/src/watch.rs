@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::answer::ApiError;
 use crate::api::render::{Rendered, bytes};
 use crate::api::selector::Selector;
 use crate::api::table;
+use crate::faults::OpenWatch;
 use crate::request::Form;
 use crate::resource::Kind;
 use crate::store::{Change, Key, Store, Stored};
@@ -63,6 +65,7 @@ pub(crate) struct Watch {
     ends: tokio::time::Instant,
     next_bookmark: tokio::time::Instant,
     done: bool,
+    open: Option<Arc<OpenWatch>>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +93,7 @@ impl Watch {
             ends: now + seconds.map_or(LONGEST, Duration::from_secs),
             next_bookmark: now + BOOKMARK_EVERY,
             done: false,
+            open: None,
             store: Arc::clone(&store),
             kind,
             scope,
@@ -116,6 +120,11 @@ impl Watch {
         watch
     }
 
+    /// Lets faults end this watch.
+    pub(crate) fn attach(&mut self, open: Arc<OpenWatch>) {
+        self.open = Some(open);
+    }
+
     /// The next line; nothing when the watch has ended.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
         loop {
@@ -130,7 +139,15 @@ impl Watch {
             if !self.ready.is_empty() || self.done {
                 continue;
             }
+            let open = self.open.clone();
+            let dropped = async {
+                match &open {
+                    Some(open) => open.end.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = dropped => self.end(),
                 changed = self.changed.changed() => if changed.is_err() { return None },
                 () = tokio::time::sleep_until(self.ends) => self.done = true,
                 () = tokio::time::sleep_until(self.next_bookmark), if self.shape.bookmarks => self.bookmark(false),
@@ -138,20 +155,36 @@ impl Watch {
         }
     }
 
+    /// Ends as a fault asks for.
+    fn end(&mut self) {
+        self.done = true;
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.expired.load(Ordering::SeqCst))
+        {
+            self.gone();
+        }
+    }
+
+    fn gone(&mut self) {
+        let newest = self.store.lock().revision;
+        let error = ApiError::expired(format!("too old resource version: {} ({newest})", self.revision));
+        self.ready.push_back(line(&Event {
+            r#type: "ERROR",
+            object: error.body(),
+        }));
+        self.done = true;
+    }
+
     /// Takes what happened since the last look.
     fn fill(&mut self) {
-        let mut state = self.store.lock();
-        let changes = state.changes_after(&self.kind.storage, self.revision, BATCH);
-        let newest = state.revision;
-        drop(state);
+        let changes = self
+            .store
+            .lock()
+            .changes_after(&self.kind.storage, self.revision, BATCH);
         let Some(changes) = changes else {
-            let error = ApiError::expired(format!("too old resource version: {} ({newest})", self.revision));
-            self.line(&Event {
-                r#type: "ERROR",
-                object: error.body(),
-            });
-            self.done = true;
-            return;
+            return self.gone();
         };
         for change in changes {
             self.revision = change.revision;
@@ -228,10 +261,6 @@ impl Watch {
             r#type: "BOOKMARK",
             object,
         }));
-    }
-
-    fn line(&mut self, event: &impl Serialize) {
-        self.ready.push_back(line(event));
     }
 }
 

@@ -23,12 +23,14 @@ use crate::request::{Request, Verb};
 use crate::resource::Kind;
 use crate::store::{Store, Stored};
 use crate::watch::Watch;
+use crate::workloads::Workloads;
 
 /// The API of one cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
+    pub(crate) workloads: Arc<Workloads>,
 }
 
 /// What a request is answered with.

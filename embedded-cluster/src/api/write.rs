@@ -249,6 +249,24 @@ pub(crate) fn create_object(
     Ok(state.put(kind, key, value, managers))
 }
 
+/// Creates an object together with its status, which requests cannot do.
+pub(crate) fn create_with_status(
+    state: &mut State,
+    kind: &Kind,
+    context: &Context,
+    value: Value,
+) -> Result<(), ApiError> {
+    let status = value.get("status").cloned().unwrap_or_default();
+    let stored = create_object(state, kind, context, value, None)?;
+    let mut value = stored.value.clone();
+    object::put(&mut value, &["status"], status);
+    let context = Context {
+        subresource: "status".into(),
+        ..context.clone()
+    };
+    update_object(state, kind, &context, &stored, value, None).map(|_| ())
+}
+
 pub(crate) fn manager<'a>(context: &'a Context, kind: &'a Kind, version: &'a str) -> Manager<'a> {
     Manager {
         name: &context.manager,

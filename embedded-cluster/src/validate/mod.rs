@@ -12,6 +12,8 @@ use crate::answer::Cause;
 use crate::resource::Kind;
 use crate::schema::structural;
 
+pub(crate) use workloads::selects;
+
 /// Causes against creating an object.
 pub(crate) fn create(value: &Value, kind: &Kind) -> Vec<Cause> {
     let mut causes = metadata::check(value, kind);
