@@ -5,8 +5,18 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ValueEnum};
 use reconciler::api::GoDuration;
+use reconciler::controller::{Config, Services};
+use reconciler::plan::Guard;
+use reconciler::report::redact::Redactor;
+use telemetry::Redaction;
+use telemetry::health::Readiness;
+use telemetry::logs::{Format, LogConfig};
+use telemetry::metrics::Metrics;
+use telemetry::server::{Endpoints, Server};
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::Global;
+use crate::connect::connect;
 use crate::error::{Error, Kind};
 
 /// Arguments of `controller`. Flags that Flux's controllers have carry Flux's names.
@@ -54,6 +64,9 @@ pub struct Args {
     /// Share of an inventory, in percent, above which a prune asks for confirmation; 0 never asks
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub prune_guard: u8,
+    /// How long a crash or a refused image may last before it counts as a failure
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub failure_grace: GoDuration,
     /// Leave log lines of containers out of what is said about failures
     #[arg(long)]
     pub no_log_excerpts: bool,
@@ -116,9 +129,74 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 /// It cannot start, or loses its leases.
-#[expect(clippy::unused_async, reason = "the controller is not wired yet")]
-pub async fn run(_args: &Args, _global: &Global) -> Result<(), Error> {
-    Err(Error::new(Kind::Internal, "the controller is not wired yet"))
+pub async fn run(args: &Args, global: &Global) -> Result<(), Error> {
+    let redactor = Redactor::default();
+    let redaction = Redaction::new({
+        let redactor = redactor.clone();
+        move |text| redactor.mask(text)
+    });
+    start_logs(args, redaction.clone())?;
+    let failed = |doing: &str| format!("the controller cannot {doing}");
+    let stop = telemetry::shutdown::on_signals()
+        .map_err(|error| Error::new(Kind::Internal, failed("listen for signals")).caused_by(error))?;
+    let metrics = Metrics::new()
+        .map_err(|error| Error::new(Kind::Internal, failed("register its metrics")).caused_by(error))?;
+    let readiness = Readiness::default();
+    let ready = readiness.check("leadership");
+    let endpoints = Endpoints { metrics: metrics.clone(), readiness, redaction };
+    let server = Server::bind(args.metrics_addr)
+        .await
+        .map_err(|error| Error::new(Kind::Internal, failed("serve its metrics")).caused_by(error))?;
+    let serving = CancellationToken::new();
+    let served = tokio::spawn(server.serve(endpoints.router(), serving.clone()));
+    let cluster = connect(global).await?;
+    let services = Services { client: cluster.client, redactor, metrics, ready };
+    let ended = reconciler::controller::run(config(args, global), services, stop).await;
+    serving.cancel();
+    // Its only failure is of a listener that is gone by now.
+    let _ = served.await;
+    ended.map_err(|error| Error::new(Kind::Cluster, "the controller stopped").caused_by(error))
+}
+
+fn start_logs(args: &Args, redaction: Redaction) -> Result<(), Error> {
+    let level = match args.log_level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Error => "error",
+    };
+    let format = match args.log_encoding {
+        Some(LogEncoding::Console) => Format::Text { colours: false },
+        Some(LogEncoding::Json) => Format::Json,
+        None => Format::detect(),
+    };
+    // The watches of kube-runtime say at `warn` what the reconciler says itself.
+    let filter = format!("{level},kube_runtime=error,kube_client=error");
+    telemetry::logs::start(&LogConfig { filter, format, redaction })
+        .map_err(|error| Error::new(Kind::Internal, "logging cannot start").caused_by(error))
+}
+
+fn config(args: &Args, global: &Global) -> Config {
+    let namespace = args.runtime_namespace.clone().unwrap_or_else(|| global.namespace.clone());
+    let artifact_host = args.storage_adv_addr.clone().unwrap_or_else(|| args.storage_addr.to_string());
+    let share = f64::from(args.prune_guard) / 100.0;
+    Config {
+        identity: args.identity.clone().unwrap_or_else(|| format!("coracle-{}", std::process::id())),
+        watch_namespace: (!args.watch_all_namespaces).then(|| namespace.clone()),
+        namespace,
+        storage: args.storage_path.clone(),
+        artifact_address: args.storage_addr,
+        artifact_host,
+        default_service_account: args.default_service_account.clone(),
+        no_cross_namespace_refs: args.no_cross_namespace_refs,
+        no_remote_bases: args.no_remote_bases,
+        concurrent: usize::from(args.concurrent),
+        prune_guard: Guard { share: if args.prune_guard == 0 { 1.0 } else { share }, ..Guard::default() },
+        log_excerpts: !args.no_log_excerpts,
+        failure_grace: args.failure_grace.0,
+        leases: args.lease,
+        ..Config::default()
+    }
 }
 
 #[cfg(test)]
