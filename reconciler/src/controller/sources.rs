@@ -281,7 +281,7 @@ impl Keeper {
                     name: fields.name,
                     commit: fields.commit,
                 })
-                .map_err(source_failure)?
+                .map_err(|error| source_failure(&error))?
             }
         };
         let remote = self.remote(object).await?;
@@ -294,13 +294,13 @@ impl Keeper {
         self.store
             .fetch(&source, self.held.as_ref())
             .await
-            .map_err(source_failure)
+            .map_err(|error| source_failure(&error))
     }
 
     async fn remote(&self, object: &GitRepository) -> Result<Remote, Failure> {
         let spec = &object.spec;
         let Some(reference) = &spec.secret_ref else {
-            return Remote::new(&spec.url, Auth::None).map_err(source_failure);
+            return Remote::new(&spec.url, Auth::None).map_err(|error| source_failure(&error));
         };
         let namespace = &self.key.0;
         let kind = Kind::fixed("v1", "Secret", "secrets", true);
@@ -334,7 +334,7 @@ impl Keeper {
         );
         let auth = auth_of(&spec.url, &data)
             .map_err(|why| failure(format!("secret '{namespace}/{}': {why}", reference.name)))?;
-        let mut remote = Remote::new(&spec.url, auth).map_err(source_failure)?;
+        let mut remote = Remote::new(&spec.url, auth).map_err(|error| source_failure(&error))?;
         if let Some(ca) = data.get("ca.crt").or_else(|| data.get("caFile")) {
             remote = remote.with_ca(String::from_utf8_lossy(ca).into_owned());
         }
@@ -442,7 +442,7 @@ impl Keeper {
         let mut conditions = Conditions(old.conditions.clone());
         let now = Timestamp::now();
         let mut set = |type_: &str, status, reason| {
-            conditions.set(type_, status, reason, &failure.message, generation, now)
+            conditions.set(type_, status, reason, &failure.message, generation, now);
         };
         set(condition_types::READY, ConditionStatus::False, failure.reason);
         set(
@@ -645,7 +645,7 @@ fn auth_of(url: &str, data: &std::collections::BTreeMap<String, Vec<u8>>) -> Res
     }
 }
 
-fn source_failure(error: SourceError) -> Failure {
+fn source_failure(error: &SourceError) -> Failure {
     use crate::source::Reason as Why;
     let reason = match error.reason() {
         Why::AuthenticationFailed => Reason::AuthenticationFailed,
@@ -660,7 +660,7 @@ fn source_failure(error: SourceError) -> Failure {
     Failure {
         reason,
         stalled: error.is_stalled(),
-        message: chain(&error),
+        message: chain(error),
     }
 }
 
