@@ -83,7 +83,7 @@ fn name(index: usize) -> String {
 
 fn write_application(upstream: &Upstream, index: usize, value: &str) {
     let name = name(index);
-    let data = if index % LARGE_EVERY == 0 { "x".repeat(1 << 20) } else { String::new() };
+    let data = if index % LARGE_EVERY == 0 { "x".repeat((1 << 20) - 1024) } else { String::new() };
     let labels = format!("app: {name}");
     upstream.write(
         &format!("{name}/app.yaml"),
