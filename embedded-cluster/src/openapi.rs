@@ -150,7 +150,7 @@ fn served(source: &Value, wanted: &mut BTreeSet<String>) -> Value {
                 wanted.insert(name.into());
                 let mut out: Map<String, Value> = fields
                     .iter()
-                    .filter(|(key, _)| *key != "$ref")
+                    .filter(|(key, _)| !matches!(key.as_str(), "$ref" | "x-go"))
                     .map(|(key, value)| (key.clone(), value.clone()))
                     .collect();
                 out.insert("allOf".into(), json!([{"$ref": format!("{PREFIX}{name}")}]));
@@ -158,6 +158,7 @@ fn served(source: &Value, wanted: &mut BTreeSet<String>) -> Value {
             }
             fields
                 .iter()
+                .filter(|(key, _)| *key != "x-go")
                 .map(|(key, value)| (key.clone(), served(value, wanted)))
                 .collect::<Map<_, _>>()
                 .into()

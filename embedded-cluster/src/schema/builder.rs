@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::structural::Rules;
-use super::{ListKind, ListShape, MapShape, Node, Patch, Scalar, Schema, Shape, Slot};
+use super::{ListKind, ListShape, MapShape, Node, Patch, Scalar, Schema, Shape, Slot, Zero};
 
 /// Schemas nested deeper than this are read as "anything".
 const MAX_DEPTH: usize = 64;
@@ -129,6 +129,7 @@ impl<'a> Builder<'a> {
             default: schema.get("default").cloned(),
             nullable: flag(schema, "nullable"),
             patch: patch(schema),
+            zero: text(schema, "x-go").and_then(Zero::read),
         }
     }
 

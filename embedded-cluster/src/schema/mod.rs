@@ -8,6 +8,7 @@
 mod builder;
 mod builtin;
 mod check;
+mod conform;
 pub(crate) mod structural;
 
 use std::collections::BTreeMap;
@@ -95,6 +96,8 @@ pub(crate) struct Slot {
     pub(crate) default: Option<Value>,
     pub(crate) nullable: bool,
     pub(crate) patch: Patch,
+    /// What becomes of the field when it is zero; nothing if only null is left out.
+    pub(crate) zero: Option<Zero>,
 }
 
 /// How a strategic merge patch treats a field.
@@ -104,6 +107,8 @@ pub(crate) struct Patch {
     pub(crate) replace: bool,
     pub(crate) merge_key: Option<String>,
 }
+
+pub(crate) use conform::{Zero, conform};
 
 /// A type within its schema.
 #[derive(Clone, Copy)]

@@ -1,5 +1,6 @@
 //! The cluster as clients see it: one program, so that it is linked once.
 
+mod apply;
 mod faulty;
 mod kubectl;
 mod objects;
