@@ -1,6 +1,6 @@
 //! Keeps GitRepositories fetched: one task for each, which sleeps until its interval or a change. Does I/O.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use crate::source::{
 
 /// The longest pause after failures in a row.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Keys of a Git Secret that are no secrets, and that messages may quote.
+const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
 
 /// Checkouts by source, for those who ask for an artifact.
 #[derive(Default)]
@@ -109,6 +111,7 @@ impl Sources {
             failures: 0,
             handled: None,
             written: None,
+            secrets: Vec::new(),
         };
         let leads = self.leads.clone();
         tokio::spawn({
@@ -129,6 +132,7 @@ impl Sources {
             worker.stop.cancel();
         }
         self.checkouts.remove(key);
+        self.cx.redactor.forget(&learned_as(key));
         self.cx
             .metrics
             .forget(&super::metrics::key("GitRepository", &key.0, &key.1));
@@ -161,6 +165,8 @@ struct Keeper {
     handled: Option<(i64, Option<String>)>,
     /// The status as it was last written.
     written: Option<GitRepositoryStatus>,
+    /// Changes of the Secrets that were last read (rule 20).
+    secrets: Vec<watch::Receiver<()>>,
 }
 
 /// Why a GitRepository brought no revision.
@@ -182,7 +188,7 @@ impl Keeper {
         }
     }
 
-    /// Sleeps until the pause is over, or the object changed in a way that matters.
+    /// Sleeps until the pause is over, or the object changed in a way that matters, or a Secret of it did.
     async fn sleep(&mut self, pause: Option<Duration>) {
         let deadline = pause.map(|pause| tokio::time::Instant::now() + pause);
         loop {
@@ -194,6 +200,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = timer => return,
+                () = any_changed(&mut self.secrets) => return,
                 changed = self.object.changed() => {
                     if changed.is_err() {
                         return std::future::pending().await;
@@ -261,7 +268,7 @@ impl Keeper {
             .await;
     }
 
-    async fn fetch(&self, object: &GitRepository) -> Result<Fetched, Failure> {
+    async fn fetch(&mut self, object: &GitRepository) -> Result<Fetched, Failure> {
         if let Some(field) = unserved(object) {
             return Err(Failure {
                 reason: Reason::InvalidSpec,
@@ -297,48 +304,44 @@ impl Keeper {
             .map_err(source_failure)
     }
 
-    async fn remote(&self, object: &GitRepository) -> Result<Remote, Failure> {
+    async fn remote(&mut self, object: &GitRepository) -> Result<Remote, Failure> {
         let spec = &object.spec;
-        let Some(reference) = &spec.secret_ref else {
-            return Remote::new(&spec.url, Auth::None).map_err(source_failure);
-        };
-        let namespace = &self.key.0;
-        let kind = Kind::fixed("v1", "Secret", "secrets", true);
-        let id = ObjectId {
-            namespace: namespace.clone(),
-            name: reference.name.clone(),
-            group: String::new(),
-            kind: kind.gvk.kind.clone(),
-        };
+        self.secrets.clear();
+        let mut read = Vec::new();
+        for (field, reference) in [("spec.secretRef", &spec.secret_ref), ("spec.proxySecretRef", &spec.proxy_secret_ref)] {
+            read.push(match reference {
+                Some(reference) => Some(self.secret(field, &reference.name).await?),
+                None => None,
+            });
+        }
+        let secrets = read.iter().flatten().flatten().filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()));
+        self.cx.redactor.learn(&learned_as(&self.key), secrets.map(|(_, value)| value));
+        let [secret, proxy] = read.as_slice() else { return Remote::new(&spec.url, Auth::None).map_err(source_failure) };
+        Remote::from_secrets(&spec.url, secret.as_ref(), proxy.as_ref()).map_err(source_failure)
+    }
+
+    /// Reads a Secret, of which any change from here on ends the sleep.
+    async fn secret(&mut self, field: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let namespace = self.key.0.clone();
         let failure = |message: String| Failure {
             reason: Reason::AuthenticationFailed,
             message,
             stalled: false,
         };
-        let found = self.cx.api.get(&kind, &id).await.map_err(|error| {
-            failure(format!(
-                "failed to get secret '{namespace}/{}': {error}",
-                reference.name
-            ))
-        })?;
-        let Some(object) = found else {
-            return Err(failure(format!(
-                "secret '{namespace}/{}' not found, which spec.secretRef names; create it there",
-                reference.name
-            )));
+        let kind = Kind::fixed("v1", "Secret", "secrets", true);
+        let id = ObjectId {
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+            group: String::new(),
+            kind: kind.gvk.kind.clone(),
         };
-        let data = decode(&object, true);
-        self.cx.redactor.learn(
-            &format!("GitRepository/{}/{}", self.key.0, self.key.1),
-            data.values(),
-        );
-        let auth = auth_of(&spec.url, &data)
-            .map_err(|why| failure(format!("secret '{namespace}/{}': {why}", reference.name)))?;
-        let mut remote = Remote::new(&spec.url, auth).map_err(source_failure)?;
-        if let Some(ca) = data.get("ca.crt").or_else(|| data.get("caFile")) {
-            remote = remote.with_ca(String::from_utf8_lossy(ca).into_owned());
-        }
-        Ok(remote)
+        self.secrets.push(self.cx.configs.subscribe(("Secret", namespace.clone(), name.to_owned())));
+        self.cx.configs.ensure("Secret", &namespace).await;
+        let found = self.cx.api.get(&kind, &id).await;
+        let found = found.map_err(|error| failure(format!("failed to get secret '{namespace}/{name}': {error}")))?;
+        found.map(|object| decode(&object, true)).ok_or_else(|| {
+            failure(format!("secret '{namespace}/{name}' not found, which {field} names; create it there"))
+        })
     }
 
     async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) {
@@ -390,7 +393,7 @@ impl Keeper {
             conditions: conditions.0,
             artifact: Some(artifact),
             observed_ignore: object.spec.ignore.clone(),
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..GitRepositoryStatus::default()
         };
         let is_new = old.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(&revision);
@@ -468,7 +471,7 @@ impl Keeper {
                 old.observed_generation.or(Some(-1))
             },
             conditions: conditions.0,
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..old
         };
         if self.write(object, status).await {
@@ -573,6 +576,11 @@ fn requested(object: &GitRepository) -> Option<String> {
     object.metadata.annotations.as_ref()?.get(REQUESTED_AT).cloned()
 }
 
+/// The request that a look handles: none while it is suspended (rule 22).
+fn handled(object: &GitRepository) -> Option<String> {
+    requested(object).filter(|_| !object.spec.suspend)
+}
+
 /// What of an object makes another look worth while.
 fn facts(object: &GitRepository) -> (i64, Option<String>) {
     let deleting = object.metadata.deletion_timestamp.is_some();
@@ -604,7 +612,6 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
         (spec.recurse_submodules, "spec.recurseSubmodules"),
         (!spec.include.is_empty(), "spec.include"),
         (!spec.sparse_checkout.is_empty(), "spec.sparseCheckout"),
-        (spec.proxy_secret_ref.is_some(), "spec.proxySecretRef"),
         (
             spec.provider
                 .is_some_and(|provider| provider != GitProvider::Generic),
@@ -615,34 +622,17 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
     fields.iter().find(|(set, _)| *set).map(|(_, field)| *field)
 }
 
-/// The credentials in a Secret, for the scheme of a URL, under Flux's names.
-fn auth_of(url: &str, data: &std::collections::BTreeMap<String, Vec<u8>>) -> Result<Auth, String> {
-    let text = |key: &str| {
-        data.get(key)
-            .map(|value| String::from_utf8_lossy(value).into_owned())
-    };
-    if url.starts_with("ssh://") {
-        let missing = |key: &str| format!("it has no key `{key}`, which ssh needs");
-        return Ok(Auth::Ssh {
-            identity: Secret::new(text("identity").ok_or_else(|| missing("identity"))?),
-            password: text("password").map(Secret::new),
-            known_hosts: text("known_hosts").ok_or_else(|| missing("known_hosts"))?,
-        });
+/// Completes at the first change; never when there is nothing to watch.
+async fn any_changed(secrets: &mut [watch::Receiver<()>]) {
+    if secrets.is_empty() {
+        return std::future::pending().await;
     }
-    if let Some(token) = text("bearerToken") {
-        return Ok(Auth::Bearer {
-            token: Secret::new(token),
-        });
-    }
-    match (text("username"), text("password")) {
-        (Some(username), Some(password)) => Ok(Auth::Basic {
-            username,
-            password: Secret::new(password),
-        }),
-        (None, None) => Ok(Auth::None),
-        (Some(_), None) => Err("it has `username` and no `password`".to_owned()),
-        (None, Some(_)) => Err("it has `password` and no `username`".to_owned()),
-    }
+    futures::future::select_all(secrets.iter_mut().map(|changes| Box::pin(changes.changed()))).await;
+}
+
+/// The name under which a source's credentials are known to those who mask them.
+fn learned_as(key: &SourceKey) -> String {
+    format!("GitRepository/{}/{}", key.0, key.1)
 }
 
 fn source_failure(error: SourceError) -> Failure {
