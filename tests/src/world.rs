@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Namespace of all Flux objects in the scenarios.
 pub const NAMESPACE: &str = "flux-system";
+/// Version of the API of GitRepositories.
+pub const SOURCE_API: &str = "source.toolkit.fluxcd.io/v1";
+/// Version of the API of Kustomizations.
+pub const KUSTOMIZE_API: &str = "kustomize.toolkit.fluxcd.io/v1";
 
 /// A repository, a cluster and a controller.
 pub struct World {
@@ -30,6 +34,8 @@ pub struct World {
     url: String,
     config: Config,
     controller: Option<Running>,
+    metrics: Option<telemetry::metrics::Metrics>,
+    redactor: Redactor,
 }
 
 struct Running {
@@ -59,7 +65,7 @@ impl World {
             late_write_bound: Duration::from_secs(1),
             ..Config::default()
         };
-        let world = Self { cluster, client, directory, url, config, controller: None };
+        let world = Self { cluster, client, directory, url, config, controller: None, metrics: None, redactor: Redactor::default() };
         world.established().await;
         world
     }
@@ -86,10 +92,12 @@ impl World {
     /// When it runs already, or its client cannot be made.
     pub async fn start(&mut self) {
         assert!(self.controller.is_none(), "the controller runs already");
+        let metrics = telemetry::metrics::Metrics::new().unwrap();
+        self.metrics = Some(metrics.clone());
         let services = Services {
             client: client(&self.cluster, "coracle").await,
-            redactor: Redactor::default(),
-            metrics: telemetry::metrics::Metrics::new().unwrap(),
+            redactor: self.redactor.clone(),
+            metrics,
             ready: telemetry::health::Readiness::default().check("controller"),
         };
         let stop = CancellationToken::new();
@@ -105,6 +113,18 @@ impl World {
         let running = self.controller.take().expect("the controller runs");
         running.stop.cancel();
         running.task.await.unwrap().unwrap();
+    }
+
+    /// What masks secrets in this world.
+    #[must_use]
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Where the repository is served.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The folder of the world.
@@ -123,10 +143,37 @@ impl World {
 
     /// A GitRepository `name` that follows a branch of the repository.
     pub fn git_repository(&self, name: &str, branch: &str) {
-        self.apply(&json!({
-            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+        self.git_repository_with(name, &json!({"ref": {"branch": branch}}));
+    }
+
+    /// A GitRepository `name` of the repository, with more of its spec.
+    pub fn git_repository_with(&self, name: &str, spec: &Value) {
+        let mut object = json!({
+            "apiVersion": SOURCE_API, "kind": "GitRepository",
             "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"url": self.url, "interval": "1h", "ref": {"branch": branch}},
+            "spec": {"url": self.url, "interval": "1h"},
+        });
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            object["spec"][key] = value.clone();
+        }
+        self.apply(&object);
+    }
+
+    /// A Secret of the namespace of the Flux objects.
+    pub fn secret(&self, name: &str, data: &[(&str, &str)]) {
+        let data: serde_json::Map<_, _> =
+            data.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "stringData": data,
+        }));
+    }
+
+    /// A ConfigMap of the namespace of the Flux objects.
+    pub fn config_map(&self, name: &str, data: &Value) {
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "data": data,
         }));
     }
 
@@ -204,6 +251,94 @@ impl World {
         }
     }
 
+    /// The GitRepository as it stands.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn get_source(&self, name: &str) -> Value {
+        self.get(SOURCE_API, "GitRepository", NAMESPACE, name).expect("it is there")
+    }
+
+    /// Value of a key of a ConfigMap in the namespace `default`.
+    #[must_use]
+    pub fn value(&self, config_map: &str, key: &str) -> Option<String> {
+        let found = self.get("v1", "ConfigMap", "default", config_map)?;
+        Some(found["data"][key].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until a GitRepository has fetched a commit, and gives it.
+    pub async fn until_fetched(&self, name: &str, commit: &str) -> Value {
+        self.until(SOURCE_API, "GitRepository", NAMESPACE, name, "fetched", |object| {
+            let revision = object.pointer("/status/artifact/revision").and_then(Value::as_str);
+            revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
+        })
+        .await
+    }
+
+    /// Waits until an object's Ready condition is False for this reason, and an Event says the same in the same
+    /// words; gives them.
+    pub async fn until_told(&self, api_version: &str, kind: &str, name: &str, reason: &str) -> String {
+        let object = self
+            .until(api_version, kind, NAMESPACE, name, reason, |object| {
+                condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+            })
+            .await;
+        let message = condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default();
+        self.until_event(kind, name, reason, message).await;
+        message.to_owned()
+    }
+
+    /// Waits until an Event about an object says this.
+    ///
+    /// # Panics
+    /// When none does; the message shows those there are.
+    pub async fn until_event(&self, kind: &str, name: &str, reason: &str, message: &str) -> Value {
+        let events: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), NAMESPACE, &resource("v1", "Event"));
+        let short = &message[..message.floor_char_boundary(1024)];
+        let search = async {
+            let mut seen = watcher::watcher(events, watcher::Config::default()).boxed();
+            loop {
+                let Some(event) = seen.try_next().await.unwrap() else { panic!("the watch of Events ended") };
+                let (watcher::Event::InitApply(event) | watcher::Event::Apply(event)) = event else { continue };
+                let event = serde_json::to_value(&event).unwrap();
+                let about = &event["involvedObject"];
+                if about["kind"] == kind
+                    && about["name"] == name
+                    && event["reason"] == reason
+                    && event["message"] == short
+                {
+                    return event;
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(event) => event,
+            Err(_) => panic!("no Event of {kind}/{name} says {reason}: {short}\n{:#?}", self.events(name)),
+        }
+    }
+
+    /// The Events about objects of this name, as `type reason: message`.
+    #[must_use]
+    pub fn events(&self, name: &str) -> Vec<String> {
+        let about = |event: &Value| event["involvedObject"]["name"] == name;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let events = self.cluster.list("v1", "Event", NAMESPACE).into_iter().filter(about);
+        events
+            .map(|event| format!("{} {}: {}", text(&event["type"]), text(&event["reason"]), text(&event["message"])))
+            .collect()
+    }
+
+    /// The numbers of the controller, as `/metrics` shows them.
+    ///
+    /// # Panics
+    /// When the controller never ran.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.metrics.as_ref().expect("the controller ran").encode().unwrap()
+    }
+
     /// Waits, by events, until an object is gone.
     ///
     /// # Panics
@@ -221,14 +356,7 @@ impl World {
         name: &str,
         wanted: impl Fn(Option<&Value>) -> bool,
     ) -> Result<Option<Value>, ()> {
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let resource = ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            plural: plural(kind),
-        };
+        let resource = resource(api_version, kind);
         let objects: Api<DynamicObject> = match namespace {
             "" => Api::all_with(self.client.clone(), &resource),
             namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
@@ -270,14 +398,7 @@ impl World {
     /// # Panics
     /// When the cluster refuses it.
     pub async fn edit(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: &Value) {
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let resource = ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            plural: plural(kind),
-        };
+        let resource = resource(api_version, kind);
         let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
         objects.patch(name, &parameters, &Patch::Merge(patch)).await.unwrap();
@@ -292,6 +413,17 @@ async fn client(cluster: &Cluster, agent: &str) -> kube::Client {
         .unwrap();
     config.headers.push((http::header::USER_AGENT, agent.parse().unwrap()));
     kube::Client::try_from(config).unwrap()
+}
+
+fn resource(api_version: &str, kind: &str) -> ApiResource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural(kind),
+    }
 }
 
 fn plural(kind: &str) -> String {

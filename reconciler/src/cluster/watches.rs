@@ -301,13 +301,18 @@ impl Watch {
 
     async fn forget_absent(&mut self) {
         let Some(seen) = self.seen.take() else { return };
-        if matches!(self.extent, Extent::One { .. }) {
-            return;
-        }
         for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
-            if !seen.contains(&*id) {
+            if !seen.contains(&*id) && self.covers(&id) {
                 self.gone(&id).await;
             }
+        }
+    }
+
+    /// Whether an object is one that this watch would show: others are in the index by watches of their own.
+    fn covers(&self, id: &ObjectId) -> bool {
+        match &self.extent {
+            Extent::Owned => self.index.get(id).is_some_and(|seen| seen.owner.is_some()),
+            Extent::One { namespace, name, .. } => id.namespace == *namespace && id.name == *name,
         }
     }
 

@@ -280,7 +280,7 @@ impl Fleet {
             }
         }
         self.cx.registry.remove(&owner);
-        self.cx.redactor.forget(&owner.to_string());
+        super::build::forget_secrets(&self.cx, &owner);
         self.cx.metrics.forget(&super::metrics::key(
             "Kustomization",
             &owner.namespace,
@@ -767,9 +767,6 @@ impl Fleet {
             return;
         };
         let Some(memory) = &member.memory else { return };
-        for (kind, namespace, _) in &memory.configs {
-            self.cx.configs.ensure(kind, namespace);
-        }
         for target in memory.targets.iter().filter(|target| target.expected.is_none()) {
             super::elsewhere::watch(&self.cx, owner, &target.object);
         }

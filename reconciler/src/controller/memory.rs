@@ -21,8 +21,6 @@ pub(crate) struct Memory {
     pub(crate) targets: Vec<Target>,
     /// Digest of what was built.
     pub(crate) digest: String,
-    /// ConfigMaps and Secrets that were read: kind, namespace, name.
-    pub(crate) configs: Vec<(&'static str, String, String)>,
 }
 
 /// An object as the last apply left it.

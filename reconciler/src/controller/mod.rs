@@ -103,7 +103,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     let watches = Watches::new(api.clone(), index.clone(), objects, tasks.clone());
     let recorder = events::Recorder::start(api.clone(), config.identity.clone());
     let cx = Arc::new(context::Context {
-        configs: configs::Configs::new(api.client().clone(), messages.clone(), tasks.clone()),
+        configs: Arc::new(configs::Configs::new(api.client().clone(), messages.clone(), tasks.clone())),
         renders: Arc::new(Semaphore::new(2)),
         runs: Arc::new(Semaphore::new(config.concurrent)),
         api,

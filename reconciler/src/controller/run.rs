@@ -224,7 +224,6 @@ impl Run<'_> {
             wanted,
             read_set,
             digest,
-            configs,
         } = build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
         self.built_digest = Some(digest.clone());
         self.claim(&wanted);
@@ -236,7 +235,6 @@ impl Run<'_> {
         let mut memory = Memory {
             read_set,
             digest,
-            configs,
             ..Memory::default()
         };
         let mut recorded = self.already_recorded(&old, &new);

@@ -15,17 +15,19 @@ use super::events::{Recorder, Subject};
 use super::fleet::{Message, SourceKey, SourceState};
 use crate::api::{
     Artifact, Condition, ConditionStatus, Conditions, FINALIZER, GitProvider, GitRepository,
-    GitRepositoryStatus, LocalReference, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
+    GitRepositoryStatus, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
 };
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, ObjectId};
 use crate::report::{Event, Severity};
 use crate::source::{
-    Checkout, Fetched, Reference, ReferenceFields, Remote, SecretData, Source, SourceError, Store,
+    Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Secret, Source, SourceError, Store,
 };
 
 /// The longest pause after failures in a row.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Keys of a Git Secret that are no secrets, and that messages may quote.
+const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
 
 /// Checkouts by source, for those who ask for an artifact.
 #[derive(Default)]
@@ -109,6 +111,7 @@ impl Sources {
             failures: 0,
             handled: None,
             written: None,
+            secrets: Vec::new(),
         };
         let leads = self.leads.clone();
         tokio::spawn({
@@ -129,6 +132,7 @@ impl Sources {
             worker.stop.cancel();
         }
         self.checkouts.remove(key);
+        self.cx.redactor.forget(&learned_as(key));
         self.cx
             .metrics
             .forget(&super::metrics::key("GitRepository", &key.0, &key.1));
@@ -161,6 +165,8 @@ struct Keeper {
     handled: Option<(i64, Option<String>)>,
     /// The status as it was last written.
     written: Option<GitRepositoryStatus>,
+    /// Changes of the Secrets that were last read (rule 20).
+    secrets: Vec<watch::Receiver<()>>,
 }
 
 /// Why a GitRepository brought no revision.
@@ -182,7 +188,7 @@ impl Keeper {
         }
     }
 
-    /// Sleeps until the pause is over, or the object changed in a way that matters.
+    /// Sleeps until the pause is over, or the object changed in a way that matters, or a Secret of it did.
     async fn sleep(&mut self, pause: Option<Duration>) {
         let deadline = pause.map(|pause| tokio::time::Instant::now() + pause);
         loop {
@@ -194,6 +200,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = timer => return,
+                () = any_changed(&mut self.secrets) => return,
                 changed = self.object.changed() => {
                     if changed.is_err() {
                         return std::future::pending().await;
@@ -261,7 +268,7 @@ impl Keeper {
             .await;
     }
 
-    async fn fetch(&self, object: &GitRepository) -> Result<Fetched, Failure> {
+    async fn fetch(&mut self, object: &GitRepository) -> Result<Fetched, Failure> {
         if let Some(field) = unserved(object) {
             return Err(Failure {
                 reason: Reason::InvalidSpec,
@@ -297,40 +304,44 @@ impl Keeper {
             .map_err(|error| source_failure(&error))
     }
 
-    async fn remote(&self, object: &GitRepository) -> Result<Remote, Failure> {
+    async fn remote(&mut self, object: &GitRepository) -> Result<Remote, Failure> {
         let spec = &object.spec;
-        let credentials = self.secret(spec.secret_ref.as_ref(), "spec.secretRef").await?;
-        let proxy = self.secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef").await?;
-        let values = credentials.iter().chain(&proxy).flat_map(BTreeMap::values);
-        self.cx.redactor.learn(&format!("GitRepository/{}/{}", self.key.0, self.key.1), values);
-        Remote::from_secrets(&spec.url, credentials.as_ref(), proxy.as_ref()).map_err(|error| {
-            let failure = source_failure(&error);
-            let named = spec.secret_ref.as_ref().map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
-            Failure { message: format!("{}{}", named.unwrap_or_default(), failure.message), ..failure }
-        })
+        self.secrets.clear();
+        let mut read = Vec::new();
+        for (field, reference) in [("spec.secretRef", &spec.secret_ref), ("spec.proxySecretRef", &spec.proxy_secret_ref)] {
+            read.push(match reference {
+                Some(reference) => Some(self.secret(field, &reference.name).await?),
+                None => None,
+            });
+        }
+        let secrets = read.iter().flatten().flatten().filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()));
+        self.cx.redactor.learn(&learned_as(&self.key), secrets.map(|(_, value)| value));
+        let [secret, proxy] = read.as_slice() else { return Remote::new(&spec.url, Auth::None).map_err(|error| source_failure(&error)) };
+        Remote::from_secrets(&spec.url, secret.as_ref(), proxy.as_ref()).map_err(|error| source_failure(&error))
     }
 
-    /// The values of a Secret in the namespace of the GitRepository.
-    async fn secret(
-        &self,
-        reference: Option<&LocalReference>,
-        field: &str,
-    ) -> Result<Option<SecretData>, Failure> {
-        let Some(reference) = reference else { return Ok(None) };
-        let name = format!("{}/{}", self.key.0, reference.name);
+    /// Reads a Secret, of which any change from here on ends the sleep.
+    async fn secret(&mut self, field: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let namespace = self.key.0.clone();
+        let failure = |message: String| Failure {
+            reason: Reason::AuthenticationFailed,
+            message,
+            stalled: false,
+        };
         let kind = Kind::fixed("v1", "Secret", "secrets", true);
         let id = ObjectId {
-            namespace: self.key.0.clone(),
-            name: reference.name.clone(),
+            namespace: namespace.clone(),
+            name: name.to_owned(),
             group: String::new(),
             kind: kind.gvk.kind.clone(),
         };
-        let failure = |message: String| Failure { reason: Reason::AuthenticationFailed, message, stalled: false };
-        match self.cx.api.get(&kind, &id).await {
-            Ok(Some(object)) => Ok(Some(decode(&object, true))),
-            Ok(None) => Err(failure(format!("secret '{name}' not found, which {field} names; create it there"))),
-            Err(error) => Err(failure(format!("failed to get secret '{name}': {error}"))),
-        }
+        self.secrets.push(self.cx.configs.subscribe(("Secret", namespace.clone(), name.to_owned())));
+        self.cx.configs.ensure("Secret", &namespace).await;
+        let found = self.cx.api.get(&kind, &id).await;
+        let found = found.map_err(|error| failure(format!("failed to get secret '{namespace}/{name}': {error}")))?;
+        found.map(|object| decode(&object, true)).ok_or_else(|| {
+            failure(format!("secret '{namespace}/{name}' not found, which {field} names; create it there"))
+        })
     }
 
     async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) {
@@ -382,7 +393,7 @@ impl Keeper {
             conditions: conditions.0,
             artifact: Some(artifact),
             observed_ignore: object.spec.ignore.clone(),
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..GitRepositoryStatus::default()
         };
         let is_new = old.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(&revision);
@@ -434,7 +445,7 @@ impl Keeper {
         let mut conditions = Conditions(old.conditions.clone());
         let now = Timestamp::now();
         let mut set = |type_: &str, status, reason| {
-            conditions.set(type_, status, reason, &failure.message, generation, now);
+            conditions.set(type_, status, reason, &failure.message, generation, now)
         };
         set(condition_types::READY, ConditionStatus::False, failure.reason);
         set(
@@ -460,7 +471,7 @@ impl Keeper {
                 old.observed_generation.or(Some(-1))
             },
             conditions: conditions.0,
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..old
         };
         if self.write(object, status).await {
@@ -565,6 +576,11 @@ fn requested(object: &GitRepository) -> Option<String> {
     object.metadata.annotations.as_ref()?.get(REQUESTED_AT).cloned()
 }
 
+/// The request that a look handles: none while it is suspended (rule 22).
+fn handled(object: &GitRepository) -> Option<String> {
+    requested(object).filter(|_| !object.spec.suspend)
+}
+
 /// What of an object makes another look worth while.
 fn facts(object: &GitRepository) -> (i64, Option<String>) {
     let deleting = object.metadata.deletion_timestamp.is_some();
@@ -604,6 +620,19 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
         (spec.service_account_name.is_some(), "spec.serviceAccountName"),
     ];
     fields.iter().find(|(set, _)| *set).map(|(_, field)| *field)
+}
+
+/// Completes at the first change; never when there is nothing to watch.
+async fn any_changed(secrets: &mut [watch::Receiver<()>]) {
+    if secrets.is_empty() {
+        return std::future::pending().await;
+    }
+    futures::future::select_all(secrets.iter_mut().map(|changes| Box::pin(changes.changed()))).await;
+}
+
+/// The name under which a source's credentials are known to those who mask them.
+fn learned_as(key: &SourceKey) -> String {
+    format!("GitRepository/{}/{}", key.0, key.1)
 }
 
 fn source_failure(error: &SourceError) -> Failure {

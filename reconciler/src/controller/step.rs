@@ -355,7 +355,12 @@ impl State {
             return;
         }
         if let Some(block) = self.inputs.blocked.clone() {
-            if self.reported_block.as_ref() != Some(&block) {
+            // Whoever asked waits for an answer, also when it is the one they have (rule 22).
+            let asked = self.is_requested();
+            if asked {
+                self.handled.clone_from(&self.inputs.requested);
+            }
+            if asked || self.reported_block.as_ref() != Some(&block) {
                 effects.push(Effect::ReportBlocked(block.clone()));
                 self.reported_block = Some(block);
                 self.settling = Settling::No;
