@@ -2,6 +2,7 @@
 //!
 //! [`World`] holds the three. The scenarios themselves are under `tests/`, one file for each promise.
 
+pub mod observe;
 pub mod world;
 
 pub use world::World;
