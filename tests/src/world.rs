@@ -11,12 +11,14 @@ use kube::runtime::watcher;
 use reconciler::controller::{self, Config, ControllerError, Services};
 use reconciler::report::redact::Redactor;
 use serde_json::{Value, json};
+use telemetry::metrics::Metrics;
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long a scenario waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Namespace of all Flux objects in the scenarios.
 pub const NAMESPACE: &str = "flux-system";
 /// Version of the API of GitRepositories.
@@ -33,6 +35,7 @@ pub struct World {
     directory: TempDir,
     url: String,
     config: Config,
+    metrics: Metrics,
     controller: Option<Running>,
     metrics: Option<telemetry::metrics::Metrics>,
     redactor: Redactor,
@@ -41,6 +44,15 @@ pub struct World {
 struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), ControllerError>>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl World {
@@ -52,7 +64,7 @@ impl World {
         // The first caller installs it; later ones find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cluster = Cluster::start(embedded_cluster::Config::default()).await.unwrap();
-        let client = client(&cluster, "scenario").await;
+        let client = client(&cluster.kubeconfig(), "scenario").await;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
         cluster.apply(&namespace, "scenario").unwrap();
         for crd in reconciler::api::crds() {
@@ -65,7 +77,8 @@ impl World {
             late_write_bound: Duration::from_secs(1),
             ..Config::default()
         };
-        let world = Self { cluster, client, directory, url, config, controller: None, metrics: None, redactor: Redactor::default() };
+        let metrics = Metrics::new().unwrap();
+        let world = Self { cluster, client, directory, url, config, metrics, controller: None };
         world.established().await;
         world
     }
@@ -86,23 +99,27 @@ impl World {
         self
     }
 
-    /// Starts the controller.
+    /// Starts the controller, on a runtime of its own.
     ///
     /// # Panics
     /// When it runs already, or its client cannot be made.
     pub async fn start(&mut self) {
         assert!(self.controller.is_none(), "the controller runs already");
-        let metrics = telemetry::metrics::Metrics::new().unwrap();
-        self.metrics = Some(metrics.clone());
-        let services = Services {
-            client: client(&self.cluster, "coracle").await,
-            redactor: self.redactor.clone(),
-            metrics,
-            ready: telemetry::health::Readiness::default().check("controller"),
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(controller::run(self.config.clone(), services, stop.clone()));
-        self.controller = Some(Running { stop, task });
+        self.metrics = Metrics::new().unwrap();
+        let kubeconfig = self.cluster.kubeconfig();
+        let (config, metrics, stop) = (self.config.clone(), self.metrics.clone(), CancellationToken::new());
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let stopping = stop.clone();
+        let task = runtime.spawn(async move {
+            let services = Services {
+                client: client(&kubeconfig, "coracle").await,
+                redactor: Redactor::default(),
+                metrics,
+                ready: telemetry::health::Readiness::default().check("controller"),
+            };
+            controller::run(config, services, stopping).await
+        });
+        self.controller = Some(Running { stop, task, runtime: Some(runtime) });
     }
 
     /// Stops the controller and waits for its end.
@@ -110,9 +127,29 @@ impl World {
     /// # Panics
     /// When it does not run, or ends with an error.
     pub async fn stop(&mut self) {
-        let running = self.controller.take().expect("the controller runs");
+        let mut running = self.controller.take().expect("the controller runs");
         running.stop.cancel();
-        running.task.await.unwrap().unwrap();
+        (&mut running.task).await.unwrap().unwrap();
+    }
+
+    /// Numbers of the controller that runs.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The URL of the repository.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends the controller where it is, as if its process had been killed: what it sent is on its way.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        drop(self.controller.take().expect("the controller runs"));
     }
 
     /// What masks secrets in this world.
@@ -406,8 +443,11 @@ impl World {
 }
 
 /// A client whose requests carry a user agent of their own, so that they can be counted apart.
-async fn client(cluster: &Cluster, agent: &str) -> kube::Client {
-    let kubeconfig = kube::config::Kubeconfig::from_yaml(&cluster.kubeconfig()).unwrap();
+///
+/// # Panics
+/// When the kubeconfig cannot be used.
+pub async fn client(kubeconfig: &str, agent: &str) -> kube::Client {
+    let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
         .await
         .unwrap();
@@ -415,7 +455,8 @@ async fn client(cluster: &Cluster, agent: &str) -> kube::Client {
     kube::Client::try_from(config).unwrap()
 }
 
-fn resource(api_version: &str, kind: &str) -> ApiResource {
+/// A kind as a client needs it.
+pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource {
         group: group.to_owned(),

@@ -13,7 +13,7 @@ mod claims;
 mod config;
 mod configs;
 mod contest;
-mod context;
+mod doubts;
 mod elsewhere;
 mod events;
 mod explain;
@@ -33,7 +33,6 @@ pub mod step;
 mod watching;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -113,7 +112,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         registry: registry::Registry::default(),
         messages,
         leadership: leadership.clone(),
-        began: Instant::now(),
+        doubts: doubts::Doubts::new(config.late_write_bound),
         redactor: Arc::new(services.redactor),
         metrics: services.metrics,
         config,
@@ -126,15 +125,8 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     tokio::spawn(server.serve(artifacts::routes(checkouts.clone()), tasks.clone()));
 
     let (leads, leading) = watch::channel(false);
-    let sources = sources::Sources::new(
-        cx.clone(),
-        recorder.clone(),
-        store,
-        checkouts,
-        leading,
-        tasks.clone(),
-    );
-    watching::start(&cx, sources, seen, &tasks);
+    let sources = sources::Sources::new(cx.clone(), recorder.clone(), store, checkouts, tasks.clone());
+    tokio::spawn(watching::start_once_leading(cx.clone(), sources, seen, leading, tasks.clone()));
     let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
     let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 

@@ -61,7 +61,6 @@ pub(crate) struct Sources {
     store: Store,
     checkouts: Arc<Checkouts>,
     workers: HashMap<SourceKey, Worker>,
-    leads: watch::Receiver<bool>,
     stop: CancellationToken,
 }
 
@@ -76,18 +75,9 @@ impl Sources {
         recorder: Recorder,
         store: Store,
         checkouts: Arc<Checkouts>,
-        leads: watch::Receiver<bool>,
         stop: CancellationToken,
     ) -> Self {
-        Self {
-            cx,
-            recorder,
-            store,
-            checkouts,
-            workers: HashMap::new(),
-            leads,
-            stop,
-        }
+        Self { cx, recorder, store, checkouts, workers: HashMap::new(), stop }
     }
 
     /// Takes a GitRepository in that was seen.
@@ -113,13 +103,12 @@ impl Sources {
             written: None,
             secrets: Vec::new(),
         };
-        let leads = self.leads.clone();
         tokio::spawn({
             let stop = stop.clone();
             async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = keeper.keep(leads) => {}
+                    () = keeper.keep() => {}
                 }
             }
         });
@@ -177,10 +166,7 @@ struct Failure {
 }
 
 impl Keeper {
-    async fn keep(mut self, mut leads: watch::Receiver<bool>) {
-        if leads.wait_for(|leads| *leads).await.is_err() {
-            return;
-        }
+    async fn keep(mut self) {
         loop {
             let object = self.object.borrow_and_update().clone();
             let pause = self.look(&object).await;
