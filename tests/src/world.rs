@@ -68,7 +68,9 @@ impl World {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
         cluster.apply(&namespace, "scenario").unwrap();
         for crd in reconciler::api::crds() {
-            cluster.apply(&serde_json::to_value(&crd).unwrap(), "scenario").unwrap();
+            cluster
+                .apply(&serde_json::to_value(&crd).unwrap(), "scenario")
+                .unwrap();
         }
         let config = Config {
             storage: directory.path().join("storage"),
@@ -78,16 +80,32 @@ impl World {
             ..Config::default()
         };
         let metrics = Metrics::new().unwrap();
-        let world = Self { cluster, client, directory, url, config, metrics, controller: None };
+        let world = Self {
+            cluster,
+            client,
+            directory,
+            url,
+            config,
+            metrics,
+            controller: None,
+        };
         world.established().await;
         world
     }
 
     async fn established(&self) {
-        for plural in ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"] {
-            self.until("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", plural, "established", |crd| {
-                condition(crd, "Established").is_some_and(|condition| condition["status"] == "True")
-            })
+        for plural in [
+            "gitrepositories.source.toolkit.fluxcd.io",
+            "kustomizations.kustomize.toolkit.fluxcd.io",
+        ] {
+            self.until(
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+                "",
+                plural,
+                "established",
+                |crd| condition(crd, "Established").is_some_and(|condition| condition["status"] == "True"),
+            )
             .await;
         }
     }
@@ -107,8 +125,16 @@ impl World {
         assert!(self.controller.is_none(), "the controller runs already");
         self.metrics = Metrics::new().unwrap();
         let kubeconfig = self.cluster.kubeconfig();
-        let (config, metrics, stop) = (self.config.clone(), self.metrics.clone(), CancellationToken::new());
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (config, metrics, stop) = (
+            self.config.clone(),
+            self.metrics.clone(),
+            CancellationToken::new(),
+        );
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let stopping = stop.clone();
         let task = runtime.spawn(async move {
             let services = Services {
@@ -119,7 +145,11 @@ impl World {
             };
             controller::run(config, services, stopping).await
         });
-        self.controller = Some(Running { stop, task, runtime: Some(runtime) });
+        self.controller = Some(Running {
+            stop,
+            task,
+            runtime: Some(runtime),
+        });
     }
 
     /// Stops the controller and waits for its end.
@@ -198,8 +228,10 @@ impl World {
 
     /// A Secret of the namespace of the Flux objects.
     pub fn secret(&self, name: &str, data: &[(&str, &str)]) {
-        let data: serde_json::Map<_, _> =
-            data.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        let data: serde_json::Map<_, _> = data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Value::from(*value)))
+            .collect();
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": name, "namespace": NAMESPACE}, "stringData": data,
@@ -262,7 +294,8 @@ impl World {
     /// When there is none.
     #[must_use]
     pub fn get_kustomization(&self, name: &str) -> Value {
-        self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name).expect("it is there")
+        self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name)
+            .expect("it is there")
     }
 
     /// Waits, by events, until an object is as wanted, and gives it.
@@ -278,12 +311,19 @@ impl World {
         what: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
-        let found = self.wait(api_version, kind, namespace, name, |object| object.is_some_and(&wanted)).await;
+        let found = self
+            .wait(api_version, kind, namespace, name, |object| {
+                object.is_some_and(&wanted)
+            })
+            .await;
         match found {
             Ok(object) => object.unwrap_or_default(),
             Err(()) => {
                 let live = self.get(api_version, kind, namespace, name);
-                panic!("{kind}/{namespace}/{name} did not become {what}:\n{:#}", live.unwrap_or_default())
+                panic!(
+                    "{kind}/{namespace}/{name} did not become {what}:\n{:#}",
+                    live.unwrap_or_default()
+                )
             }
         }
     }
@@ -294,7 +334,8 @@ impl World {
     /// When there is none.
     #[must_use]
     pub fn get_source(&self, name: &str) -> Value {
-        self.get(SOURCE_API, "GitRepository", NAMESPACE, name).expect("it is there")
+        self.get(SOURCE_API, "GitRepository", NAMESPACE, name)
+            .expect("it is there")
     }
 
     /// Value of a key of a ConfigMap in the namespace `default`.
@@ -306,10 +347,19 @@ impl World {
 
     /// Waits until a GitRepository has fetched a commit, and gives it.
     pub async fn until_fetched(&self, name: &str, commit: &str) -> Value {
-        self.until(SOURCE_API, "GitRepository", NAMESPACE, name, "fetched", |object| {
-            let revision = object.pointer("/status/artifact/revision").and_then(Value::as_str);
-            revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
-        })
+        self.until(
+            SOURCE_API,
+            "GitRepository",
+            NAMESPACE,
+            name,
+            "fetched",
+            |object| {
+                let revision = object
+                    .pointer("/status/artifact/revision")
+                    .and_then(Value::as_str);
+                revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
+            },
+        )
         .await
     }
 
@@ -321,7 +371,9 @@ impl World {
                 condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
             })
             .await;
-        let message = condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default();
+        let message = condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default();
         self.until_event(kind, name, reason, message).await;
         message.to_owned()
     }
@@ -337,8 +389,12 @@ impl World {
         let search = async {
             let mut seen = watcher::watcher(events, watcher::Config::default()).boxed();
             loop {
-                let Some(event) = seen.try_next().await.unwrap() else { panic!("the watch of Events ended") };
-                let (watcher::Event::InitApply(event) | watcher::Event::Apply(event)) = event else { continue };
+                let Some(event) = seen.try_next().await.unwrap() else {
+                    panic!("the watch of Events ended")
+                };
+                let (watcher::Event::InitApply(event) | watcher::Event::Apply(event)) = event else {
+                    continue;
+                };
                 let event = serde_json::to_value(&event).unwrap();
                 let about = &event["involvedObject"];
                 if about["kind"] == kind
@@ -352,7 +408,10 @@ impl World {
         };
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(event) => event,
-            Err(_) => panic!("no Event of {kind}/{name} says {reason}: {short}\n{:#?}", self.events(name)),
+            Err(_) => panic!(
+                "no Event of {kind}/{name} says {reason}: {short}\n{:#?}",
+                self.events(name)
+            ),
         }
     }
 
@@ -361,9 +420,20 @@ impl World {
     pub fn events(&self, name: &str) -> Vec<String> {
         let about = |event: &Value| event["involvedObject"]["name"] == name;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let events = self.cluster.list("v1", "Event", NAMESPACE).into_iter().filter(about);
+        let events = self
+            .cluster
+            .list("v1", "Event", NAMESPACE)
+            .into_iter()
+            .filter(about);
         events
-            .map(|event| format!("{} {}: {}", text(&event["type"]), text(&event["reason"]), text(&event["message"])))
+            .map(|event| {
+                format!(
+                    "{} {}: {}",
+                    text(&event["type"]),
+                    text(&event["reason"]),
+                    text(&event["message"])
+                )
+            })
             .collect()
     }
 
@@ -373,7 +443,11 @@ impl World {
     /// When the controller never ran.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.metrics.as_ref().expect("the controller ran").encode().unwrap()
+        self.metrics
+            .as_ref()
+            .expect("the controller ran")
+            .encode()
+            .unwrap()
     }
 
     /// Waits, by events, until an object is gone.
@@ -381,7 +455,9 @@ impl World {
     /// # Panics
     /// When it stays.
     pub async fn until_gone(&self, api_version: &str, kind: &str, namespace: &str, name: &str) {
-        let gone = self.wait(api_version, kind, namespace, name, |object| object.is_none()).await;
+        let gone = self
+            .wait(api_version, kind, namespace, name, |object| object.is_none())
+            .await;
         assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed");
     }
 
@@ -401,7 +477,9 @@ impl World {
         let search = async {
             let mut states = watcher::watch_object(objects, name).boxed();
             while let Ok(state) = states.try_next().await {
-                let object = state.flatten().map(|object| serde_json::to_value(&object).unwrap());
+                let object = state
+                    .flatten()
+                    .map(|object| serde_json::to_value(&object).unwrap());
                 if wanted(object.as_ref()) {
                     return object;
                 }
@@ -413,21 +491,41 @@ impl World {
 
     /// Waits until a Kustomization is Ready at a revision that ends with `commit`.
     pub async fn until_applied(&self, name: &str, commit: &str) -> Value {
-        self.until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, "ready", |object| {
-            let applied = object.pointer("/status/lastAppliedRevision").and_then(Value::as_str);
-            applied.is_some_and(|applied| applied.ends_with(commit)) && is_ready(object)
-        })
+        self.until(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            name,
+            "ready",
+            |object| {
+                let applied = object
+                    .pointer("/status/lastAppliedRevision")
+                    .and_then(Value::as_str);
+                applied.is_some_and(|applied| applied.ends_with(commit)) && is_ready(object)
+            },
+        )
         .await
     }
 
     /// Waits until a Kustomization's Ready condition is False with this reason, and gives its message.
     pub async fn until_failed(&self, name: &str, reason: &str) -> String {
         let object = self
-            .until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, reason, |object| {
-                condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
-            })
+            .until(
+                "kustomize.toolkit.fluxcd.io/v1",
+                "Kustomization",
+                NAMESPACE,
+                name,
+                reason,
+                |object| {
+                    condition(object, "Ready")
+                        .is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+                },
+            )
             .await;
-        condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned()
+        condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Changes an object with a merge patch as a person with `kubectl edit` does.
@@ -437,8 +535,14 @@ impl World {
     pub async fn edit(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: &Value) {
         let resource = resource(api_version, kind);
         let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
-        objects.patch(name, &parameters, &Patch::Merge(patch)).await.unwrap();
+        let parameters = PatchParams {
+            field_manager: Some("somebody".to_owned()),
+            ..PatchParams::default()
+        };
+        objects
+            .patch(name, &parameters, &Patch::Merge(patch))
+            .await
+            .unwrap();
     }
 }
 
@@ -448,10 +552,13 @@ impl World {
 /// When the kubeconfig cannot be used.
 pub async fn client(kubeconfig: &str, agent: &str) -> kube::Client {
     let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.headers.push((http::header::USER_AGENT, agent.parse().unwrap()));
+    let mut config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+            .await
+            .unwrap();
+    config
+        .headers
+        .push((http::header::USER_AGENT, agent.parse().unwrap()));
     kube::Client::try_from(config).unwrap()
 }
 
@@ -480,7 +587,11 @@ fn plural(kind: &str) -> String {
 /// A condition of an object.
 #[must_use]
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
-    object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == type_)
+    object
+        .pointer("/status/conditions")?
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == type_)
 }
 
 /// Whether an object's Ready condition is True for its generation.
@@ -495,8 +606,16 @@ pub fn is_ready(object: &Value) -> bool {
 /// # Panics
 /// When it fails.
 pub fn program(directory: &Path, name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(name).current_dir(directory).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(name)
+        .current_dir(directory)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{name} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 

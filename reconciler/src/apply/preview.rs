@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::api::APPLY_MANAGER;
 use crate::assess::reduce::Observed;
 use crate::cluster::{Api, ApiError, Applied, ApplyOptions, Fingerprint, Kind, Seen, Status};
-use crate::plan::{self, Action, Drift, ObjectId, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields};
+use crate::plan::{
+    self, Action, Drift, ObjectId, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields,
+};
 
 use super::{Permit, Revoked};
 
@@ -147,7 +149,9 @@ pub async fn preview(
             if !recreates(&previewed) {
                 return Ok(previewed);
             }
-            prove_replacement(api, permit, kind, wanted).await.map(|rejected| rejected.unwrap_or(previewed))
+            prove_replacement(api, permit, kind, wanted)
+                .await
+                .map(|rejected| rejected.unwrap_or(previewed))
         }
         Err(error) => Err(error.into()),
     }
@@ -166,17 +170,30 @@ async fn prove_replacement(
     wanted: &Wanted,
 ) -> Result<Option<Previewed>, PreviewError> {
     let kept = &wanted.id.name[..wanted.id.name.floor_char_boundary(REPLACEMENT_NAME)];
-    let name = format!("{}-replacement", kept.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()));
+    let name = format!(
+        "{}-replacement",
+        kept.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
+    );
     let mut object = wanted.value.clone();
     object["metadata"]["name"] = json!(name);
-    let id = ObjectId { name, ..wanted.id.clone() };
-    let options = ApplyOptions { dry_run: true, force: true, manager: APPLY_MANAGER };
+    let id = ObjectId {
+        name,
+        ..wanted.id.clone()
+    };
+    let options = ApplyOptions {
+        dry_run: true,
+        force: true,
+        manager: APPLY_MANAGER,
+    };
     match permit.race(api.apply(kind, &id, &object, options)).await? {
         Ok(_) => Ok(None),
         Err(ApiError::Refused(status)) => Ok(Some(Previewed::Rejected(Rejection {
             subject: wanted.subject(),
             origin: wanted.origin.clone(),
-            message: format!("it would have to be deleted and created anew, and its replacement is refused: {}", status.message),
+            message: format!(
+                "it would have to be deleted and created anew, and its replacement is refused: {}",
+                status.message
+            ),
             transient: is_transient(&status),
         }))),
         Err(error) => Err(error.into()),
@@ -201,7 +218,11 @@ fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Prev
             Action::Unchanged
         },
         uid: uid_of(live),
-        managers: drift.iter().flat_map(|drift| &drift.paths).map(|path| plan::holder_of(live, path)).collect(),
+        managers: drift
+            .iter()
+            .flat_map(|drift| &drift.paths)
+            .map(|path| plan::holder_of(live, path))
+            .collect(),
         drift,
         takeover,
         live: Some(seen(live)),
@@ -217,7 +238,10 @@ fn settled_by_live(wanted: &Wanted, us: &Owner, live: &Value) -> Option<Previewe
         // The watch of owned objects shows it only if it carries our labels.
         let ours = plan::owner_of(live, us) == Ownership::Ours;
         let live_seen = ours.then(|| seen(live));
-        return Some(Previewed::Ok(Preview { live: live_seen, ..Preview::of(Action::Skipped, uid_of(live)) }));
+        return Some(Previewed::Ok(Preview {
+            live: live_seen,
+            ..Preview::of(Action::Skipped, uid_of(live))
+        }));
     }
     if live.pointer("/metadata/deletionTimestamp").is_some() {
         return Some(Previewed::Terminating {
@@ -301,7 +325,11 @@ fn lost_ownership(live: &Value, previewed: &Value) -> bool {
 }
 
 fn seen(live: &Value) -> Seen {
-    Seen { observed: Observed::reduce(live, Timestamp::now()), fingerprint: Fingerprint::of(live), owner: None }
+    Seen {
+        observed: Observed::reduce(live, Timestamp::now()),
+        fingerprint: Fingerprint::of(live),
+        owner: None,
+    }
 }
 
 fn uid_of(object: &Value) -> Option<String> {

@@ -30,7 +30,10 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure
         let deleted = delete_all(cx, job, &inventory).await?;
         if let Some(until) = doubted_until(cx, job, &inventory) {
             // Rule 2: a late write may bring back what nobody would look after any more.
-            job.permit.race(tokio::time::sleep_until(until.into())).await.map_err(revoked)?;
+            job.permit
+                .race(tokio::time::sleep_until(until.into()))
+                .await
+                .map_err(revoked)?;
             delete_all(cx, job, &inventory).await?;
         }
         if policy == DeletionPolicy::WaitForTermination {

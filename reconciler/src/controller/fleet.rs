@@ -192,7 +192,10 @@ impl Fleet {
                 self.drain_trickle();
             }
             Message::SourceSeen(key) => {
-                self.sources.entry(key).or_insert(SourceState { checkout: None, failure: None });
+                self.sources.entry(key).or_insert(SourceState {
+                    checkout: None,
+                    failure: None,
+                });
             }
             Message::SourcesListed => {
                 self.sources_listed = true;
@@ -493,7 +496,9 @@ impl Fleet {
 
     /// Whether its source has not been looked at since this process leads: nothing can be said of it yet.
     fn awaits_source(&self, owner: &Arc<Owner>) -> bool {
-        let Some(member) = self.members.get(owner) else { return true };
+        let Some(member) = self.members.get(owner) else {
+            return true;
+        };
         if member.kustomization.metadata.deletion_timestamp.is_some() {
             return false;
         }
@@ -756,7 +761,10 @@ impl Fleet {
                     member.applied = revision;
                     self.recorder_success(owner, took);
                 }
-                Ended::Applied { wait: applied.wait, recheck: applied.recheck }
+                Ended::Applied {
+                    wait: applied.wait,
+                    recheck: applied.recheck,
+                }
             }
             Err(Failure::Canceled(_)) => Ended::Canceled,
             Err(failure) => Ended::Failed(failure),

@@ -13,6 +13,7 @@ mod claims;
 mod config;
 mod configs;
 mod contest;
+mod context;
 mod doubts;
 mod elsewhere;
 mod events;
@@ -102,7 +103,11 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     let watches = Watches::new(api.clone(), index.clone(), objects, tasks.clone());
     let recorder = events::Recorder::start(api.clone(), config.identity.clone());
     let cx = Arc::new(context::Context {
-        configs: Arc::new(configs::Configs::new(api.client().clone(), messages.clone(), tasks.clone())),
+        configs: Arc::new(configs::Configs::new(
+            api.client().clone(),
+            messages.clone(),
+            tasks.clone(),
+        )),
         renders: Arc::new(Semaphore::new(2)),
         runs: Arc::new(Semaphore::new(config.concurrent)),
         api,
@@ -126,7 +131,13 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
 
     let (leads, leading) = watch::channel(false);
     let sources = sources::Sources::new(cx.clone(), recorder.clone(), store, checkouts, tasks.clone());
-    tokio::spawn(watching::start_once_leading(cx.clone(), sources, seen, leading, tasks.clone()));
+    tokio::spawn(watching::start_once_leading(
+        cx.clone(),
+        sources,
+        seen,
+        leading,
+        tasks.clone(),
+    ));
     let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
     let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 

@@ -468,9 +468,15 @@ impl Run<'_> {
         }
         // What is wanted as before is compared with what is live: somebody may have touched it unseen. So is
         // what is left alone, since that may be for a mark on the live object.
-        let changed = self.left(&id).is_some_and(|left| left.wanted != item.digest && !left.skipped)
+        let changed = self
+            .left(&id)
+            .is_some_and(|left| left.wanted != item.digest && !left.skipped)
             && !plan::has_mark(&item.wanted.value, "ssa", "IfNotPresent");
-        let known = if changed && self.as_we_left_it(&id) { Known::AsWeLeftIt } else { Known::Nothing };
+        let known = if changed && self.as_we_left_it(&id) {
+            Known::AsWeLeftIt
+        } else {
+            Known::Nothing
+        };
         let force = self.job.kustomization.spec.force;
         let answer = apply::preview(
             &self.api,
@@ -654,9 +660,9 @@ impl Run<'_> {
         };
         let contested = self.job.contested.contains(id) && matches!(self.job.scope, Scope::Drift(_));
         match (preview.action, recorded) {
-            (Action::Skipped, _) => return Ok(self.skipped(item, preview.live)),
-            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live)),
-            _ if contested => return Ok(self.unchanged(item, preview.live)),
+            (Action::Skipped, _) => return Ok(self.skipped(item, preview.live.as_ref())),
+            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live.as_ref())),
+            _ if contested => return Ok(self.unchanged(item, preview.live.as_ref())),
             (_, None) => return Err(ApiError::NotPermitted("the intent is not in the inventory").into()),
             _ => {}
         }
@@ -668,8 +674,19 @@ impl Run<'_> {
         };
         self.cx.watches.ensure(&kind);
         let before = self.cx.index.get(id);
-        let written = apply::write(recorded, &self.job.permit, &self.api, &kind, &item.wanted, &preview).await;
-        if written.as_ref().map_or_else(WriteError::is_ambiguous, |written| written.repeated) {
+        let written = apply::write(
+            recorded,
+            &self.job.permit,
+            &self.api,
+            &kind,
+            &item.wanted,
+            &preview,
+        )
+        .await;
+        if written
+            .as_ref()
+            .map_or_else(WriteError::is_ambiguous, |written| written.repeated)
+        {
             self.cx.doubts.lost_answer(id);
         }
         let written = written?;
@@ -679,13 +696,21 @@ impl Run<'_> {
                 .paths
                 .iter()
                 .zip(&preview.managers)
-                .map(|(path, manager)| Correction { id: id.clone(), manager: manager.clone(), path: path.clone() })
+                .map(|(path, manager)| Correction {
+                    id: id.clone(),
+                    manager: manager.clone(),
+                    path: path.clone(),
+                })
                 .collect(),
             _ => Vec::new(),
         };
         Ok(Wrote {
             action: written.action,
-            uid: written.object.pointer("/metadata/uid").and_then(Value::as_str).map(ToOwned::to_owned),
+            uid: written
+                .object
+                .pointer("/metadata/uid")
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned),
             left: Some(Left {
                 wanted: item.digest,
                 fingerprint,
@@ -713,7 +738,10 @@ impl Run<'_> {
     fn settled(&self, item: &Item) -> Wrote {
         let left = self.left(&item.wanted.id);
         if left.is_some_and(|left| left.skipped) {
-            return Wrote { left, ..Wrote::nothing(Action::Skipped) };
+            return Wrote {
+                left,
+                ..Wrote::nothing(Action::Skipped)
+            };
         }
         let seen = self.cx.index.get(&item.wanted.id);
         Wrote {
@@ -726,28 +754,39 @@ impl Run<'_> {
     }
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
-    fn unchanged(&self, item: &Item, live: Option<Seen>) -> Wrote {
+    fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         Wrote {
             action: Action::Unchanged,
-            uid: live.as_ref().map(|live| live.observed.uid.to_string()),
-            left: self.keep_in_sight(item, live.as_ref(), false),
-            target: Some(target_of(item, live.as_ref())),
+            uid: live.map(|live| live.observed.uid.to_string()),
+            left: self.keep_in_sight(item, live, false),
+            target: Some(target_of(item, live)),
             corrections: Vec::new(),
         }
     }
 
     /// An object that a mark keeps us from: it is looked at again when what was seen changes. Its health is
     /// nobody's business.
-    fn skipped(&self, item: &Item, live: Option<Seen>) -> Wrote {
-        Wrote { left: self.keep_in_sight(item, live.as_ref(), true), ..Wrote::nothing(Action::Skipped) }
+    fn skipped(&self, item: &Item, live: Option<&Seen>) -> Wrote {
+        Wrote {
+            left: self.keep_in_sight(item, live, true),
+            ..Wrote::nothing(Action::Skipped)
+        }
     }
 
     fn keep_in_sight(&self, item: &Item, live: Option<&Seen>, skipped: bool) -> Option<Left> {
         let live = live?;
         self.cx.watches.ensure(&item.kind);
-        let seen = Seen { owner: Some(self.job.owner.clone()), ..live.clone() };
+        let seen = Seen {
+            owner: Some(self.job.owner.clone()),
+            ..live.clone()
+        };
         self.cx.index.put_if_unchanged(&item.wanted.id, None, seen);
-        Some(Left { wanted: item.digest, fingerprint: live.fingerprint, before: None, skipped })
+        Some(Left {
+            wanted: item.digest,
+            fingerprint: live.fingerprint,
+            before: None,
+            skipped,
+        })
     }
 
     async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: &str) -> Result<(), WriteError> {
@@ -781,9 +820,13 @@ impl Run<'_> {
             return Ok(());
         }
         let mut new_kinds = false;
-        for item in items.iter().filter(|item| item.wanted.id.kind == "CustomResourceDefinition") {
+        for item in items
+            .iter()
+            .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
+        {
             let id = &item.wanted.id;
-            let preview_skips = matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
+            let preview_skips =
+                matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
             if preview_skips || item.settled && self.left(id).is_some_and(|left| left.skipped) {
                 continue;
             }

@@ -21,7 +21,7 @@ use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, ObjectId};
 use crate::report::{Event, Severity};
 use crate::source::{
-    Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Secret, Source, SourceError, Store,
+    Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Source, SourceError, Store,
 };
 
 /// The longest pause after failures in a row.
@@ -77,7 +77,14 @@ impl Sources {
         checkouts: Arc<Checkouts>,
         stop: CancellationToken,
     ) -> Self {
-        Self { cx, recorder, store, checkouts, workers: HashMap::new(), stop }
+        Self {
+            cx,
+            recorder,
+            store,
+            checkouts,
+            workers: HashMap::new(),
+            stop,
+        }
     }
 
     /// Takes a GitRepository in that was seen.
@@ -294,16 +301,28 @@ impl Keeper {
         let spec = &object.spec;
         self.secrets.clear();
         let mut read = Vec::new();
-        for (field, reference) in [("spec.secretRef", &spec.secret_ref), ("spec.proxySecretRef", &spec.proxy_secret_ref)] {
+        for (field, reference) in [
+            ("spec.secretRef", &spec.secret_ref),
+            ("spec.proxySecretRef", &spec.proxy_secret_ref),
+        ] {
             read.push(match reference {
                 Some(reference) => Some(self.secret(field, &reference.name).await?),
                 None => None,
             });
         }
-        let secrets = read.iter().flatten().flatten().filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()));
-        self.cx.redactor.learn(&learned_as(&self.key), secrets.map(|(_, value)| value));
-        let [secret, proxy] = read.as_slice() else { return Remote::new(&spec.url, Auth::None).map_err(|error| source_failure(&error)) };
-        Remote::from_secrets(&spec.url, secret.as_ref(), proxy.as_ref()).map_err(|error| source_failure(&error))
+        let secrets = read
+            .iter()
+            .flatten()
+            .flatten()
+            .filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()));
+        self.cx
+            .redactor
+            .learn(&learned_as(&self.key), secrets.map(|(_, value)| value));
+        let [secret, proxy] = read.as_slice() else {
+            return Remote::new(&spec.url, Auth::None).map_err(|error| source_failure(&error));
+        };
+        Remote::from_secrets(&spec.url, secret.as_ref(), proxy.as_ref())
+            .map_err(|error| source_failure(&error))
     }
 
     /// Reads a Secret, of which any change from here on ends the sleep.
@@ -321,12 +340,19 @@ impl Keeper {
             group: String::new(),
             kind: kind.gvk.kind.clone(),
         };
-        self.secrets.push(self.cx.configs.subscribe(("Secret", namespace.clone(), name.to_owned())));
+        self.secrets.push(
+            self.cx
+                .configs
+                .subscribe(("Secret", namespace.clone(), name.to_owned())),
+        );
         self.cx.configs.ensure("Secret", &namespace).await;
         let found = self.cx.api.get(&kind, &id).await;
-        let found = found.map_err(|error| failure(format!("failed to get secret '{namespace}/{name}': {error}")))?;
+        let found =
+            found.map_err(|error| failure(format!("failed to get secret '{namespace}/{name}': {error}")))?;
         found.map(|object| decode(&object, true)).ok_or_else(|| {
-            failure(format!("secret '{namespace}/{name}' not found, which {field} names; create it there"))
+            failure(format!(
+                "secret '{namespace}/{name}' not found, which {field} names; create it there"
+            ))
         })
     }
 
@@ -431,7 +457,7 @@ impl Keeper {
         let mut conditions = Conditions(old.conditions.clone());
         let now = Timestamp::now();
         let mut set = |type_: &str, status, reason| {
-            conditions.set(type_, status, reason, &failure.message, generation, now)
+            conditions.set(type_, status, reason, &failure.message, generation, now);
         };
         set(condition_types::READY, ConditionStatus::False, failure.reason);
         set(
@@ -613,7 +639,9 @@ async fn any_changed(secrets: &mut [watch::Receiver<()>]) {
     if secrets.is_empty() {
         return std::future::pending().await;
     }
-    futures::future::select_all(secrets.iter_mut().map(|changes| Box::pin(changes.changed()))).await;
+    let changes = secrets.iter_mut().map(|changes| Box::pin(changes.changed()));
+    // A sender that is gone ends the sleep as a change does: the next look finds out.
+    let _ = futures::future::select_all(changes).await;
 }
 
 /// The name under which a source's credentials are known to those who mask them.

@@ -52,8 +52,18 @@ const ATTEMPTS: usize = 4;
 impl StatusWriter {
     pub(crate) fn new(owner: Arc<Owner>, status: KustomizationStatus, resource_version: String) -> Self {
         let inherited = inventory_in(&status);
-        let cell = Cell { status, resource_version, run: 0, staged: None, ours: VecDeque::new() };
-        Self { owner, inherited, cell: Mutex::new(cell) }
+        let cell = Cell {
+            status,
+            resource_version,
+            run: 0,
+            staged: None,
+            ours: VecDeque::new(),
+        };
+        Self {
+            owner,
+            inherited,
+            cell: Mutex::new(cell),
+        }
     }
 
     /// Takes in what a watch has seen of the object's version; the status is ours and is not read back.
@@ -95,7 +105,10 @@ impl StatusWriter {
         cell.run = run;
         for _ in 0..ATTEMPTS {
             let staged = cell.staged.clone();
-            let patch = StatusPatch { inventory: patch.inventory.or(staged.as_ref()), ..patch.clone() };
+            let patch = StatusPatch {
+                inventory: patch.inventory.or(staged.as_ref()),
+                ..patch.clone()
+            };
             let next = next_status(&cell.status, &patch, Timestamp::now());
             if next == cell.status {
                 return Ok(None);
@@ -144,7 +157,9 @@ impl StatusWriter {
     /// whomever they are: what is in it is looked at, what is not is forgotten.
     async fn catch_up(&self, api: &Api, cell: &mut Cell) -> Result<(), ApiError> {
         let id = ObjectId::from(&*self.owner);
-        let Some(live) = api.get(&kustomization_kind(), &id).await? else { return Ok(()) };
+        let Some(live) = api.get(&kustomization_kind(), &id).await? else {
+            return Ok(());
+        };
         if let Some(version) = resource_version(&live) {
             version.clone_into(&mut cell.resource_version);
         }
@@ -183,7 +198,10 @@ impl StatusWriter {
     }
 
     fn contested(&self) -> ApiError {
-        ApiError::Unreadable(format!("Kustomization {} changed each time its status was about to be written", self.owner))
+        ApiError::Unreadable(format!(
+            "Kustomization {} changed each time its status was about to be written",
+            self.owner
+        ))
     }
 }
 

@@ -392,7 +392,11 @@ impl State {
         {
             return Some(Scope::Changes);
         }
-        if [self.retry_at, self.recheck_at].into_iter().flatten().any(|at| now >= at) {
+        if [self.retry_at, self.recheck_at]
+            .into_iter()
+            .flatten()
+            .any(|at| now >= at)
+        {
             return Some(Scope::Full);
         }
         if !self.pending.touched.is_empty() && !attempted.failed {

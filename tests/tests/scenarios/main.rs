@@ -31,7 +31,11 @@ impl Scene {
         let upstream = Upstream::empty();
         let server = GitServer::http(upstream.root()).await;
         let world = World::new(tempfile::tempdir().unwrap(), server.url("repo.git")).await;
-        Self { upstream, world, server }
+        Self {
+            upstream,
+            world,
+            server,
+        }
     }
 
     /// A Kustomization `app` of the folder `app`, which holds the ConfigMap `settings`, applied.
@@ -42,7 +46,9 @@ impl Scene {
     /// The same, with more of the Kustomization's spec.
     pub(crate) async fn live_with(spec: &Value) -> Self {
         let mut scene = Self::new().await;
-        let first = scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
+        let first = scene
+            .upstream
+            .commit("app/config.yaml", &config_map("settings", "one"));
         scene.world.git_repository("app", "main");
         scene.world.kustomization("app", "app", "./app", spec);
         scene.world.start().await;
@@ -65,7 +71,10 @@ impl Scene {
 
     /// The version of the ConfigMap `settings`, to see that nothing touched it.
     pub(crate) fn settings(&self) -> Value {
-        let settings = self.world.get("v1", "ConfigMap", "default", "settings").expect("it is there");
+        let settings = self
+            .world
+            .get("v1", "ConfigMap", "default", "settings")
+            .expect("it is there");
         settings["metadata"]["resourceVersion"].clone()
     }
 
@@ -74,14 +83,28 @@ impl Scene {
     pub(crate) async fn until_failed_at(&self, name: &str, commit: &str, reason: &str) -> String {
         let object = self
             .world
-            .until(KUSTOMIZE_API, "Kustomization", NAMESPACE, name, "failed", |object| {
-                let attempted = object.pointer("/status/lastAttemptedRevision").and_then(Value::as_str);
-                attempted.is_some_and(|attempted| attempted.ends_with(commit))
-                    && condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
-            })
+            .until(
+                KUSTOMIZE_API,
+                "Kustomization",
+                NAMESPACE,
+                name,
+                "failed",
+                |object| {
+                    let attempted = object
+                        .pointer("/status/lastAttemptedRevision")
+                        .and_then(Value::as_str);
+                    attempted.is_some_and(|attempted| attempted.ends_with(commit))
+                        && condition(object, "Ready")
+                            .is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+                },
+            )
             .await;
-        let message = condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default();
-        self.world.until_event("Kustomization", name, reason, message).await;
+        let message = condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default();
+        self.world
+            .until_event("Kustomization", name, reason, message)
+            .await;
         message.to_owned()
     }
 
@@ -125,7 +148,10 @@ impl Scene {
 
     /// The data of a ConfigMap in namespace `default`.
     pub(crate) fn data(&self, name: &str) -> Value {
-        self.world.get("v1", "ConfigMap", "default", name).map(|object| object["data"].clone()).unwrap_or_default()
+        self.world
+            .get("v1", "ConfigMap", "default", name)
+            .map(|object| object["data"].clone())
+            .unwrap_or_default()
     }
 }
 

@@ -52,10 +52,7 @@ fn settled() -> State {
 fn a_new_kustomization_runs_at_once_and_waits_for_health() {
     let mut state = State::new(at(0));
     assert_eq!(given(&mut state, inputs("a"), 0), [Effect::Start(Scope::Full)]);
-    assert_eq!(
-        ended(&mut state, applied(true), 1),
-        [Effect::Judge]
-    );
+    assert_eq!(ended(&mut state, applied(true), 1), [Effect::Judge]);
     assert_eq!(acts(state.step(Event::Judged(Health::InProgress), at(2))), []);
     assert_eq!(
         acts(state.step(Event::Judged(Health::Healthy), at(3))),
@@ -266,9 +263,19 @@ fn the_full_check_comes_at_the_phase_of_the_uid() {
 fn rule_2_everything_is_looked_at_again_when_no_late_write_can_arrive_any_more() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
-    ended(&mut state, Ended::Applied { wait: false, recheck: Some(at(60)) }, 1);
+    ended(
+        &mut state,
+        Ended::Applied {
+            wait: false,
+            recheck: Some(at(60)),
+        },
+        1,
+    );
     assert_eq!(acts(state.step(Event::Tick, at(59))), []);
-    assert_eq!(acts(state.step(Event::Tick, at(60))), [Effect::Start(Scope::Full)]);
+    assert_eq!(
+        acts(state.step(Event::Tick, at(60))),
+        [Effect::Start(Scope::Full)]
+    );
     ended(&mut state, applied(false), 61);
     assert_eq!(acts(state.step(Event::Tick, at(130))), []);
 }
@@ -277,9 +284,18 @@ fn rule_2_everything_is_looked_at_again_when_no_late_write_can_arrive_any_more()
 fn rule_22_a_request_is_answered_also_while_something_blocks() {
     let mut state = State::new(at(0));
     let why = Failure::Dependency("dependency 'a/b' is not ready".into());
-    let blocked = Inputs { blocked: Some(why.clone()), ..inputs("a") };
+    let blocked = Inputs {
+        blocked: Some(why.clone()),
+        ..inputs("a")
+    };
     given(&mut state, blocked.clone(), 0);
-    let requested = Inputs { requested: Some("now".into()), ..blocked };
-    assert_eq!(given(&mut state, requested.clone(), 1), [Effect::ReportBlocked(why)]);
+    let requested = Inputs {
+        requested: Some("now".into()),
+        ..blocked
+    };
+    assert_eq!(
+        given(&mut state, requested.clone(), 1),
+        [Effect::ReportBlocked(why)]
+    );
     assert_eq!(given(&mut state, requested, 2), []);
 }
