@@ -92,6 +92,10 @@ pub enum Command {
     Suspend(commands::suspend::Args),
     /// Go on reconciling an object
     Resume(commands::resume::Args),
+    /// Print what a Kustomization would apply, from files on this machine
+    Build(Box<commands::build::Args>),
+    /// Print what applying files on this machine would change, prunes included
+    Diff(Box<commands::diff::Args>),
     /// Run the controller
     Controller(Box<commands::controller::Args>),
     /// Run a Kubernetes API in memory, to try things out

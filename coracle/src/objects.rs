@@ -239,7 +239,7 @@ impl Summary {
             message: said("message"),
             origin,
             detail,
-            object: serde_json::to_value(object).unwrap_or_default(),
+            object: without_managers(object),
         }
     }
 
@@ -253,6 +253,13 @@ impl Summary {
         };
         Styled::new(style, self.ready.as_str())
     }
+}
+
+/// The object without the list of who set which field, which nobody reads, as `kubectl` prints it.
+fn without_managers(object: &DynamicObject) -> Value {
+    let mut object = object.clone();
+    object.metadata.managed_fields = None;
+    serde_json::to_value(object).unwrap_or_default()
 }
 
 fn reference(data: &Value) -> String {

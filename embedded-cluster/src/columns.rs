@@ -2,10 +2,13 @@
 //!
 //! In: objects. Out: cells. No I/O; ages are given as times, which kubectl turns into ages.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::object;
 use crate::resource::Kind;
+
+const CREATED: &[&str] = &["metadata", "creationTimestamp"];
 
 /// A column and how to fill it.
 pub(crate) struct Column {
@@ -22,6 +25,8 @@ enum Cell {
     Path(Vec<String>),
     /// The value at a JSONPath of a CRD.
     JsonPath(String),
+    /// How long ago the time at a path was.
+    Age(&'static [&'static str]),
     Function(fn(&Value) -> Value),
 }
 
@@ -62,7 +67,7 @@ impl Column {
         })
     }
 
-    pub(crate) fn cell(&self, value: &Value) -> Value {
+    pub(crate) fn cell(&self, value: &Value, now: Timestamp) -> Value {
         match &self.cell {
             Cell::Path(path) => {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -74,7 +79,12 @@ impl Column {
                     }
                 })
             }
+            Cell::JsonPath(path) if self.kind == "date" => {
+                let found = json_path(value, path);
+                found.as_str().map_or(Value::Null, |time| since(time, now))
+            }
             Cell::JsonPath(path) => json_path(value, path),
+            Cell::Age(path) => age(value, path, now),
             Cell::Function(cell) => cell(value),
         }
     }
@@ -142,8 +152,42 @@ fn json_path(value: &Value, path: &str) -> Value {
     }
 }
 
-fn age(value: &Value) -> Value {
+fn created(value: &Value) -> Value {
     object::meta(value, "creationTimestamp").into()
+}
+
+fn age(value: &Value, path: &[&str], now: Timestamp) -> Value {
+    since(object::text(value, path), now)
+}
+
+/// A span as k8s.io/apimachinery's `HumanDuration` writes it.
+fn since(time: &str, now: Timestamp) -> Value {
+    let Ok(then) = time.parse::<Timestamp>() else {
+        return "<unknown>".into();
+    };
+    let seconds = now.as_second() - then.as_second();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    let two = |big: i64, unit: &str, small: i64, rest: &str| {
+        if small == 0 {
+            format!("{big}{unit}")
+        } else {
+            format!("{big}{unit}{small}{rest}")
+        }
+    };
+    let text = match () {
+        () if seconds < -1 => "<invalid>".into(),
+        () if seconds < 0 => "0s".into(),
+        () if seconds < 120 => format!("{seconds}s"),
+        () if minutes < 10 => two(minutes, "m", seconds % 60, "s"),
+        () if minutes < 180 => format!("{minutes}m"),
+        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
+        () if hours < 48 => format!("{hours}h"),
+        () if hours < 192 => two(days, "d", hours % 24, "h"),
+        () if days < 730 => format!("{days}d"),
+        () if days < 2920 => two(days / 365, "y", days % 365, "d"),
+        () => format!("{}y", days / 365),
+    };
+    text.into()
 }
 
 fn joined<'a>(items: impl Iterator<Item = &'a str>) -> Value {
@@ -171,7 +215,7 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             });
         }
         if custom.columns.is_empty() {
-            columns.push(Column::new("Age", "date", 0, Cell::Function(age)));
+            columns.push(Column::new("Age", "date", 0, Cell::Age(CREATED)));
         }
         return columns;
     }
@@ -347,7 +391,7 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             columns.push(Column::text("Roles", |_| "<none>".into()));
         }
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            columns.push(Column::text("Created At", age));
+            columns.push(Column::text("Created At", created));
             return columns;
         }
         ("", "events") => {
@@ -366,7 +410,7 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             return columns;
         }
         ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {
-            columns.push(Column::text("Created At", age));
+            columns.push(Column::text("Created At", created));
             return columns;
         }
         ("rbac.authorization.k8s.io", _) => columns.push(Column::text("Role", |binding| {
@@ -386,11 +430,11 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             }
         })),
         ("coordination.k8s.io", "leases") => {
-            columns.push(Column::path("Holder", "string", &["spec", "holderIdentity"]))
+            columns.push(Column::path("Holder", "string", &["spec", "holderIdentity"]));
         }
         _ => {}
     }
-    columns.push(Column::text("Age", age));
+    columns.push(Column::new("Age", "string", 0, Cell::Age(CREATED)));
     columns.extend(wide);
     columns
 }

@@ -108,6 +108,7 @@ fn kind(crd: &Value, version: &Value) -> Kind {
             schema: Arc::new(builder.finish()),
             node,
         },
+        schema_name: schema_name(group, object::text(version, &["name"]), names("kind")),
         storage: storage_name(group, names("plural")).into(),
         reset: Resets {
             main: FieldSet::of_fields(main),
@@ -128,6 +129,13 @@ fn kind(crd: &Value, version: &Value) -> Kind {
             schema,
         })),
     }
+}
+
+/// `com.example.v1.Widget`
+fn schema_name(group: &str, version: &str, kind: &str) -> String {
+    let mut parts: Vec<&str> = group.split('.').rev().collect();
+    parts.extend([version, kind]);
+    parts.join(".")
 }
 
 fn scale(value: &Value) -> Scale {

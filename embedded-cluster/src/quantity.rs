@@ -65,6 +65,7 @@ fn canonical_text(text: &str) -> Option<String> {
     })
 }
 
+#[derive(Clone, Copy)]
 enum Scale {
     /// Powers of ten.
     Ten(i32),

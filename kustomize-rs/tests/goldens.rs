@@ -1,5 +1,6 @@
 //! Every folder in `goldens/` is a kustomization with the output of the real kustomize, or a mark that it
 //! must fail; `make-goldens.sh` writes both. Ours must agree to the byte.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,7 @@ fn every_golden_case_comes_out_as_kustomize_builds_it() {
         match (expected, build_case(case)) {
             (Ok(expected), Ok(built)) if expected == built => {}
             (Ok(expected), Ok(built)) => {
-                wrong.push(format!("{name}: differs\n{}", difference(&expected, &built)))
+                wrong.push(format!("{name}: differs\n{}", difference(&expected, &built)));
             }
             (Ok(_), Err(error)) => wrong.push(format!("{name}: should build, but: {error}")),
             (Err(_), Ok(_)) => wrong.push(format!("{name}: should be refused")),

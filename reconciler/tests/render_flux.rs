@@ -1,10 +1,12 @@
 //! Whole renders against Flux's own code: every case below `fixtures/flux-build` must come out to
 //! the byte, digest included. The goldens are made by `make.sh` there.
 
-use std::collections::BTreeMap;
+#![expect(clippy::expect_used, reason = "a test panics to fail")]
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kustomize_rs::fs::MemoryFs;
+use kustomize_rs::fs::{Fs, MemoryFs, ReadSet};
 use kustomize_rs::yaml;
 use reconciler::render::substitute::{SubstituteStrategy, Substitution};
 use reconciler::render::{
@@ -22,9 +24,9 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// A folder of this machine as the root of a tree.
-fn tree(folder: &Path) -> MemoryFs {
-    let mut fs = MemoryFs::new();
+/// The files below a folder of this machine, by their paths in a tree with that folder as its root.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {
         for entry in std::fs::read_dir(&next).expect("a folder") {
@@ -34,10 +36,16 @@ fn tree(folder: &Path) -> MemoryFs {
                 continue;
             }
             let inside = Path::new("/").join(path.strip_prefix(folder).expect("below"));
-            fs = fs.with_file(inside, std::fs::read(&path).expect("a file"));
+            files.insert(inside, std::fs::read(&path).expect("a file"));
         }
     }
-    fs
+    files
+}
+
+fn tree(files: &BTreeMap<PathBuf, Vec<u8>>) -> MemoryFs {
+    files.iter().fold(MemoryFs::new(), |fs, (path, content)| {
+        fs.with_file(path, content.clone())
+    })
 }
 
 fn text(value: &Value) -> String {
@@ -92,9 +100,13 @@ fn overlay(spec: &Value) -> Overlay {
 }
 
 fn rendered(case: &Path) -> Result<Rendered, RenderError> {
+    rendered_from(case, &files(&case.join("tree")))
+}
+
+fn rendered_from(case: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Rendered, RenderError> {
     let spec = std::fs::read_to_string(case.join("spec.yaml")).expect("the case has a spec");
     let spec = yaml::to_value(&yaml::load(&spec).expect("YAML"), yaml::Schema::GoYamlV2).expect("values");
-    let fs = tree(&case.join("tree"));
+    let fs = tree(files);
     let path = text(&spec["path"]);
     let mut request = Request::new(&fs, &path);
     request.overlay = overlay(&spec);
@@ -160,7 +172,7 @@ fn every_case_renders_as_flux_renders_it() {
             (Ok(_), Err(error)) => wrong.push(format!("{name}: {error}")),
             (Err(_), Err(_)) => {}
             (Err(_), Ok(rendered)) => {
-                wrong.push(format!("{name}: Flux refuses it, we gave\n{}", shown(&rendered)))
+                wrong.push(format!("{name}: Flux refuses it, we gave\n{}", shown(&rendered)));
             }
         }
     }
@@ -181,11 +193,79 @@ fn what_flux_refuses_is_refused_with_the_file_and_the_reason() {
     components-missing-refused: spec.components: "../gone" is no directory
     components-remote-refused: spec.components: `https://example.com/c` has to be a path in the same source, relative to spec.path
     duplicate: in resources entry "./b.yaml": /b.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/same.[noNs]; the first one is in /a.yaml, line 1
+    patch-without-a-match: spec.patches: applying the inline patch: no resource matches the strategic merge patch for ConfigMap.v1.[noGrp]/other.[noNs]
+    resource-missing: /kustomization.yaml:3:3: resources entry "gone.yaml": no such file or directory
     substitute-bad-name: spec.postBuild: the variable name `a-b` in spec.postBuild.substitute is not valid: a name starts with a letter or `_` and goes on with letters, digits or `_`
     substitute-bad-syntax: /a.yaml:1: variables in ConfigMap/a: `${y` has no closing brace, or an operator that Flux does not know (write `$${` for a plain `${`)
     substitute-breaks-yaml: /a.yaml:1: ConfigMap/a with its variables replaced is no YAML object: 3:7: mapping values are not allowed in this context (quote the `${...}`, or mind what its value contains)
+    substitute-two-become-one: ConfigMap/a is rendered twice: by /a.yaml:1 and by /a.yaml:6; remove one of them
     substitute-unset: /a.yaml:1: variables in ConfigMap/a: not set: `y`; define it in spec.postBuild, give it a default as in `${y:=value}`, or write `$${` where the text is meant as it stands
     walk-no-name: in resources entry "./a.yaml": /a.yaml:1:1: missing metadata.name in object of kind ConfigMap
     walk-not-an-object: in resources entry "./values.yaml": /values.yaml:1:1: missing kind in object
     "#);
 }
+
+/// What `fs` answers to everything that a render asked.
+fn answers(read: &ReadSet, fs: &MemoryFs) -> Vec<String> {
+    let files = read.files.iter().map(|path| format!("{:?}", fs.read(path).ok()));
+    let folders = read
+        .directories
+        .iter()
+        .map(|path| format!("{:?}", fs.list(path).ok()));
+    let entries = read
+        .entries
+        .keys()
+        .map(|path| format!("{:?}", fs.entry(path).ok()));
+    let resolved = read
+        .resolved
+        .keys()
+        .map(|path| format!("{:?}", fs.resolve(path).ok()));
+    files.chain(folders).chain(entries).chain(resolved).collect()
+}
+
+/// Rule 9: a render may be skipped if everything that it asked has the same answer.
+#[test]
+fn a_tree_that_answers_the_read_set_alike_renders_alike() {
+    let mut same = 0;
+    for case in cases() {
+        let Ok(before) = rendered(&case) else { continue };
+        let files = files(&case.join("tree"));
+        let answered = answers(&before.read_set, &tree(&files));
+        let folders: BTreeSet<&Path> = files.keys().flat_map(|path| path.ancestors().skip(1)).collect();
+        let added = folders
+            .iter()
+            .flat_map(|folder| ADDED.iter().map(move |name| folder.join(name)));
+        for path in files.keys().cloned().chain(added) {
+            let mut changed = files.clone();
+            if changed.remove(&path).is_none() {
+                changed.insert(
+                    path.clone(),
+                    b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: added}\n".to_vec(),
+                );
+            }
+            if answers(&before.read_set, &tree(&changed)) != answered {
+                continue;
+            }
+            same += 1;
+            let after = rendered_from(&case, &changed)
+                .map(|after| shown(&after))
+                .map_err(|error| error.to_string());
+            assert_eq!(
+                after,
+                Ok(shown(&before)),
+                "{}: {}",
+                case.display(),
+                path.display()
+            );
+        }
+    }
+    assert!(same > 10, "some changes are none of a render's business");
+}
+
+/// Names of files that may change what a folder renders to.
+const ADDED: [&str; 4] = [
+    "added.yaml",
+    "kustomization.yaml",
+    "kustomization.yml",
+    "Kustomization",
+];

@@ -4,9 +4,10 @@
 //! of its own, so that its memory and CPU seconds are its own.
 
 #![allow(clippy::print_stdout, reason = "it prints its figures")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot be set up fails")]
 
 #[path = "../../reconciler/tests/source/git_server/mod.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the fetch tests use more of it")]
+#[allow(dead_code, unused_imports, reason = "the fetch tests use more of it")]
 mod git_server;
 
 use std::path::PathBuf;
@@ -83,7 +84,7 @@ fn name(index: usize) -> String {
 
 fn write_application(upstream: &Upstream, index: usize, value: &str) {
     let name = name(index);
-    let data = if index % LARGE_EVERY == 0 { "x".repeat(1 << 20) } else { String::new() };
+    let data = if index % LARGE_EVERY == 0 { "x".repeat((1 << 20) - 1024) } else { String::new() };
     let labels = format!("app: {name}");
     upstream.write(
         &format!("{name}/app.yaml"),

@@ -1,13 +1,16 @@
 //! `coracle demo`: the story on this machine. Does I/O through the stage.
 
 use std::path::PathBuf;
+use std::pin::pin;
 
+use futures::StreamExt as _;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::demo::stage::{self, DemoError, Stage};
 use crate::demo::story::{self, Teller};
 use crate::error::{Error, Kind};
-use crate::ui::{STRONG, Styled, Ui};
+use crate::ui::Ui;
 
 use super::install;
 
@@ -32,57 +35,69 @@ pub struct Args {
 pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
     let stays = ui.is_interactive() && !args.once;
     let project = stage::project(&args.source).map_err(report)?;
-    let manifests = manifests()?;
-    tokio::select! {
-        outcome = play(&project, &manifests, stays, ui) => outcome,
-        // Dropping the stage ends its processes.
-        _ = tokio::signal::ctrl_c() => Err(Error::new(Kind::Negative, "stopped")),
-    }
-}
-
-async fn play(project: &std::path::Path, manifests: &[Value], stays: bool, ui: &mut Ui) -> Result<(), Error> {
+    let stop = telemetry::shutdown::on_signals()
+        .map_err(|error| Error::new(Kind::Internal, "cannot listen for signals").caused_by(error))?;
     let mut teller = Teller::new(ui);
     teller.tell("A Kubernetes API, a Git server and the controller start on this machine.")?;
-    let mut stage = Stage::set(project, manifests).await.map_err(report)?;
+    let mut stage = Stage::set(&project, &manifests()?).await.map_err(report)?;
+    let outcome = play(&mut stage, stays, &stop, &mut teller).await;
+    stage.strike().await;
+    outcome
+}
+
+async fn play(
+    stage: &mut Stage,
+    stays: bool,
+    stop: &CancellationToken,
+    teller: &mut Teller<'_>,
+) -> Result<(), Error> {
     teller.detail(format!("API {}  Git {}", stage.api, stage.git.url("shop")))?;
-    let told = story::tell(&stage, &mut teller).await;
+    let told = tokio::select! {
+        told = story::tell(stage, teller) => told,
+        () = stop.cancelled() => return Err(Error::new(Kind::Negative, "stopped")),
+    };
     let told = told.map_err(|error| stage.ended().unwrap_or(error));
     teller.summary(told.is_err())?;
     if let Err(error) = told {
         let log = stage.controller_log();
-        stage.strike().await;
         return Err(report(error).hint(format!("The controller's last lines:\n{log}")));
     }
-    if stays {
-        stay(&stage, ui).await?;
+    if !stays {
+        return Ok(());
     }
-    stage.strike().await;
-    Ok(())
+    tokio::select! {
+        stayed = stay(stage, teller) => stayed,
+        () = stop.cancelled() => Ok(()),
+    }
 }
 
-/// Keeps everything up for a person; a push is followed at once. Ends with Ctrl-C.
-async fn stay(stage: &Stage, ui: &mut Ui) -> Result<(), Error> {
-    let kubeconfig = stage.kubeconfig.display();
-    ui.line(Styled::new(
-        STRONG,
-        "It stays up until Ctrl-C. In another terminal:",
-    ))?;
-    ui.line(format_args!("  export KUBECONFIG={kubeconfig}"))?;
-    ui.line("  kubectl get deployments -A")?;
-    ui.line("  coracle get all")?;
-    ui.line(format_args!("  git clone -b staging {}", stage.git.url("shop")))?;
-    ui.line("  # edit apps/shop/overlays/staging, commit, push, and look here:")?;
-    ui.line("")?;
+/// Keeps everything up for a person: a push is followed at once, and what happens is told.
+async fn stay(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), Error> {
+    teller.invite(&stage.kubeconfig, &stage.git.url("shop"))?;
     let mut pushes = stage.git.pushes();
-    while pushes.changed().await.is_ok() {
-        let asked = async {
-            for source in stage.world.sources().await? {
-                stage.world.poke(&source).await?;
+    pushes.mark_unchanged();
+    let mut news = pin!(stage.world.news());
+    loop {
+        tokio::select! {
+            pushed = pushes.changed() => {
+                if pushed.is_err() {
+                    return Ok(());
+                }
+                teller.tell("a push")?;
+                follow(stage).await.map_err(report)?;
             }
-            Ok::<_, DemoError>(())
-        };
-        asked.await.map_err(report)?;
-        ui.line("pushed; `coracle events --watch` shows what comes of it")?;
+            said = news.next() => match said {
+                Some(said) => teller.news(&said)?,
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+/// Asks for all sources, as a webhook would.
+async fn follow(stage: &Stage) -> Result<(), DemoError> {
+    for source in stage.world.sources().await? {
+        stage.world.poke(&source).await?;
     }
     Ok(())
 }
@@ -98,6 +113,7 @@ fn manifests() -> Result<Vec<Value>, Error> {
         .collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is the last step of `map_err`")]
 fn report(error: DemoError) -> Error {
     let kind = match &error {
         DemoError::NoProject(_) => Kind::NotFound,

@@ -59,7 +59,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .into_iter()
         .filter(|event| wanted(args, about.as_ref(), event))
         .collect();
-    events.sort_by_key(last_seen);
+    events.sort_by_key(order);
 
     if !args.watch {
         if events.is_empty() {
@@ -127,6 +127,16 @@ fn last_seen(event: &Event) -> Option<Timestamp> {
         .or(last)
         .or(time)
         .or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+}
+
+/// Times are kept to the second; within one, the order in which the cluster wrote them down tells.
+fn order(event: &Event) -> (Option<Timestamp>, u64) {
+    let version = event
+        .metadata
+        .resource_version
+        .as_ref()
+        .and_then(|version| version.parse().ok());
+    (last_seen(event), version.unwrap_or(0))
 }
 
 fn row(event: &Event, now: Timestamp) -> Vec<Styled> {

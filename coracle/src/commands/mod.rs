@@ -6,9 +6,11 @@ use crate::cli::{Cli, Command, Global};
 use crate::error::{Error, Kind};
 use crate::ui::Ui;
 
+pub mod build;
 pub mod completion;
 pub mod controller;
 pub mod demo;
+pub mod diff;
 pub mod embedded_cluster;
 pub mod events;
 pub mod generate;
@@ -32,6 +34,8 @@ pub fn run(cli: Cli, ui: &mut Ui) -> Result<(), Error> {
         Command::Completion(args) => completion::run(&args, ui),
         Command::Generate(args) => generate::run(&args, ui),
         Command::Uninstall(args) => wait(uninstall::run(&args, global, ui)),
+        Command::Build(args) => wait(build::run(&args, global, ui)),
+        Command::Diff(args) => wait(diff::run(&args, global, ui)),
         Command::Get(args) => wait(get::run(&args, global, ui)),
         Command::Tree(args) => wait(tree::run(&args, global, ui)),
         Command::Events(args) => wait(events::run(&args, global, ui)),

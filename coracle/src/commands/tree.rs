@@ -88,11 +88,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
 fn roots(all: &BTreeMap<Key, Summary>, namespace: Option<&str>) -> Vec<Key> {
     let applied: BTreeSet<Key> = all
         .iter()
-        .flat_map(|(owner, it)| {
-            inventory(it)
-                .filter(|id| is_kustomization(id))
-                .map(move |id| (owner, id))
-        })
+        .flat_map(|(owner, it)| inventory(it).filter(is_kustomization).map(move |id| (owner, id)))
         .map(|(owner, id)| (owner, (id.namespace, id.name)))
         // A Kustomization that applies itself (the usual root folder) is a root still.
         .filter(|(owner, id)| *owner != id)

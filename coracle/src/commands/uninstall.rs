@@ -178,9 +178,9 @@ async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Ste
                 name: name.to_owned(),
             };
             if kind == "Deployment" {
-                steps.push(step)
+                steps.push(step);
             } else {
-                rest.push(step)
+                rest.push(step);
             }
         }
     }

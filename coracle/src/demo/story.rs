@@ -2,6 +2,7 @@
 //!
 //! Each step changes something as a person would, waits until the cluster followed, and tells what it saw.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -13,6 +14,7 @@ use crate::objects::{Summary, short_revisions};
 use crate::ui::{BAD, DIM, GOOD, STRONG, Styled, Table, Ui};
 
 use super::stage::{DemoError, ENVIRONMENTS, Stage};
+use super::world::Said;
 
 const DEPLOYMENT: &str = "apps/v1/Deployment";
 const STAGING: &str = "apps/shop/overlays/staging/kustomization.yaml";
@@ -82,8 +84,44 @@ impl<'a> Teller<'a> {
         if failed {
             table.row(vec!["what came next".into(), Styled::new(BAD, "failed")]);
         }
-        table.print(self.ui)?;
+        table.print(self.ui)
+    }
+
+    /// Says what a person can do now.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn invite(&mut self, kubeconfig: &Path, repository: &str) -> Result<(), Error> {
+        self.ui.line("")?;
+        self.ui.line(Styled::new(
+            STRONG,
+            "It stays up until Ctrl-C. In another terminal:",
+        ))?;
+        for line in [
+            &format!("export KUBECONFIG={}", kubeconfig.display()),
+            "kubectl get deployments -A",
+            "coracle get all",
+            &format!("git clone -b staging {repository} && cd shop"),
+            "# change something in apps/shop/overlays/staging, commit, push, and look here",
+        ] {
+            self.ui.line(format_args!("  {line}"))?;
+        }
         self.ui.line("")
+    }
+
+    /// Tells what the controller says.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn news(&mut self, said: &Said) -> Result<(), Error> {
+        let message = short_revisions(&said.message);
+        match message.split_once('\n') {
+            None => self.tell(format_args!("{}: {message}", said.about)),
+            Some(_) => {
+                self.tell(format_args!("{}:", said.about))?;
+                self.detail(message)
+            }
+        }
     }
 }
 

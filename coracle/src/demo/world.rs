@@ -3,11 +3,11 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Config};
 use reconciler::api::REQUESTED_AT;
 use serde_json::{Value, json};
@@ -226,28 +226,48 @@ impl World {
             .items
             .into_iter()
             .filter(|event| event.data["involvedObject"]["kind"] == "Kustomization")
-            .map(|event| Said {
-                // A number in this cluster; elsewhere it may be compared for equality only.
-                version: event
-                    .metadata
-                    .resource_version
-                    .and_then(|it| it.parse().ok())
-                    .unwrap_or(0),
-                message: event.data["message"].as_str().unwrap_or_default().to_owned(),
-            })
+            .map(|event| Said::new(&event))
             .collect();
         events.sort_by_key(|event| event.version);
         Ok(events)
     }
 }
 
+impl World {
+    /// What the controller says from now on about its objects, as it says it.
+    pub fn news(&self) -> impl Stream<Item = Said> + use<> {
+        watcher(self.api("Event", "flux-system"), watcher::Config::default())
+            .default_backoff()
+            // What there was before comes as `InitApply`.
+            .filter_map(async |change| match change {
+                Ok(watcher::Event::Apply(event)) => Some(Said::new(&event)),
+                _ => None,
+            })
+    }
+}
+
 /// An event.
 #[derive(Clone, Debug)]
 pub struct Said {
+    /// `kind/name` of the object that it is about.
+    pub about: String,
     /// The event's resource version.
     pub version: u64,
     /// What it says.
     pub message: String,
+}
+
+impl Said {
+    fn new(event: &DynamicObject) -> Self {
+        let object = &event.data["involvedObject"];
+        let version = event.metadata.resource_version.as_ref();
+        Self {
+            about: format!("{}/{}", text(object, "kind").to_lowercase(), text(object, "name")),
+            // A number in this cluster; elsewhere it may be compared for equality only.
+            version: version.and_then(|version| version.parse().ok()).unwrap_or(0),
+            message: text(&event.data, "message").to_owned(),
+        }
+    }
 }
 
 async fn wait<T>(

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::context::{Context, parse_body};
-use super::write::{Written, create_object, manager, update_object};
+use super::context::{Body, Context, parse_body};
+use super::write::{Written, create_object, manager, stored_kind, update_object};
 use super::{Answer, Api};
 use crate::answer::ApiError;
 use crate::apply::{self, ApplyError};
@@ -19,19 +19,22 @@ use crate::store::{Key, State};
 /// Server-side apply of one object.
 pub(crate) fn apply(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    if request.query.get("fieldManager").is_none() {
-        return Err(ApiError::new(
-            422,
-            "Invalid",
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-        ));
-    }
-    let wanted = parse_body(request)?;
+    let Body {
+        value: mut wanted, ..
+    } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::apply(api, kind, &context, &wanted, request);
     }
     let mut state = api.store.lock();
-    let written = apply_object(&mut state, kind, &context, &wanted, request.query.flag("force"))?;
+    check(&wanted, kind)?;
+    let target = stored_kind(&state, kind, &mut wanted);
+    let written = apply_object(
+        &mut state,
+        &target,
+        &context,
+        &wanted,
+        request.query.flag("force"),
+    )?;
     drop(state);
     api.store.bell.notify_one();
     let code = if written.created { 201 } else { 200 };

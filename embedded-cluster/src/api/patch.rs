@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::context::{Context, parse_body};
-use super::write::{decode, update_object, with_warnings};
+use super::context::{Body, Context, parse_body};
+use super::write::{decode, stored_kind, update_object, with_warnings};
 use super::{Answer, Api, render, strategic};
 use crate::answer::ApiError;
 use crate::object;
@@ -27,14 +27,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         _ => return Err(unsupported(kind)),
     }
     let context = Context::of(request, api.clock.now())?;
-    if request.query.get("force").is_some() {
-        return Err(ApiError::new(
-            422,
-            "Invalid",
-            "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
-        ));
-    }
-    let patch = parse_body(request)?;
+    let Body { value: patch, twice } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::patch(api, kind, &context, &patch, request);
     }
@@ -55,8 +48,9 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
             context.name
         )));
     }
-    let warnings = decode(&mut value, kind, context.validation)?;
-    let written = update_object(&mut state, kind, &context, &live, value, None)?;
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
+    let target = stored_kind(&state, kind, &mut value);
+    let written = update_object(&mut state, &target, &context, &live, value, None)?;
     drop(state);
     api.store.bell.notify_one();
     Ok(with_warnings(
@@ -81,8 +75,12 @@ fn json_patch(mut value: Value, patch: &Value) -> Result<Value, ApiError> {
     let patch: json_patch::Patch = serde_json::from_value(patch.clone())
         .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
     json_patch::patch(&mut value, &patch).map_err(|error| {
-        let message = format!("the server rejected our request due to an error in our request: {error}");
-        ApiError::new(422, "Invalid", message)
+        tracing::debug!(%error, "a JSON patch does not fit");
+        let message = "the server rejected our request due to an error in our request";
+        ApiError {
+            details: Some(Box::default()),
+            ..ApiError::new(422, "Invalid", message)
+        }
     })?;
     Ok(value)
 }

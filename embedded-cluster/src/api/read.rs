@@ -9,10 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::selector::Selector;
-use super::{Answer, Api, render, table};
+use super::{Answer, Api, render};
 use crate::answer::ApiError;
 use crate::object;
-use crate::request::{Form, Request};
+use crate::request::Request;
 use crate::resource::Kind;
 use crate::store::{Key, Stored};
 use crate::watch::{Start, Watch};
@@ -23,7 +23,14 @@ pub(crate) fn get(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answ
     match target.subresource.as_str() {
         "scale" => return super::scale::get(api, kind, request),
         "log" => return crate::workloads::log(api, request),
-        _ => {}
+        "" | "status" | "ephemeralcontainers" | "resize" | "approval" => {}
+        other => {
+            return Err(ApiError::new(
+                501,
+                "NotImplemented",
+                format!("the embedded cluster does not serve {other:?}"),
+            ));
+        }
     }
     let key = Key::new(&target.namespace, &target.name);
     let stored = api.store.lock().get(&kind.storage, &key).cloned();
@@ -65,11 +72,11 @@ fn too_large(wanted: u64, current: u64) -> ApiError {
         message: "Too large resource version".into(),
         field: String::new(),
     };
-    error.details = Some(crate::answer::Details {
+    error.details = Some(Box::new(crate::answer::Details {
         causes: vec![cause],
         retry_after_seconds: 1,
         ..Default::default()
-    });
+    }));
     error
 }
 
@@ -118,17 +125,7 @@ pub(crate) fn list(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Ans
         next,
         remaining,
     };
-    Ok(Answer::ok(render::list(
-        kind,
-        &stored,
-        &meta,
-        request.form,
-        include(request),
-    )))
-}
-
-fn include(request: &Request) -> table::Include {
-    table::Include::parse(request.query.get("includeObject"))
+    Ok(Answer::ok(render::list(kind, &stored, &meta, request.form)))
 }
 
 fn selector(kind: &Kind, request: &Request) -> Result<Selector, ApiError> {
@@ -204,14 +201,8 @@ pub(crate) fn watch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
     } else {
         Some(request.target.name.clone())
     };
-    let form = request.form;
-    let include = if form == Form::Table {
-        include(request)
-    } else {
-        table::Include::Metadata
-    };
     Ok(Answer::Watch(Box::new(Watch::new(
-        api.store.clone(),
+        &api.store,
         Arc::clone(kind),
         crate::watch::Scope {
             namespace: request.target.namespace.clone(),
@@ -220,8 +211,7 @@ pub(crate) fn watch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         },
         start,
         crate::watch::Shape {
-            form,
-            include,
+            form: request.form,
             bookmarks: request.query.flag("allowWatchBookmarks"),
         },
         seconds,

@@ -11,7 +11,7 @@ use super::managers::{Conflicts, Entry, Key, Managers, Operation};
 use super::merge::merge;
 use super::remove::remove;
 use super::set::FieldSet;
-use super::walk::{Duplicates, check, field_set};
+use super::walk::{check, field_set};
 use crate::schema::Type;
 
 /// Fields that nobody owns.
@@ -150,7 +150,7 @@ pub(crate) fn apply(
     force: bool,
     of: Type<'_>,
 ) -> Result<Applied, ApplyError> {
-    let errors = check(wanted, of, Duplicates::Refused);
+    let errors = check(wanted, of);
     if !errors.is_empty() {
         return Err(ApplyError::Untyped(errors));
     }

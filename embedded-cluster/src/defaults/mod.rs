@@ -23,6 +23,12 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
         structural::set_defaults(value, kind.root.view());
         return;
     }
+    crate::schema::conform(value, kind.root.view());
+    fill(value, kind);
+    crate::schema::conform(value, kind.root.view());
+}
+
+fn fill(value: &mut Value, kind: &Kind) {
     match (kind.group.as_str(), kind.plural.as_str()) {
         ("", "pods") => pods::spec(value, &["spec"]),
         ("" | "apps" | "batch", _) if workloads::set(value, kind) => {}

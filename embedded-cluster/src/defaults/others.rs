@@ -76,7 +76,7 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
             }
         }
         ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {
-            put_default(value, &["rules"], Value::Null)
+            put_default(value, &["rules"], Value::Null);
         }
         ("autoscaling", "horizontalpodautoscalers") => {
             put_default(value, &["spec", "minReplicas"], 1);
@@ -99,10 +99,10 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
             put_default(value, &["spec", "seLinuxMount"], false);
         }
         ("scheduling.k8s.io", "priorityclasses") => {
-            put_default(value, &["preemptionPolicy"], "PreemptLowerPriority")
+            put_default(value, &["preemptionPolicy"], "PreemptLowerPriority");
         }
         ("admissionregistration.k8s.io", plural) if plural.ends_with("webhookconfigurations") => {
-            webhooks(value, plural)
+            webhooks(value, plural);
         }
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
             put_default(value, &["spec", "failurePolicy"], "Fail");

@@ -62,7 +62,7 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) -> bool {
             put_default(value, &["spec", "revisionHistoryLimit"], 10);
         }
         ("apps", "replicasets") | ("", "replicationcontrollers") => {
-            put_default(value, &["spec", "replicas"], 1)
+            put_default(value, &["spec", "replicas"], 1);
         }
         ("batch", "jobs") => job(value, &["spec"]),
         ("batch", "cronjobs") => {

@@ -157,12 +157,7 @@ impl Rules {
     fn check_text(&self, text: &str, value: &Value, path: &str, out: &mut Vec<Cause>) {
         let length = text.chars().count() as u64;
         if let Some(most) = self.length.most.filter(|most| length > *most) {
-            let message = format!("Too long: may not be more than {most} bytes");
-            out.push(Cause {
-                reason: "FieldValueTooLong",
-                message,
-                field: path.into(),
-            });
+            out.push(Cause::too_long(path, usize::try_from(most).unwrap_or(usize::MAX)));
         }
         if let Some(least) = self.length.least.filter(|least| length < *least) {
             out.push(Cause::invalid(
@@ -201,7 +196,7 @@ impl Rules {
                 path,
                 value,
                 &format!("{path} in body should be {what}"),
-            ))
+            ));
         };
         if let Some(bound) = &self.minimum {
             if bound.exclusive && number <= bound.value {
@@ -330,7 +325,10 @@ impl Range {
 }
 
 fn too_many(path: &str, actual: u64, most: u64) -> Cause {
-    let message = format!("Too many: {actual}: must have at most {most} items");
+    let message = format!(
+        "Too many: {actual}: must have at most {most} {}",
+        if most == 1 { "item" } else { "items" }
+    );
     Cause {
         reason: "FieldValueTooMany",
         message,
@@ -473,7 +471,7 @@ fn wrong_type(value: &Value, of: Type<'_>) -> Option<&'static str> {
                 let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
                 (!whole).then_some("integer")
             }
-            other => (!other.accepts(value)).then(|| match other {
+            other => (!other.accepts(value)).then_some(match other {
                 Scalar::Boolean => "boolean",
                 Scalar::Number => "number",
                 Scalar::IntOrString => "integer,string",

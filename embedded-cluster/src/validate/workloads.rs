@@ -16,7 +16,7 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
     match (kind.group.as_str(), kind.plural.as_str()) {
         ("", "pods") => pod_spec(value, "spec", &["spec"], &mut causes),
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
-            workload(value, kind, &mut causes)
+            workload(value, kind, &mut causes);
         }
         ("batch", "jobs") => job(value, &mut causes),
         ("", "services") => service(value, &mut causes),
@@ -359,11 +359,11 @@ pub(crate) fn immutable(value: &Value, live: &Value, kind: &Kind) -> Vec<Cause> 
                 fixed(&["spec", "template"]);
             }
         }
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if object::at(value, &["roleRef"]) != object::at(live, &["roleRef"]) {
-                let shown = object::at(value, &["roleRef"]).cloned().unwrap_or_default();
-                causes.push(Cause::invalid("roleRef", &shown, "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings")
+            if object::at(value, &["roleRef"]) != object::at(live, &["roleRef"]) =>
+        {
+            let shown = object::at(value, &["roleRef"]).cloned().unwrap_or_default();
+            causes.push(Cause::invalid("roleRef", &shown, "cannot change roleRef"));
         }
         ("storage.k8s.io", "storageclasses") => {
             for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {

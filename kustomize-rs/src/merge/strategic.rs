@@ -145,20 +145,19 @@ fn merge_fields(target: &mut Node, patch: Option<&Node>, schema: Option<Field>) 
         return Ok(());
     };
     let patch = patch.and_then(Node::as_mapping);
-    if patch.is_none() && !needs_visit(mapping) {
-        return Ok(());
-    }
-    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless
-    // something inside of them is empty.
+    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless they
+    // lead to lists that are merged, or something inside of them is empty.
     let mut names: BTreeSet<String> = patch
         .into_iter()
         .flat_map(Mapping::iter)
         .map(|(k, _)| k.to_string())
         .collect();
+    let visited =
+        |name: &str, value: &Node| needs_visit_node(value) || schema.is_some_and(|s| s.field(name).is_some());
     names.extend(
         mapping
             .iter()
-            .filter(|(_, v)| needs_visit_node(v))
+            .filter(|(k, v)| visited(k, v))
             .map(|(k, _)| k.to_string()),
     );
     for name in names {
@@ -187,6 +186,7 @@ fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: O
     }
     let style = old.as_ref().and_then(Node::as_scalar).map(|s| s.style);
     let tagged = old.as_ref().is_some_and(|n| n.tagged);
+    let group = old.as_ref().map_or(0, |n| n.group);
     let merged = merge(old, patch, field).map_err(|e| e.context(format!("merging the field {name}")))?;
     let Some(mut merged) = merged.filter(|n| !n.is_null()) else {
         mapping.remove(name);
@@ -194,6 +194,7 @@ fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: O
     };
     if !is_new && let Content::Scalar(scalar) = &merged.content {
         // The new text takes the quotes of the old one, but its type stays decided.
+        merged.group = group;
         let style = style.unwrap_or(scalar.style);
         if style != scalar.style || tagged != merged.tagged {
             fix_tag(&mut merged);
@@ -286,7 +287,7 @@ fn list_directive(patch: &Node) -> Result<(Directive, Node)> {
     let value = node.as_text().unwrap_or_default().to_string();
     let mut patch = patch.clone();
     if let Some(items) = patch.as_sequence_mut() {
-        items.retain(|item| !item.get(DIRECTIVE).is_some_and(|n| n.as_text() == Some(&value)));
+        items.retain(|item| item.get(DIRECTIVE).is_none_or(|n| n.as_text() != Some(&value)));
     }
     Ok((directive, patch))
 }

@@ -68,6 +68,11 @@ impl<'a> Source<'a> {
             Some(Resolved::Str | Resolved::Timestamp(_)) => {
                 Ok(node.as_text().unwrap_or_default().to_string())
             }
+            // The configuration of a transformer is read less strictly.
+            Some(Resolved::Bool(b)) if !self.strict => Ok(b.to_string()),
+            Some(Resolved::Int(int)) if !self.strict => Ok(int.to_string()),
+            Some(Resolved::Uint(int)) if !self.strict => Ok(int.to_string()),
+            Some(Resolved::Float(float)) if !self.strict => Ok(crate::yaml::number::yaml_float(float)),
             Some(_) => {
                 let text = node.as_text().unwrap_or_default();
                 Err(self.error(node, format!("{name} must be a string; put {text} in quotes")))

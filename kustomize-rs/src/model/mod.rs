@@ -82,7 +82,7 @@ pub(crate) struct Selector {
     pub(crate) annotation_selector: String,
 }
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Image {
     pub(crate) name: String,
     pub(crate) new_name: String,
@@ -91,7 +91,7 @@ pub(crate) struct Image {
     pub(crate) digest: String,
 }
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Replica {
     pub(crate) name: String,
     pub(crate) count: i64,
@@ -100,7 +100,7 @@ pub(crate) struct Replica {
 #[derive(Debug, PartialEq)]
 pub(crate) enum ReplacementEntry {
     Path(String),
-    Inline(Replacement),
+    Inline(Box<Replacement>),
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -288,7 +288,7 @@ pub(crate) fn gvk(fields: &mut Fields<'_>) -> Result<Gvk> {
     })
 }
 
-fn patches(fields: &mut Fields<'_>, field: &'static str) -> Result<Vec<Patch>> {
+pub(crate) fn patches(fields: &mut Fields<'_>, field: &'static str) -> Result<Vec<Patch>> {
     let positions: Vec<_> = fields
         .node(field)
         .and_then(Node::as_sequence)
@@ -349,7 +349,7 @@ pub(crate) fn replacement_entry(fields: &mut Fields<'_>) -> Result<ReplacementEn
     let path = fields.string("path")?;
     let inline = replacement::read(fields)?;
     if path.is_empty() {
-        return Ok(ReplacementEntry::Inline(inline));
+        return Ok(ReplacementEntry::Inline(Box::new(inline)));
     }
     if inline.source.is_some() || !inline.targets.is_empty() {
         return Err(Error::kustomization(
@@ -411,7 +411,8 @@ fn generators(fields: &mut Fields<'_>, field: &'static str, secret: bool) -> Res
 pub(crate) fn generator_args(fields: &mut Fields<'_>, secret: bool) -> Result<GeneratorArgs> {
     let mut envs = fields.strings("envs")?;
     let env = fields.string("env")?;
-    if !env.is_empty() {
+    // As a plugin's configuration, kustomize does not look at the older name.
+    if !env.is_empty() && fields.source().strict {
         envs.push(env);
     }
     Ok(GeneratorArgs {

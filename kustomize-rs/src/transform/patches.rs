@@ -53,7 +53,7 @@ pub(crate) fn parse_operations(text: &str, path: &Path) -> Result<Vec<Operation>
         serde_json::from_str(text)
             .map_err(|e| Error::syntax(format!("the JSON patch is no JSON: {e}")).at(path, None))?
     } else {
-        let node = yaml::load(text).map_err(|e| Error::load(path, e))?;
+        let node = yaml::load_v2(text).map_err(|e| Error::load(path, e))?;
         yaml::to_value(&node, Schema::GoYamlV2)
             .map_err(|e| Error::syntax(e.message).at(path, Some(e.position)))?
     };
@@ -162,6 +162,8 @@ fn apply_to_selected(resource: &mut Resource, patch: &Resource) -> Result<()> {
             mapping.remove("apiVersion");
         }
     }
+    // On this way kustomize reads the patch's labels and annotations as strings: a null removes nothing.
+    crate::set::stringify_metadata(&mut patch.node);
     apply_one(resource, &patch)
 }
 
@@ -170,6 +172,7 @@ fn apply_one(resource: &mut Resource, patch: &Resource) -> Result<()> {
     if patch.allow_name_change || patch.allow_kind_change {
         resource.store_previous_id();
     }
+    let groups = resource.note_groups();
     let target = std::mem::take(&mut resource.node);
     let merged = strategic::merge_resource(target, &patch.node)
         .map_err(|e| e.context(format!("patching {before}")))?;
@@ -197,6 +200,7 @@ fn apply_one(resource: &mut Resource, patch: &Resource) -> Result<()> {
             set_plain(metadata, "namespace", &before.namespace);
         }
     }
+    resource.share_changes(&groups);
     resource.refresh();
     Ok(())
 }

@@ -160,12 +160,14 @@ fn apply(set: &mut ResourceSet, value: &Node, target: &TargetSelector) -> Result
         if by_metadata || by_id || !ids.iter().any(|id| is_meant(&matcher, id)) {
             continue;
         }
+        let groups = resource.note_groups();
         for path in paths {
             copy_to(resource, value, path, target.options.as_ref()).map_err(|e| {
                 e.context(format!("replacement: setting {path} in {}", resource.id))
                     .at(&resource.origin.path, None)
             })?;
         }
+        resource.share_changes(&groups);
         resource.refresh();
     }
     Ok(())

@@ -206,7 +206,7 @@ impl Emitter {
         if !self.whitespace {
             self.put(" ");
         }
-        self.folded(text, breaks, |e, c| e.put_char(c), 0);
+        self.folded(text, breaks, Self::put_char, 0);
         self.whitespace = false;
         self.indention = false;
     }
@@ -482,4 +482,22 @@ pub(super) fn double_quoted(text: &str) -> String {
     let mut emitter = Emitter::new(String::new());
     emitter.double_quoted(text, false);
     emitter.out
+}
+
+/// A string as go-yaml v3 writes it where it wants no quotes.
+pub(crate) fn as_plain_scalar(text: &str) -> String {
+    if resolve(Schema::GoYamlV2, text) != Resolved::Str || is_base60(text) {
+        return double_quoted(text);
+    }
+    plain_or_quoted(text, false)
+}
+
+/// Whether a text can be written as a block scalar.
+pub(super) fn allows_block(text: &str) -> bool {
+    let mut spaced = false;
+    let space_break = text
+        .chars()
+        .any(|c| std::mem::replace(&mut spaced, c == ' ') && is_break(c));
+    let special = text.chars().any(|c| !is_printable(c) && c != '\t');
+    !(text.is_empty() || text.ends_with(' ') || space_break || special)
 }

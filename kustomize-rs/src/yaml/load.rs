@@ -76,6 +76,13 @@ type Result<T> = std::result::Result<T, LoadError>;
 /// assert_eq!(error.position().unwrap().line, 1);
 /// ```
 pub fn load(text: &str) -> Result<Node> {
+    let mut loader = Loader::new(text)?;
+    loader.scanner.look_ahead();
+    Ok(loader.document()?.unwrap_or_default())
+}
+
+/// Loads the first document as go-yaml v2 does, which does not look at what comes after it.
+pub(crate) fn load_v2(text: &str) -> Result<Node> {
     Ok(Loader::new(text)?.document()?.unwrap_or_default())
 }
 
@@ -338,7 +345,6 @@ impl<'a> Loader<'a> {
             (Some("timestamp"), _) => Tag::Timestamp,
             (Some("binary"), _) => Tag::Binary,
             (Some("merge"), _) => Tag::Merge,
-            (Some("map" | "seq"), _) => Tag::Implicit,
             _ => Tag::Other(full.into()),
         })
     }
@@ -562,18 +568,14 @@ fn count_nodes(node: &Node) -> usize {
 }
 
 fn refuse_control_characters(text: &str) -> Result<()> {
-    let wrong = |c: char| match c {
-        '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' => false,
-        '\u{A0}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}' => false,
-        _ => true,
-    };
+    let right = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{A0}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}');
     // Almost every text is free of the bytes that could be one.
     let suspicious =
         |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || matches!(b, 0x7F | 0xC2 | 0xEF);
     if !text.bytes().any(suspicious) {
         return Ok(());
     }
-    let Some((at, _)) = text.char_indices().find(|(_, c)| wrong(*c)) else {
+    let Some((at, _)) = text.char_indices().find(|(_, c)| !right(*c)) else {
         return Ok(());
     };
     let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);

@@ -17,7 +17,8 @@ mod scan_tag;
 mod split;
 
 pub use emit::emit;
-pub(crate) use emit::emit_node;
+pub(crate) use emit::{as_plain_scalar, emit_node};
+pub(crate) use load::load_v2;
 pub use load::{LoadError, load, load_all, text_of};
 pub use node::{Content, Mapping, Node, Position, Scalar, Style, Tag};
 pub use plain::{ConvertError, to_value};

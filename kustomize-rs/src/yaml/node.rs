@@ -85,6 +85,8 @@ pub struct Node {
     pub tagged: bool,
     /// Whether it is a mapping or sequence in brackets.
     pub flow: bool,
+    /// Zero, or which scalars of the same resource kustomize keeps as one: what changes one changes all.
+    pub(crate) group: u32,
     /// Where it starts.
     pub position: Position,
 }

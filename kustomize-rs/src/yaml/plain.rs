@@ -71,6 +71,11 @@ impl<'a> Plain<'a> {
     /// `flow`: whether the node stands inside of brackets, where kustomize turns an implied null into an empty
     /// string when it prints the tree for the first time.
     fn inside(node: &'a Node, schema: Schema, root: bool, flow: bool) -> Result<Self> {
+        if let (Content::Scalar(scalar), Schema::GoYamlV3, false) = (&node.content, schema, flow)
+            && let Some(text) = reread_block(node, scalar)?
+        {
+            return Ok(Self::Str(Cow::Owned(text)));
+        }
         let flow = flow || (node.flow && schema == Schema::GoYamlV3);
         match &node.content {
             Content::Scalar(scalar) if flow && scalar.text.is_empty() && !node.tagged => {
@@ -322,4 +327,53 @@ fn printable<'a>(node: &Node, text: Cow<'a, str>) -> Result<Cow<'a, str>> {
         .ok()
         .and_then(|n| n.as_text().map(str::to_string));
     Ok(reread.map_or(text, Cow::Owned))
+}
+
+/// Block scalars that change when kustomize prints the tree for the first time and reads it again: go-yaml
+/// v3 adds a line break before lines of folded text that start with a blank, and forgets the indentation of
+/// text that starts with a tab.
+fn reread_block(node: &Node, scalar: &Scalar) -> Result<Option<String>> {
+    let text = scalar.text.as_str();
+    let folded = scalar.style == Style::Folded;
+    let block =
+        folded || scalar.style == Style::Literal || (scalar.style == Style::Plain && text.contains('\n'));
+    let blank = |line: &str| line.starts_with([' ', '\t', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
+    let risky = block
+        && (text.starts_with('\t') || (folded && (text.ends_with("\n\n") || text.split('\n').any(blank))));
+    if !risky || !super::emit::allows_block(text) {
+        return Ok(None);
+    }
+    let first = text.trim_start_matches('\n').chars().next();
+    let first_is_blank = first.is_none_or(|c| matches!(c, ' ' | '\t' | '\r'));
+    let mut printed = String::from(if folded { "k: >" } else { "k: |" });
+    if text.starts_with([' ', '\n']) {
+        printed.push('2');
+    }
+    printed.push_str(match text {
+        "\n" => "+",
+        text if text.ends_with("\n\n") => "+",
+        text if text.ends_with('\n') => "",
+        _ => "-",
+    });
+    printed.push('\n');
+    for line in text.split_inclusive('\n') {
+        let (content, ended) = line
+            .strip_suffix('\n')
+            .map_or((line, false), |content| (content, true));
+        if !content.is_empty() {
+            printed.push_str("  ");
+            printed.push_str(content);
+            if folded && ended && !content.starts_with([' ', '\t']) && !first_is_blank {
+                printed.push('\n');
+            }
+        }
+        if ended {
+            printed.push('\n');
+        }
+    }
+    let reread = super::load::load(&printed).map_err(|e| ConvertError {
+        position: node.position,
+        message: format!("kustomize cannot read this text again once it has printed it: {e}"),
+    })?;
+    Ok(reread.get("k").and_then(|n| n.as_text()).map(str::to_string))
 }

@@ -11,7 +11,7 @@ use super::load::LoadError;
 use super::node::{Position, Style};
 
 /// How deep flow collections and indents may nest. go-yaml allows 10,000, which no object needs.
-pub(super) const MAX_DEPTH: usize = 512;
+pub(super) const MAX_DEPTH: usize = 200;
 const MAX_SIMPLE_KEY: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +82,8 @@ pub(super) struct Scanner<'a> {
     tokens: VecDeque<(Token<'a>, Mark)>,
     parsed: usize,
     ended: bool,
+    /// How many tokens must be known before the first is given.
+    lookahead: usize,
 }
 
 type Result<T = ()> = std::result::Result<T, LoadError>;
@@ -105,7 +107,13 @@ impl<'a> Scanner<'a> {
             tokens: VecDeque::new(),
             parsed: 0,
             ended: false,
+            lookahead: 1,
         }
+    }
+
+    /// Scans as far ahead as go-yaml v3 does, which finds errors that stand behind a document.
+    pub(super) fn look_ahead(&mut self) {
+        self.lookahead = 3;
     }
 
     /// Gives the next token without taking it.
@@ -138,7 +146,7 @@ impl<'a> Scanner<'a> {
         if self.ended {
             return Ok(false);
         }
-        if self.tokens.is_empty() {
+        if self.tokens.len() < self.lookahead {
             return Ok(true);
         }
         let Some(level) = self
@@ -248,7 +256,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn fetch(&mut self) -> Result {
-        self.to_next_token()?;
+        self.skip_to_token()?;
         let column = isize::try_from(self.column()).unwrap_or(isize::MAX);
         self.unroll_indent(column);
         if self.at_end() {
@@ -301,7 +309,7 @@ impl<'a> Scanner<'a> {
         (marker == Some(b"---") || marker == Some(b"...")) && self.is_blank_or_end(3)
     }
 
-    fn to_next_token(&mut self) -> Result {
+    fn skip_to_token(&mut self) -> Result {
         loop {
             if self.at == self.line_start && self.text[self.at..].starts_with('\u{feff}') {
                 self.skip();

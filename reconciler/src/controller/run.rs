@@ -126,7 +126,6 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
     let started = Instant::now();
     let mut run = Run {
         cx,
-        recorder,
         job,
         api: job.api(cx),
         changes: Vec::new(),
@@ -208,7 +207,6 @@ pub(crate) fn masked(cx: &Context, failure: &Failure) -> Failure {
 
 struct Run<'a> {
     cx: &'a Context,
-    recorder: &'a Recorder,
     job: &'a Job,
     api: Api,
     changes: Vec<(ObjectId, Action)>,
@@ -437,19 +435,14 @@ impl Run<'_> {
         let mut rejections = Vec::new();
         let asked: Vec<_> = items.into_iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((id, answer)) = answers.next().await {
+        while let Some((item, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(why) if !coming.explains(&id) => {
-                    rejections.push(Rejection {
-                        subject: id.to_string(),
-                        origin: None,
-                        message: why,
-                        transient: false,
-                    });
+                Previewed::Deferred(why) if !coming.explains(&item.wanted.id) => {
+                    rejections.push(Rejection::of_dry_run(&item.wanted, &why));
                 }
                 previewed => {
-                    previews.insert(id, previewed);
+                    previews.insert(item.wanted.id.clone(), previewed);
                 }
             }
         }
@@ -458,7 +451,7 @@ impl Run<'_> {
         Ok(previews)
     }
 
-    async fn preview_one(&self, item: &Item) -> (ObjectId, Result<Previewed, Failure>) {
+    async fn preview_one<'i>(&self, item: &'i Item) -> (&'i Item, Result<Previewed, Failure>) {
         let id = item.wanted.id.clone();
         if item.kind.plural.is_empty() {
             let why = format!(
@@ -466,7 +459,7 @@ impl Run<'_> {
                 id.kind,
                 item.kind.gvk.api_version()
             );
-            return (id, Ok(Previewed::Deferred(why)));
+            return (item, Ok(Previewed::Deferred(why)));
         }
         // What is wanted as before is compared with what is live: somebody may have touched it unseen.
         let changed = self.left(&id).is_some_and(|left| left.wanted != item.digest);
@@ -492,7 +485,7 @@ impl Run<'_> {
             Err(PreviewError::Revoked(why)) => Err(revoked(why)),
             Err(PreviewError::Api(error)) => Err(Failure::Apply(format!("{id}: {error}"))),
         };
-        (id, settled)
+        (item, settled)
     }
 
     /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists, lists
@@ -515,7 +508,7 @@ impl Run<'_> {
             subject: wanted.subject(),
             origin: wanted.origin.clone(),
             message: format!(
-                "it belongs to Kustomization {other} and is wanted by {} as well; take it out of one of the two",
+                "belongs to Kustomization {other} and is wanted by {} as well; take it out of one of the two",
                 self.job.owner
             ),
             transient: false,
@@ -549,19 +542,14 @@ impl Run<'_> {
         let mut rejections = Vec::new();
         let asked: Vec<_> = deferred.iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((id, answer)) = answers.next().await {
+        while let Some((item, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
                 Previewed::Deferred(message) => {
-                    rejections.push(Rejection {
-                        subject: id.to_string(),
-                        origin: None,
-                        message,
-                        transient: false,
-                    });
+                    rejections.push(Rejection::of_dry_run(&item.wanted, &message));
                 }
                 previewed => {
-                    previews.insert(id, previewed);
+                    previews.insert(item.wanted.id.clone(), previewed);
                 }
             }
         }
@@ -659,8 +647,8 @@ impl Run<'_> {
         let contested = self.job.contested.contains(id) && matches!(self.job.scope, Scope::Drift(_));
         match (preview.action, recorded) {
             (Action::Skipped, _) => return Ok(Wrote::nothing(Action::Skipped)),
-            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live)),
-            _ if contested => return Ok(self.unchanged(item, preview.live)),
+            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live.as_ref())),
+            _ if contested => return Ok(self.unchanged(item, preview.live.as_ref())),
             (_, None) => return Err(ApiError::NotPermitted("the intent is not in the inventory").into()),
             _ => {}
         }
@@ -736,10 +724,10 @@ impl Run<'_> {
     }
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
-    fn unchanged(&self, item: &Item, live: Option<Seen>) -> Wrote {
+    fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         let id = &item.wanted.id;
         self.cx.watches.ensure(&item.kind);
-        if let Some(live) = &live {
+        if let Some(live) = live {
             let seen = Seen {
                 owner: Some(self.job.owner.clone()),
                 ..live.clone()
@@ -748,13 +736,13 @@ impl Run<'_> {
         }
         Wrote {
             action: Action::Unchanged,
-            uid: live.as_ref().map(|live| live.observed.uid.to_string()),
-            left: live.as_ref().map(|live| Left {
+            uid: live.map(|live| live.observed.uid.to_string()),
+            left: live.map(|live| Left {
                 wanted: item.digest,
                 fingerprint: live.fingerprint,
                 before: None,
             }),
-            target: Some(target_of(item, live.as_ref())),
+            target: Some(target_of(item, live)),
             corrections: Vec::new(),
         }
     }
@@ -916,7 +904,7 @@ impl Run<'_> {
     /// The inventory shrinks only after everything else has succeeded.
     async fn shrink(&self, survivors: &Inventory) -> Result<(), Failure> {
         self.cx.registry.update(&self.job.owner, |entry| {
-            entry.inventory = Arc::new(survivors.clone())
+            entry.inventory = Arc::new(survivors.clone());
         });
         self.job.statuses.stage_inventory(survivors).await;
         Ok(())

@@ -6,6 +6,7 @@ use kustomize_rs::fs::FsError;
 
 use super::object::Origin;
 use super::overlay::{Effective, LineOf};
+use super::secrets::SecretValues;
 use super::sops::{MAX_FILE, SopsError};
 use super::substitute::SubstituteError;
 
@@ -160,6 +161,17 @@ impl RenderError {
             }
         });
         Self::Build { message, origin }
+    }
+
+    /// Takes decrypted values out of what kustomize said: it may quote what it could not merge.
+    pub(super) fn redacted(self, secrets: &SecretValues) -> Self {
+        match self {
+            Self::Build { message, origin } => Self::Build {
+                message: secrets.redact(&message),
+                origin,
+            },
+            other => other,
+        }
     }
 
     /// Whether trying again with the same input could end otherwise: never, since a render is pure.

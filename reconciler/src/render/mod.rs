@@ -126,6 +126,7 @@ pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
                     source: Box::new(source),
                 });
             }
+            let built = built.map_err(|error| error.redacted(&secrets));
             assembly.secrets.extend(secrets);
             assembly
                 .secrets

@@ -93,8 +93,10 @@ pub(super) struct Effective {
     pub(super) path: PathBuf,
     /// Its text, if it is not the file's own.
     text: Option<String>,
-    /// How many lines of the text are the file's own.
+    /// How many lines of the text are the file's own, or stand for the file that there is not.
     own_lines: u32,
+    /// Whether there is no such file in Git.
+    generated: bool,
     /// The spec field behind each line that follows.
     added: Vec<&'static str>,
 }
@@ -113,7 +115,11 @@ pub(super) enum LineOf {
 impl Effective {
     pub(super) fn line_of(&self, line: u32) -> LineOf {
         if self.text.is_none() || line <= self.own_lines {
-            return LineOf::File;
+            return if self.generated {
+                LineOf::Nothing
+            } else {
+                LineOf::File
+            };
         }
         let index = usize::try_from(line - self.own_lines - 1).unwrap_or(usize::MAX);
         self.added
@@ -141,6 +147,7 @@ pub(super) fn effective(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result
             path,
             text: None,
             own_lines: 0,
+            generated: false,
             added: Vec::new(),
         });
     }
@@ -165,14 +172,21 @@ fn is_empty(file: &Map<String, Value>) -> bool {
 /// The file that a folder without one gets.
 fn generated(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result<Effective, RenderError> {
     let resources = walk::resources(fs, folder)?;
-    let mut file = Map::new();
-    if resources.is_empty() {
-        file.insert("namespace".to_owned(), json!("_placeholder"));
-    } else {
-        file.insert("resources".to_owned(), json!(resources));
+    let mut text = "namespace: _placeholder\n".to_owned();
+    if !resources.is_empty() {
+        let entries = resources
+            .iter()
+            .map(|resource| format!("- {}\n", json!(resource)));
+        text = format!("resources:\n{}", entries.collect::<String>());
     }
-    let changes = changes(fs, folder, overlay, &file)?;
-    Ok(rewritten(folder.join(KUSTOMIZATION_FILES[0]), file, changes))
+    let path = folder.join(KUSTOMIZATION_FILES[0]);
+    let changes = changes(fs, folder, overlay, &Map::new())?;
+    let file = Map::from_iter([("resources".to_owned(), json!(resources))]);
+    let effective = restated(&path, &text, &changes).unwrap_or_else(|| rewritten(path, file, changes));
+    Ok(Effective {
+        generated: true,
+        ..effective
+    })
 }
 
 /// A field of the kustomization file, its value, and the field of the spec that it comes from.
@@ -323,6 +337,7 @@ fn rewritten(path: PathBuf, mut file: Map<String, Value>, changes: Vec<Change>) 
         path,
         text: Some(yaml::emit(&Value::Object(file))),
         own_lines: 0,
+        generated: false,
         added: Vec::new(),
     }
 }
@@ -367,6 +382,7 @@ fn restated(path: &Path, text: &str, changes: &[Change]) -> Option<Effective> {
         path: path.to_path_buf(),
         text: Some(restated),
         own_lines,
+        generated: false,
         added,
     })
 }

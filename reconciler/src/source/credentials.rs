@@ -1,9 +1,116 @@
-//! Reads the Secrets that a `GitRepository` names, by the keys that Flux documents. Pure.
+//! How to get into a repository: credentials, trust, proxy, and how a `GitRepository`'s Secrets tell them, by the
+//! keys that Flux documents. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::SourceError;
-use super::remote::{Auth, ClientCertificate, Proxy, Remote, Scheme, Secret, check_url, without_user};
+use super::remote::{Remote, Scheme, check_url, without_user};
+
+/// Text that must not be shown: passwords, tokens, private keys. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that sends it.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// How to prove to the server who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Anonymously.
+    None,
+    /// HTTP basic authentication.
+    Basic {
+        /// The user's name.
+        username: String,
+        /// The password or token.
+        password: Secret,
+    },
+    /// HTTP bearer token.
+    Bearer {
+        /// The token.
+        token: Secret,
+    },
+    /// SSH key.
+    Ssh {
+        /// The private key: OpenSSH, PKCS#8, PKCS#1 or SEC 1, in PEM.
+        identity: Secret,
+        /// The passphrase of an encrypted identity; without an identity's need of one, the user's password.
+        password: Option<Secret>,
+        /// The lines of `known_hosts` that the server's key is checked against.
+        known_hosts: String,
+    },
+}
+
+/// A client certificate for mutual TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate chain in PEM.
+    pub certificates: String,
+    /// The private key in PEM.
+    pub key: Secret,
+}
+
+/// An HTTP proxy that tunnels (`CONNECT`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// The proxy's address, `http://host:port`.
+    pub address: String,
+    /// The user's name and password, if the proxy wants them.
+    pub credentials: Option<(String, Secret)>,
+}
+
+impl Auth {
+    /// Checks that the credentials are of a kind that the URL's protocol takes; those inside an HTTP URL are taken
+    /// where there are no others.
+    pub(super) fn fitting(
+        self,
+        scheme: Scheme,
+        user: &str,
+        password: Option<String>,
+        shown: &str,
+    ) -> Result<Auth, SourceError> {
+        let unfit = |problem: &str| SourceError::CredentialsInvalid {
+            url: shown.to_owned(),
+            problem: problem.to_owned(),
+        };
+        match (scheme, self) {
+            (Scheme::Ssh, Auth::Ssh { identity, .. }) if identity.expose().trim().is_empty() => {
+                Err(unfit("'identity' is empty; put the private key into it"))
+            }
+            (Scheme::Ssh, Auth::Ssh { known_hosts, .. }) if known_hosts.trim().is_empty() => Err(unfit(
+                "'known_hosts' is empty; put the server's line into it ('ssh-keyscan <host>')",
+            )),
+            (Scheme::Ssh, auth @ Auth::Ssh { .. }) => Ok(auth),
+            (Scheme::Ssh, _) => Err(unfit(
+                "an ssh:// URL needs a Secret with 'identity' (the private key) and 'known_hosts'",
+            )),
+            (_, Auth::Ssh { .. }) => Err(unfit(
+                "an http(s):// URL takes 'username' and 'password', or 'bearerToken', not an SSH key",
+            )),
+            (_, Auth::None) if !user.is_empty() => Ok(Auth::Basic {
+                username: user.to_owned(),
+                password: Secret::new(password.unwrap_or_default()),
+            }),
+            (_, auth) => Ok(auth),
+        }
+    }
+}
 
 /// The decoded `data` of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;

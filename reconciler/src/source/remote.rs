@@ -1,4 +1,4 @@
-//! Where a repository is and how to get in: URL, credentials, trust. Values and their validation, no I/O.
+//! Where a repository is, and what identifies it and those who ask. Values and their validation, no I/O.
 
 use std::fmt;
 
@@ -6,74 +6,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::SourceError;
-
-/// Text that must not be shown: passwords, tokens, private keys. Its `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps the text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub(super) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
-/// How to prove to the server who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// Anonymously.
-    None,
-    /// HTTP basic authentication.
-    Basic {
-        /// The user's name.
-        username: String,
-        /// The password or token.
-        password: Secret,
-    },
-    /// HTTP bearer token.
-    Bearer {
-        /// The token.
-        token: Secret,
-    },
-    /// SSH key.
-    Ssh {
-        /// The private key: OpenSSH, PKCS#8, PKCS#1 or SEC 1, in PEM.
-        identity: Secret,
-        /// The passphrase of an encrypted identity; without an identity's need of one, the user's password.
-        password: Option<Secret>,
-        /// The lines of `known_hosts` that the server's key is checked against.
-        known_hosts: String,
-    },
-}
-
-/// A client certificate for mutual TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate chain in PEM.
-    pub certificates: String,
-    /// The private key in PEM.
-    pub key: Secret,
-}
-
-/// An HTTP proxy that tunnels (`CONNECT`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxy {
-    /// The proxy's address, `http://host:port`.
-    pub address: String,
-    /// The user's name and password, if the proxy wants them.
-    pub credentials: Option<(String, Secret)>,
-}
+use super::credentials::{Auth, ClientCertificate, Proxy, Secret};
 
 /// The protocol of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +63,7 @@ impl Remote {
         let (mut parsed, scheme) = check_url(url)?;
         let shown = without_user(&parsed);
         let (user, password) = user_information(&parsed);
-        let auth = fitting(auth, scheme, &user, password, &shown)?;
+        let auth = auth.fitting(scheme, &user, password, &shown)?;
         // The URL type refuses user information only for URLs without a host, which were refused above.
         let _ = parsed.set_password(None);
         let _ = parsed.set_username("");
@@ -434,39 +367,6 @@ fn percent_decoded(text: &str) -> String {
 /// The path of an SSH URL as the server's shell is to get it.
 pub(super) fn decoded_path(url: &Url) -> String {
     percent_decoded(url.path())
-}
-
-fn fitting(
-    auth: Auth,
-    scheme: Scheme,
-    user: &str,
-    password: Option<String>,
-    shown: &str,
-) -> Result<Auth, SourceError> {
-    let unfit = |problem: &str| SourceError::CredentialsInvalid {
-        url: shown.to_owned(),
-        problem: problem.to_owned(),
-    };
-    match (scheme, auth) {
-        (Scheme::Ssh, Auth::Ssh { identity, .. }) if identity.expose().trim().is_empty() => {
-            Err(unfit("'identity' is empty; put the private key into it"))
-        }
-        (Scheme::Ssh, Auth::Ssh { known_hosts, .. }) if known_hosts.trim().is_empty() => Err(unfit(
-            "'known_hosts' is empty; put the server's line into it ('ssh-keyscan <host>')",
-        )),
-        (Scheme::Ssh, auth @ Auth::Ssh { .. }) => Ok(auth),
-        (Scheme::Ssh, _) => Err(unfit(
-            "an ssh:// URL needs a Secret with 'identity' (the private key) and 'known_hosts'",
-        )),
-        (_, Auth::Ssh { .. }) => Err(unfit(
-            "an http(s):// URL takes 'username' and 'password', or 'bearerToken', not an SSH key",
-        )),
-        (_, Auth::None) if !user.is_empty() => Ok(Auth::Basic {
-            username: user.to_owned(),
-            password: Secret::new(password.unwrap_or_default()),
-        }),
-        (_, auth) => Ok(auth),
-    }
 }
 
 #[cfg(test)]

@@ -273,7 +273,9 @@ async fn basic_and_bearer_credentials_open_the_door() {
     let error = Cache::new().fetch(&main_of(&server)).await.unwrap_err();
     assert_eq!(error.reason(), Reason::AuthenticationFailed);
     assert!(
-        error.to_string().contains("HTTP 401 for no credentials"),
+        error
+            .to_string()
+            .contains("asks for credentials (HTTP 401); put them into a Secret"),
         "{error}"
     );
     let error = Cache::new()
@@ -284,7 +286,7 @@ async fn basic_and_bearer_credentials_open_the_door() {
     assert!(
         error
             .to_string()
-            .contains("HTTP 403 for the credentials in the Secret"),
+            .contains("does not accept the credentials (HTTP 403)"),
         "{error}"
     );
     assert!(!format!("{error:?}").contains("wr0ng"));

@@ -88,7 +88,7 @@ pub(super) fn manifests(args: &Args, namespace: &str) -> Result<String, Error> {
             "# Coracle {}, printed by `coracle install`.\n",
             env!("CARGO_PKG_VERSION")
         ),
-        namespace_manifest(namespace)?,
+        namespace_manifest(namespace),
         definitions,
         rbac::manifests(namespace, rights),
         deployment(args, namespace)?,
@@ -103,13 +103,13 @@ pub(super) fn definitions() -> Result<String, Error> {
         let mut crd = serde_json::to_value(crd)
             .map_err(|error| Error::new(Kind::Internal, "cannot write a definition").caused_by(error))?;
         crd["metadata"]["labels"] = json!({ PART_OF.0: PART_OF.1 });
-        out.push_str(&yaml(&crd)?);
+        out.push_str(&yaml(&crd));
         out.push_str("---\n");
     }
     Ok(out)
 }
 
-fn namespace_manifest(namespace: &str) -> Result<String, Error> {
+fn namespace_manifest(namespace: &str) -> String {
     let manifest: Value = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -121,7 +121,7 @@ fn namespace_manifest(namespace: &str) -> Result<String, Error> {
             },
         },
     });
-    Ok(format!("{}---\n", yaml(&manifest)?))
+    format!("{}---\n", yaml(&manifest))
 }
 
 fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
@@ -182,6 +182,7 @@ fn check_image(image: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::apps::v1::Deployment;
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
     use super::*;
 
@@ -251,17 +252,16 @@ mod tests {
 
     #[test]
     fn definitions_survive_the_way_through_yaml() {
-        let printed = documents(
-            &install("install --crds-only")
-                .unwrap()
-                .trim_end_matches("---\n")
-                .to_owned(),
-        );
-        let mut generated = serde_json::to_value(crds()).unwrap();
-        for crd in generated.as_array_mut().unwrap() {
-            crd["metadata"]["labels"] = json!({ PART_OF.0: PART_OF.1 });
+        let text = install("install --crds-only").unwrap();
+        let printed: Vec<CustomResourceDefinition> = documents(text.trim_end_matches("---\n"))
+            .into_iter()
+            .map(|document| serde_json::from_value(document).unwrap())
+            .collect();
+        let mut generated = crds();
+        for crd in &mut generated {
+            crd.metadata.labels = Some([(PART_OF.0.to_owned(), PART_OF.1.to_owned())].into());
         }
-        assert_eq!(Value::Array(printed), generated);
+        assert_eq!(printed, generated);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Each cause as the sentence that a person reads.
+//! Each cause as the sentence that a person reads. One long list, so that the wording can be compared at a glance.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "builders that take values read better"

@@ -8,6 +8,9 @@ use super::tree::{Item, Rule, Value};
 /// Leaves below a key with this ending stay plain unless a file says otherwise.
 const DEFAULT_UNENCRYPTED_SUFFIX: &str = "_unencrypted";
 
+/// Each recipient costs an attempt to unwrap its key.
+const MAX_RECIPIENTS: usize = 256;
+
 /// Lists of recipients other than age's, with the field that names one.
 const OTHER_RECIPIENTS: [(&str, &str); 6] = [
     ("pgp", "fp"),
@@ -60,6 +63,11 @@ impl Metadata {
             return Err(SopsError::Metadata(
                 "it names no recipients; is the file cut off?".to_owned(),
             ));
+        }
+        if groups.iter().map(|group| group.age.len()).sum::<usize>() > MAX_RECIPIENTS {
+            return Err(SopsError::Metadata(format!(
+                "it has more than {MAX_RECIPIENTS} recipients"
+            )));
         }
         let last_modified = text("lastmodified").ok_or_else(|| {
             SopsError::Metadata("`lastmodified` is missing; is the file cut off?".to_owned())

@@ -229,9 +229,11 @@ pub(super) fn spell_text(text: &str, indent: usize) -> String {
             double_quoted(text)
         };
     }
-    match resolve(Schema::GoYamlV3, text) {
+    if text == "<<" {
         // An oddity of the emitter.
-        Resolved::Merge => format!("!!merge {text}"),
+        return format!("!!merge {text}");
+    }
+    match resolve(Schema::GoYamlV3, text) {
         Resolved::Str if !is_base_60(text) && !is_old_boolean(text) => {
             if shape.plain_allowed {
                 text.to_owned()

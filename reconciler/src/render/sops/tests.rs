@@ -58,7 +58,14 @@ const MAC: &str = "the file was changed after sops encrypted it: its MAC does no
 
 #[test]
 fn files_of_every_format_decrypt_to_the_bytes_that_sops_gives() {
-    for name in ["config.json", "app.env", "app.ini", "token.txt", "blob.bin"] {
+    for name in [
+        "config.json",
+        "secret.json",
+        "app.env",
+        "app.ini",
+        "token.txt",
+        "blob.bin",
+    ] {
         let plain = decrypt(name, &encrypted(name))
             .expect("it decrypts")
             .expect("it is a SOPS file");
@@ -398,7 +405,7 @@ fn neither_errors_nor_debug_show_an_identity() {
     let secret = keyring.secret_keys().remove(0);
     assert!(secret.starts_with("AGE-SECRET-KEY-1"));
     assert!(!format!("{keyring:?}").contains("AGE-SECRET-KEY"));
-    let data = std::collections::BTreeMap::from([("a.agekey".to_owned(), secret[..30].as_bytes().to_vec())]);
+    let data = std::collections::BTreeMap::from([("a.agekey".to_owned(), secret.as_bytes()[..30].to_vec())]);
     let error = Keyring::from_secret("Secret/s", &data).expect_err("cut off");
     assert!(!error.to_string().contains(&secret[..30]));
 }
@@ -426,6 +433,32 @@ fn manifests_keep_their_lines_when_some_of_them_are_decrypted() {
     assert_eq!(lines(&decrypted), lines(&text));
     assert!(!decrypted.contains("ENC["));
     assert!(decrypted.contains("planted-password"));
+}
+
+#[test]
+fn a_manifest_in_json_is_decrypted_like_one_in_yaml() {
+    let text = encrypted("secret.json");
+    let plain = yaml::decrypt_manifests(&text, &keyring(&["a"]))
+        .expect("it decrypts")
+        .expect("encrypted");
+    let plain = String::from_utf8(plain.text).expect("text");
+    assert_eq!(
+        plain.trim_end(),
+        r#"{"apiVersion": "v1","kind": "Secret","metadata": {"name": "json"},"stringData": {"password": "planted-password"}}"#
+    );
+    assert_eq!(plain.lines().count(), text.lines().count());
+}
+
+#[test]
+fn a_file_with_more_recipients_than_anybody_has_is_refused() {
+    let entry = "        - recipient: age1x\n          enc: x\n".repeat(300);
+    let error = refusal("secret.yaml", |text| {
+        text.replace("    age:\n", &format!("    age:\n{entry}"))
+    });
+    assert_eq!(
+        error,
+        "its sops metadata cannot be used: it has more than 256 recipients"
+    );
 }
 
 #[test]

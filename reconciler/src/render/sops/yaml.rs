@@ -177,6 +177,6 @@ fn of_scalar(node: &Node, text: &str) -> Result<Value, SopsError> {
         }
         Some(Resolved::Float(number)) => Value::Float(number),
         Some(Resolved::Timestamp(time)) => Value::Time(time),
-        Some(Resolved::Merge | Resolved::Str) | None => Value::Text(text.to_owned()),
+        Some(Resolved::Str) | None => Value::Text(text.to_owned()),
     })
 }

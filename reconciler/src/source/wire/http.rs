@@ -25,8 +25,9 @@ use rustls::RootCertStore;
 use url::Url;
 
 use super::super::SourceError;
+use super::super::credentials::Auth;
 use super::super::error::{Cause, chain_text};
-use super::super::remote::{Auth, ConnectionId, Remote, without_user};
+use super::super::remote::{ConnectionId, Remote, without_user};
 use super::trust;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -318,31 +319,31 @@ impl HttpEndpoint {
     fn checked(&self, response: Response<Incoming>, expected: &str) -> Result<Incoming, SourceError> {
         let url = self.url.clone();
         let status = response.status();
-        let asked = match &self.authorization {
-            Some(_) => "the credentials in the Secret",
-            None => "no credentials (there is no secretRef)",
-        };
-        match status {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => {
+        match (status, &self.authorization) {
+            (StatusCode::OK, _) => {}
+            (StatusCode::UNAUTHORIZED, None) => {
+                return Err(SourceError::AuthenticationFailed {
+                    url,
+                    problem:
+                        "the server asks for credentials (HTTP 401); put them into a Secret and name it in \
+                              spec.secretRef; some servers answer so too when the repository does not exist"
+                            .to_owned(),
+                });
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 return Err(SourceError::AuthenticationFailed {
                     url,
                     problem: format!(
-                        "HTTP 401 for {asked}; check user name and password or token, and that the repository \
-                         exists"
+                        "the server does not accept the credentials (HTTP {}); check user name and password or \
+                         token, and that they may read the repository",
+                        status.as_u16()
                     ),
                 });
             }
-            StatusCode::FORBIDDEN => {
-                return Err(SourceError::AuthenticationFailed {
-                    url,
-                    problem: format!("HTTP 403 for {asked}; they need permission to read the repository"),
-                });
-            }
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
+            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                 return Err(SourceError::RepositoryNotFound {
                     url,
-                    problem: format!("HTTP {} for {asked}", status.as_u16()),
+                    problem: format!("the server says so (HTTP {})", status.as_u16()),
                 });
             }
             _ => return Err(SourceError::HttpStatus { url, status }),

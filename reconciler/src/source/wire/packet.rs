@@ -1,10 +1,13 @@
 //! pkt-line framing (gitprotocol-common): lengths in, packets out. Reads from the network, bounded.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 
 use super::super::SourceError;
-use super::super::error::{Cause, Excess, printable};
+use super::super::error::{Cause, printable};
+use super::super::excess::Excess;
 use super::ssh::SshReader;
 
 /// One packet.
@@ -76,6 +79,9 @@ impl Phase {
 
 /// The largest payload of a packet.
 const LARGEST_PACKET: usize = 65520;
+
+/// How long the end of an answer may take after its last packet.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reads packets, counting what it receives against the bound of the phase.
 pub(super) struct PacketReader {
@@ -168,7 +174,7 @@ impl PacketReader {
     /// end here costs its connection, nothing else.
     pub(super) async fn finish(&mut self) {
         if matches!(self.source, ByteSource::Http(_)) {
-            let _ = self.source.chunk().await;
+            let _ = tokio::time::timeout(FINISH_TIMEOUT, self.source.chunk()).await;
             self.source = ByteSource::Nothing;
         }
     }

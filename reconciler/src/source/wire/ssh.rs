@@ -14,8 +14,9 @@ use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_k
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred};
 
 use super::super::SourceError;
+use super::super::credentials::{Auth, Secret};
 use super::super::error::{chain_text, printable};
-use super::super::remote::{Auth, ConnectionId, Remote, Secret, decoded_path};
+use super::super::remote::{ConnectionId, Remote, decoded_path};
 use super::known_hosts::KnownHost;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

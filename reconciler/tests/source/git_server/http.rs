@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// How the server answers.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) enum Behaviour {
     OldProtocol,
     /// Cuts the connection after so many bytes of an answer to a POST that asks for a pack.
     CutPack { after: usize },
+    /// The same, but leaves the connection open and says nothing more.
+    StallPack { after: usize },
     /// Never answers a POST.
     Hang,
     /// Answers everything with this.
@@ -108,6 +111,7 @@ struct State {
     requirement: Mutex<Option<Requirement>>,
     requests: Mutex<Vec<String>>,
     connections: Mutex<usize>,
+    stalled: Notify,
 }
 
 /// A running server; it ends with the runtime of the test.
@@ -168,6 +172,7 @@ impl GitServer {
             requirement: Mutex::default(),
             requests: Mutex::default(),
             connections: Mutex::default(),
+            stalled: Notify::new(),
         });
         let scheme = if tls.is_some() { "https" } else { "http" };
         let acceptor = tls.map(|config| tokio_rustls::TlsAcceptor::from(Arc::new(config)));
@@ -219,6 +224,11 @@ impl GitServer {
         std::mem::take(&mut self.state.requests.lock().unwrap())
     }
 
+    /// Waits until an answer has stalled.
+    pub(crate) async fn stalled(&self) {
+        self.state.stalled.notified().await;
+    }
+
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         *self.state.connections.lock().unwrap()
@@ -239,7 +249,7 @@ fn full(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response<Bod
         .unwrap()
 }
 
-async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
+async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     state
@@ -297,23 +307,26 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Bo
     }
     let response = backend(&state.root, &parts, &body, version).await;
     match behaviour {
-        Behaviour::CutPack { after } if is_post && body.windows(5).any(|part| part == b"want ") => {
+        Behaviour::CutPack { after } | Behaviour::StallPack { after }
+            if is_post && body.windows(5).any(|part| part == b"want ") =>
+        {
+            let stalls = matches!(behaviour, Behaviour::StallPack { .. });
             let (head, body) = response.into_parts();
             let whole = body.collect().await?.to_bytes();
             let part = whole.slice(..after.min(whole.len()));
-            let frames = futures::stream::iter([
-                Ok(Frame::data(part)),
-                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
-            ])
-            .then(|frame| async {
+            let state = Arc::clone(state);
+            let end = async move {
                 // What was sent must have left before the connection is cut.
                 tokio::task::yield_now().await;
-                frame
-            });
-            Ok(Response::from_parts(
-                head,
-                BodyExt::boxed(StreamBody::new(frames)),
-            ))
+                if stalls {
+                    state.stalled.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+            };
+            let frames = futures::stream::iter([Ok(Frame::data(part))]).chain(futures::stream::once(end));
+            let body = StreamBody::new(frames);
+            Ok(Response::from_parts(head, BodyExt::boxed(body)))
         }
         _ => Ok(response),
     }

@@ -5,10 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 /// Kinds of host keys.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +69,7 @@ pub(crate) struct SshServer {
     directory: TempDir,
     port: u16,
     key: HostKey,
-    accepted: Arc<AtomicUsize>,
+    accepted: watch::Receiver<usize>,
 }
 
 impl SshServer {
@@ -114,14 +113,13 @@ impl SshServer {
             .any(|line| line.contains("Server listening"));
         assert!(listening, "sshd does not start");
         // Its log is read on, so that it never waits for a reader.
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&accepted);
+        let (counter, accepted) = watch::channel(0);
         std::thread::spawn(move || {
             let lines = log.map_while(Result::ok);
             lines
                 .filter(|line| line.contains("Accepted publickey"))
                 .for_each(|_| {
-                    counter.fetch_add(1, Ordering::SeqCst);
+                    counter.send_modify(|accepted| *accepted += 1);
                 });
         });
         Self {
@@ -170,9 +168,14 @@ impl SshServer {
             .to_owned()
     }
 
-    /// How many connections it has let in.
-    pub(crate) fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::SeqCst)
+    /// How many connections it has let in, once there are as many as that.
+    pub(crate) async fn accepted(&self, at_least: usize) -> usize {
+        *self
+            .accepted
+            .clone()
+            .wait_for(|accepted| *accepted >= at_least)
+            .await
+            .unwrap()
     }
 
     /// Ends all connections, as a restart of the server would.
