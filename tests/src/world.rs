@@ -182,10 +182,11 @@ impl World {
         drop(self.controller.take().expect("the controller runs"));
     }
 
-    /// What masks secrets in this world.
+    /// Has this mask the secrets of the controller.
     #[must_use]
-    pub fn redactor(&self) -> &Redactor {
-        &self.redactor
+    pub fn masked_by(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
     }
 
     /// Where the repository is served.
@@ -443,11 +444,8 @@ impl World {
     /// When the controller never ran.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.metrics
-            .as_ref()
-            .expect("the controller ran")
-            .encode()
-            .unwrap()
+        let text = self.metrics.as_ref().expect("the controller ran").encode().unwrap();
+        telemetry::Redaction::from(self.redactor.clone()).apply_to(text)
     }
 
     /// Waits, by events, until an object is gone.

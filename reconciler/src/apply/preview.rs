@@ -86,10 +86,23 @@ pub struct Rejection {
     pub subject: String,
     /// `file:line`, when known.
     pub origin: Option<String>,
-    /// The server's words.
+    /// What is wrong with it, as the sentence goes on after the object.
     pub message: String,
     /// Whether it may be accepted later without a change in Git.
     pub transient: bool,
+}
+
+impl Rejection {
+    /// A rejection in the words of the API server, as Flux begins it.
+    #[must_use]
+    pub fn of_dry_run(wanted: &Wanted, words: &str) -> Self {
+        Self {
+            subject: wanted.subject(),
+            origin: wanted.origin.clone(),
+            message: format!("dry-run failed: {words}"),
+            transient: false,
+        }
+    }
 }
 
 impl std::fmt::Display for Rejection {
@@ -98,7 +111,7 @@ impl std::fmt::Display for Rejection {
         if let Some(origin) = &self.origin {
             write!(f, " ({origin})")?;
         }
-        write!(f, " dry-run failed: {}", self.message)
+        write!(f, " {}", self.message)
     }
 }
 
@@ -279,19 +292,17 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
             Ownership::Nobody | Ownership::Ours => Previewed::Ok(preview),
         };
     }
-    let mut message = status.message.clone();
+    let mut words = status.message.clone();
     if let Some(fields) = immutable_fields(&body) {
-        message.push_str(&format!(
+        words.push_str(&format!(
             " (the field {} cannot be changed in place: set spec.force, or annotate the object with \
              kustomize.toolkit.fluxcd.io/force: enabled, to delete and create it anew)",
             fields.0.join(", ")
         ));
     }
     Previewed::Rejected(Rejection {
-        subject: wanted.subject(),
-        origin: wanted.origin.clone(),
-        message,
-        transient: is_transient(status),
+        transient: matches!(status.code, 429 | 500 | 502 | 503 | 504),
+        ..Rejection::of_dry_run(wanted, &words)
     })
 }
 

@@ -435,19 +435,14 @@ impl Run<'_> {
         let mut rejections = Vec::new();
         let asked: Vec<_> = items.into_iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((id, answer)) = answers.next().await {
+        while let Some((item, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(why) if !coming.explains(&id) => {
-                    rejections.push(Rejection {
-                        subject: id.to_string(),
-                        origin: None,
-                        message: why,
-                        transient: false,
-                    });
+                Previewed::Deferred(why) if !coming.explains(&item.wanted.id) => {
+                    rejections.push(Rejection::of_dry_run(&item.wanted, &why));
                 }
                 previewed => {
-                    previews.insert(id, previewed);
+                    previews.insert(item.wanted.id.clone(), previewed);
                 }
             }
         }
@@ -456,7 +451,7 @@ impl Run<'_> {
         Ok(previews)
     }
 
-    async fn preview_one(&self, item: &Item) -> (ObjectId, Result<Previewed, Failure>) {
+    async fn preview_one<'i>(&self, item: &'i Item) -> (&'i Item, Result<Previewed, Failure>) {
         let id = item.wanted.id.clone();
         if item.kind.plural.is_empty() {
             let why = format!(
@@ -464,7 +459,7 @@ impl Run<'_> {
                 id.kind,
                 item.kind.gvk.api_version()
             );
-            return (id, Ok(Previewed::Deferred(why)));
+            return (item, Ok(Previewed::Deferred(why)));
         }
         // What is wanted as before is compared with what is live: somebody may have touched it unseen. So is
         // what is left alone, since that may be for a mark on the live object.
@@ -494,7 +489,7 @@ impl Run<'_> {
             Err(PreviewError::Revoked(why)) => Err(revoked(why)),
             Err(PreviewError::Api(error)) => Err(Failure::Apply(format!("{id}: {error}"))),
         };
-        (id, settled)
+        (item, settled)
     }
 
     /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists, lists
@@ -517,7 +512,7 @@ impl Run<'_> {
             subject: wanted.subject(),
             origin: wanted.origin.clone(),
             message: format!(
-                "it belongs to Kustomization {other} and is wanted by {} as well; take it out of one of the two",
+                "belongs to Kustomization {other} and is wanted by {} as well; take it out of one of the two",
                 self.job.owner
             ),
             transient: false,
@@ -551,19 +546,14 @@ impl Run<'_> {
         let mut rejections = Vec::new();
         let asked: Vec<_> = deferred.iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((id, answer)) = answers.next().await {
+        while let Some((item, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
                 Previewed::Deferred(message) => {
-                    rejections.push(Rejection {
-                        subject: id.to_string(),
-                        origin: None,
-                        message,
-                        transient: false,
-                    });
+                    rejections.push(Rejection::of_dry_run(&item.wanted, &message));
                 }
                 previewed => {
-                    previews.insert(id, previewed);
+                    previews.insert(item.wanted.id.clone(), previewed);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Keeps GitRepositories fetched: one task for each, which sleeps until its interval or a change. Does I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -300,60 +300,41 @@ impl Keeper {
     async fn remote(&mut self, object: &GitRepository) -> Result<Remote, Failure> {
         let spec = &object.spec;
         self.secrets.clear();
-        let mut read = Vec::new();
-        for (field, reference) in [
-            ("spec.secretRef", &spec.secret_ref),
-            ("spec.proxySecretRef", &spec.proxy_secret_ref),
-        ] {
-            read.push(match reference {
-                Some(reference) => Some(self.secret(field, &reference.name).await?),
-                None => None,
-            });
-        }
-        let secrets = read
-            .iter()
-            .flatten()
-            .flatten()
-            .filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()));
-        self.cx
-            .redactor
-            .learn(&learned_as(&self.key), secrets.map(|(_, value)| value));
-        let [secret, proxy] = read.as_slice() else {
-            return Remote::new(&spec.url, Auth::None).map_err(|error| source_failure(&error));
-        };
-        Remote::from_secrets(&spec.url, secret.as_ref(), proxy.as_ref())
-            .map_err(|error| source_failure(&error))
+        let credentials = self.secret(spec.secret_ref.as_ref(), "spec.secretRef").await?;
+        let proxy = self.secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef").await?;
+        let fields = credentials.iter().chain(&proxy).flatten();
+        let secrets = fields.filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str())).map(|(_, value)| value);
+        self.cx.redactor.learn(&learned_as(&self.key), secrets);
+        Remote::from_secrets(&spec.url, credentials.as_ref(), proxy.as_ref()).map_err(|error| {
+            let failure = source_failure(&error);
+            let named = spec.secret_ref.as_ref().map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
+            Failure { message: format!("{}{}", named.unwrap_or_default(), failure.message), ..failure }
+        })
     }
 
-    /// Reads a Secret, of which any change from here on ends the sleep.
-    async fn secret(&mut self, field: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-        let namespace = self.key.0.clone();
-        let failure = |message: String| Failure {
-            reason: Reason::AuthenticationFailed,
-            message,
-            stalled: false,
-        };
+    /// The values of a Secret in the namespace of the GitRepository; any change of it from here on ends the sleep.
+    async fn secret(
+        &mut self,
+        reference: Option<&LocalReference>,
+        field: &str,
+    ) -> Result<Option<SecretData>, Failure> {
+        let Some(reference) = reference else { return Ok(None) };
+        let name = format!("{}/{}", self.key.0, reference.name);
         let kind = Kind::fixed("v1", "Secret", "secrets", true);
         let id = ObjectId {
-            namespace: namespace.clone(),
-            name: name.to_owned(),
+            namespace: self.key.0.clone(),
+            name: reference.name.clone(),
             group: String::new(),
             kind: kind.gvk.kind.clone(),
         };
-        self.secrets.push(
-            self.cx
-                .configs
-                .subscribe(("Secret", namespace.clone(), name.to_owned())),
-        );
-        self.cx.configs.ensure("Secret", &namespace).await;
-        let found = self.cx.api.get(&kind, &id).await;
-        let found =
-            found.map_err(|error| failure(format!("failed to get secret '{namespace}/{name}': {error}")))?;
-        found.map(|object| decode(&object, true)).ok_or_else(|| {
-            failure(format!(
-                "secret '{namespace}/{name}' not found, which {field} names; create it there"
-            ))
-        })
+        let failure = |message: String| Failure { reason: Reason::AuthenticationFailed, message, stalled: false };
+        self.secrets.push(self.cx.configs.subscribe(("Secret", id.namespace.clone(), id.name.clone())));
+        self.cx.configs.ensure("Secret", &id.namespace).await;
+        match self.cx.api.get(&kind, &id).await {
+            Ok(Some(object)) => Ok(Some(decode(&object, true))),
+            Ok(None) => Err(failure(format!("secret '{name}' not found, which {field} names; create it there"))),
+            Err(error) => Err(failure(format!("failed to get secret '{name}': {error}"))),
+        }
     }
 
     async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) {
@@ -640,7 +621,7 @@ async fn any_changed(secrets: &mut [watch::Receiver<()>]) {
         return std::future::pending().await;
     }
     let changes = secrets.iter_mut().map(|changes| Box::pin(changes.changed()));
-    // A sender that is gone ends the sleep as a change does: the next look finds out.
+    // Whether it changed or its watch ended: both are worth a look.
     let _ = futures::future::select_all(changes).await;
 }
 

@@ -104,7 +104,7 @@ async fn two_kustomizations_that_render_the_same_object_are_both_named() {
     let before = scene.settings();
     scene.world.kustomization("rival", "app", "./app", &json!({}));
     let told = scene.world.until_told("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "rival", "ReconciliationFailed");
-    assert_eq!(told.await, "ConfigMap/default/settings (/app/config.yaml:1) dry-run failed: it belongs to Kustomization flux-system/app and is wanted by flux-system/rival as well; take it out of one of the two");
+    assert_eq!(told.await, "ConfigMap/default/settings (/app/config.yaml:1) belongs to Kustomization flux-system/app and is wanted by flux-system/rival as well; take it out of one of the two");
     assert_eq!(scene.settings(), before, "nothing else changed");
     let commit = scene.push("rival/config.yaml", &config_map("rival", "one"));
     scene.world.until_applied("app", &commit).await;
@@ -135,4 +135,11 @@ async fn a_field_that_is_not_served_yet_stalls_and_is_named() {
     let stalled = tests::world::condition(&scene.world.get_kustomization("app"), "Stalled").cloned().unwrap();
     assert_eq!(stalled["status"], "True");
     assert_eq!(scene.settings(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_in_a_namespace_that_does_not_exist_is_told_with_its_file() {
+    let scene = Scene::live().await;
+    let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other\n  namespace: absent\n";
+    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "?").await;
 }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use tests::World;
-use tests::world::SOURCE_API;
+use tests::world::{SOURCE_API, program};
 
 use crate::git_server::{Behaviour, GitServer, HostKey, SshServer, Upstream, UserKey};
 use crate::{Scene, config_map};
@@ -149,7 +149,15 @@ async fn a_key_that_the_ssh_server_does_not_know_is_told_and_the_right_one_is_us
         })
         .await;
     let message = tests::world::condition(&message, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
-    assert_eq!(message.replace(world.url(), "URL"), "access to 'URL' was refused: the server does not accept the key SHA256:uIXkURK+9Icd9aCRvpWyydoJzp0C2NOtO20ovYC7X4A for user 'root'; add its public key as a deploy key");
+    std::fs::write(world.directory().join("wrong.pub"), &wrong.public).unwrap();
+    let listed = program(world.directory(), "ssh-keygen", &["-lf", "wrong.pub"]);
+    let fingerprint = listed.split(' ').nth(1).unwrap();
+    let user = program(world.directory(), "id", &["-un"]);
+    assert_eq!(
+        message.replace(world.url(), "URL").replace(fingerprint, "KEY").replace(&format!("'{user}'"), "USER"),
+        "access to 'URL' was refused: the server does not accept the key KEY for user USER; add its public key as a \
+         deploy key"
+    );
     world.secret("git", &[("identity", &right.private), ("known_hosts", &server.known_hosts())]);
     world.until_applied("app", &upstream.head()).await;
 }

@@ -151,8 +151,9 @@ async fn the_artifact_is_served_at_its_url_with_the_digest_and_the_size_that_the
     let digest = format!("sha256:{}", sum.split_whitespace().next().unwrap());
     assert_eq!(artifact["digest"], digest);
     assert_eq!(artifact["size"], std::fs::metadata(&file).unwrap().len());
-    let listing = program(&directory, "tar", &["--list", "--gzip", "--file", "artifact.tar.gz"]);
-    let mut files: Vec<&str> = listing.lines().filter(|line| !line.ends_with('/')).collect();
+    let listing = program(&directory, "tar", &["--list", "--verbose", "--gzip", "--file", "artifact.tar.gz"]);
+    let files = listing.lines().filter(|line| line.starts_with('-'));
+    let mut files: Vec<&str> = files.filter_map(|line| line.split(' ').next_back()).collect();
     files.sort_unstable();
     assert_eq!(files, ["app/config.yaml", "app/run.sh"]);
     program(&directory, "tar", &["--extract", "--gzip", "--file", "artifact.tar.gz"]);
