@@ -12,7 +12,7 @@ use super::merge::merge;
 use super::remove::remove;
 use super::set::FieldSet;
 use super::walk::{check, field_set};
-use crate::schema::Type;
+use crate::schema::{Type, conform};
 
 /// Fields that nobody owns.
 static STRIPPED: LazyLock<FieldSet> = LazyLock::new(|| {
@@ -89,15 +89,16 @@ pub(crate) fn update(
     if managers.entries.is_empty() && live.is_some() {
         return managers;
     }
-    track(
-        live.unwrap_or(&Value::Object(Map::new())),
-        new,
-        &mut managers,
-        who,
-        of,
-    );
+    track(live.unwrap_or(&nothing(of)), new, &mut managers, who, of);
     managers.cap();
     managers
+}
+
+/// An object before it has any content: of a built-in type, what is always written.
+fn nothing(of: Type<'_>) -> Value {
+    let mut value = Value::Object(Map::new());
+    conform(&mut value, of);
+    value
 }
 
 fn track(live: &Value, new: &Value, managers: &mut Managers, who: Manager<'_>, of: Type<'_>) {
@@ -154,7 +155,7 @@ pub(crate) fn apply(
     if !errors.is_empty() {
         return Err(ApplyError::Untyped(errors));
     }
-    let nothing = Value::Object(Map::new());
+    let nothing = nothing(of);
     let mut managers = managers;
     if let Some(live) = live
         && managers.entries.is_empty()
