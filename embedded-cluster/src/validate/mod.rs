@@ -4,6 +4,7 @@
 
 mod metadata;
 mod names;
+mod pods;
 mod workloads;
 
 use serde_json::Value;
