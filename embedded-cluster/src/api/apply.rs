@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::context::{Body, Context, parse_body};
-use super::write::{Written, create_object, entry_version, manager, stored_kind, update_object};
+use super::write::{Written, create_object, manager, stored_kind, update_object};
 use super::{Answer, Api};
 use crate::answer::ApiError;
 use crate::apply::{self, ApplyError};
@@ -55,14 +55,14 @@ pub(crate) fn apply_object(
         &context.name,
     );
     let live = state.get(&kind.storage, &key).cloned();
-    let version = entry_version(context, kind);
+    let version = kind.api_version();
     let who = manager(context, kind, &version);
     let mut managers = live
         .as_ref()
         .map(|live| live.managers.clone())
         .unwrap_or_default();
     if context.subresource == "scale" {
-        super::scale::adopt(&mut managers, kind, context);
+        super::scale::adopt(&mut managers, kind);
     }
     let applied = apply::apply(
         live.as_ref().map(|live| &live.value),

@@ -24,7 +24,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         }
         "application/json-patch+json" | "application/merge-patch+json" => {}
         "application/strategic-merge-patch+json" if kind.custom.is_none() => {}
-        _ => return Err(unsupported()),
+        _ => return Err(unsupported(kind)),
     }
     let context = Context::of(request, api.clock.now())?;
     let Body { value: patch, twice } = parse_body(request, kind)?;
@@ -83,7 +83,12 @@ fn misfit(error: &ApiError, patched: String) -> ApiError {
     )
 }
 
-fn unsupported() -> ApiError {
+fn unsupported(kind: &Kind) -> ApiError {
+    if kind.custom.is_some() {
+        return ApiError::unsupported_media(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        );
+    }
     let error = ApiError::unsupported_media("415: Unsupported Media Type");
     ApiError {
         details: Some(Box::default()),

@@ -246,9 +246,9 @@ fn set(
 }
 
 /// Replicas that nobody owns belong to `before-first-apply` when they are first applied.
-pub(crate) fn adopt(managers: &mut Managers, kind: &Kind, context: &Context) {
+pub(crate) fn adopt(managers: &mut Managers, kind: &Kind) {
     let path = path(kind);
     if !managers.own(&words(&path)) {
-        managers.adopt(&words(&path), "autoscaling/v1", "scale", context.now);
+        managers.adopt(&words(&path), &kind.api_version());
     }
 }

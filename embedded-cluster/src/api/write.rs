@@ -221,7 +221,7 @@ pub(crate) fn create_object(
     prepare::check_namespace(state, kind, &context.namespace, &name)?;
     defaults::set(&mut value, kind);
     let managers = managers.unwrap_or_else(|| {
-        let version = entry_version(context, kind);
+        let version = kind.api_version();
         let who = manager(context, kind, &version);
         apply::update(None, &value, sent, who, kind.root.view())
     });
@@ -267,15 +267,6 @@ pub(crate) fn create_with_status(
     update_object(state, kind, &context, &stored, value, None).map(|_| ())
 }
 
-/// The version that an entry of managers names: a Scale is of another group.
-pub(crate) fn entry_version(context: &Context, kind: &Kind) -> String {
-    if context.subresource == "scale" {
-        "autoscaling/v1".into()
-    } else {
-        kind.api_version()
-    }
-}
-
 pub(crate) fn manager<'a>(context: &'a Context, kind: &'a Kind, version: &'a str) -> Manager<'a> {
     Manager {
         name: &context.manager,
@@ -305,7 +296,7 @@ pub(crate) fn update_object(
     prepare::for_update(&mut value, &live.value, kind, &context.subresource);
     defaults::on_update(&mut value, &live.value, kind);
     let managers = managers.unwrap_or_else(|| {
-        let version = entry_version(context, kind);
+        let version = kind.api_version();
         let who = manager(context, kind, &version);
         apply::update(Some(&live.value), &value, sent, who, kind.root.view())
     });

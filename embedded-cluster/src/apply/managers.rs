@@ -139,20 +139,20 @@ impl Managers {
             .any(|entry| !entry.set.intersection(&wanted).is_empty())
     }
 
-    /// Gives a field that nobody owns to `before-first-apply`.
-    pub(crate) fn adopt(&mut self, path: &[&str], version: &str, subresource: &str, now: Timestamp) {
+    /// Gives replicas that nobody owns to `before-first-apply`, as seen through a Scale.
+    pub(crate) fn adopt(&mut self, path: &[&str], version: &str) {
         let key = Key {
             name: "before-first-apply".into(),
             operation: Operation::Update,
-            version: version.into(),
-            subresource: subresource.into(),
+            version: "autoscaling/v1".into(),
+            subresource: "scale".into(),
         };
         let set = Arc::new(FieldSet::of_fields(&[path]));
         self.entries.insert(
             key,
             Entry {
                 version: version.into(),
-                time: Some(now),
+                time: None,
                 set,
             },
         );

@@ -61,6 +61,11 @@ pub(crate) enum ApplyError {
 }
 
 impl Manager<'_> {
+    /// When an entry was made; upstream does not say so of entries made through a Scale.
+    fn time(&self) -> Option<Timestamp> {
+        (self.subresource != "scale").then_some(self.now)
+    }
+
     fn key(&self, operation: Operation) -> Key {
         Key {
             name: self.name.into(),
@@ -118,7 +123,7 @@ fn track(live: &Value, new: &Value, managers: &mut Managers, who: Manager<'_>, o
         key,
         Entry {
             version: who.version.into(),
-            time: Some(who.now),
+            time: who.time(),
             set: Arc::new(set),
         },
     );
@@ -201,7 +206,7 @@ pub(crate) fn apply(
     }
     take_from_others(&mut managers, &comparison, &changed, Some(&key));
     let unchanged = same(live, &object);
-    strip_own(&mut managers, &key, (!unchanged).then_some(who.now));
+    strip_own(&mut managers, &key, who.time().filter(|_| !unchanged));
     Ok(Applied {
         object: (!unchanged).then_some(object),
         managers,

@@ -79,6 +79,7 @@ fn container(value: &mut Value, on_host: bool) {
 
 /// What pods, not their templates, are given.
 pub(crate) fn requests(pod: &mut Value) {
+    put_default(pod, &["spec", "enableServiceLinks"], true);
     for list in ["containers", "initContainers"] {
         for container in items_mut(pod, &["spec", list]) {
             copy_limits_to_requests(container);

@@ -142,7 +142,6 @@ pub(crate) fn on_create(value: &mut Value, kind: &Kind) {
     if kind.is("", "pods") {
         put_default(value, &["spec", "serviceAccountName"], "default");
         put_default(value, &["spec", "serviceAccount"], "default");
-        put_default(value, &["spec", "enableServiceLinks"], true);
         put_default(value, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
         put_default(value, &["spec", "priority"], 0);
         let keys = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];

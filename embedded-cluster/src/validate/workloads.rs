@@ -41,9 +41,8 @@ fn workload(value: &Value, kind: &Kind, causes: &mut Vec<Cause>) {
         None | Some(Value::Null) => {
             causes.push(Cause::required("spec.selector", ""));
             if kind.plural != "statefulsets" {
-                let labels = Value::Object(
-                    object::entries(value, &["spec", "template", "metadata", "labels"]).clone(),
-                );
+                let path = ["spec", "template", "metadata", "labels"];
+                let labels = object::at(value, &path).cloned().unwrap_or_default();
                 causes.push(Cause::invalid(
                     "spec.template.metadata.labels",
                     &labels,
