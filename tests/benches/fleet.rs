@@ -4,9 +4,10 @@
 //! of its own, so that its memory and CPU seconds are its own.
 
 #![allow(clippy::print_stdout, reason = "it prints its figures")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot be set up fails")]
 
 #[path = "../../reconciler/tests/source/git_server/mod.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the fetch tests use more of it")]
+#[allow(dead_code, unused_imports, reason = "the fetch tests use more of it")]
 mod git_server;
 
 use std::path::PathBuf;

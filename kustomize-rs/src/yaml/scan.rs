@@ -11,7 +11,7 @@ use super::load::LoadError;
 use super::node::{Position, Style};
 
 /// How deep flow collections and indents may nest. go-yaml allows 10,000, which no object needs.
-pub(super) const MAX_DEPTH: usize = 512;
+pub(super) const MAX_DEPTH: usize = 200;
 const MAX_SIMPLE_KEY: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq)]

@@ -392,7 +392,7 @@ impl Api {
             .acquire()
             .await
             .map_err(|_| ApiError::NotPermitted("the controller is stopping"))?;
-        let response = self.client.send(request).await.map_err(connection_error)?;
+        let response = self.client.send(request).await.map_err(|error| connection_error(&error))?;
         let (parts, body) = response.into_parts();
         let bytes = Limited::new(body, MAX_ANSWER)
             .collect()
@@ -442,8 +442,8 @@ fn absent_as_none(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiE
     }
 }
 
-fn connection_error(error: kube::Error) -> ApiError {
-    if let kube::Error::Api(status) = &error {
+fn connection_error(error: &kube::Error) -> ApiError {
+    if let kube::Error::Api(status) = error {
         return ApiError::Refused(Box::new(Status {
             code: status.code,
             reason: status.reason.clone(),
@@ -451,8 +451,8 @@ fn connection_error(error: kube::Error) -> ApiError {
             details: Value::Null,
         }));
     }
-    let text = chain(&error);
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    let text = chain(error);
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if let Some(hyper) = cause.downcast_ref::<hyper_util::client::legacy::Error>()
             && hyper.is_connect()

@@ -54,10 +54,10 @@ impl Recorder {
         let revision = event.revision.as_deref().unwrap_or_default();
         match event.severity {
             Severity::Info => {
-                tracing::info!(%object, revision, reason = event.reason.as_str(), "{}", event.message)
+                tracing::info!(%object, revision, reason = event.reason.as_str(), "{}", event.message);
             }
             Severity::Error => {
-                tracing::error!(%object, revision, reason = event.reason.as_str(), "{}", event.message)
+                tracing::error!(%object, revision, reason = event.reason.as_str(), "{}", event.message);
             }
         }
         if self.queue.try_send((subject, event)).is_err() {

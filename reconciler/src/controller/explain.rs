@@ -1,6 +1,6 @@
 //! Fetches what is needed to say why a workload is not healthy, as the account of the run (rule 26). Reads only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -55,9 +55,20 @@ async fn explain_one(cx: &Context, api: &Api, object: &ObjectRef) -> Vec<Why> {
     for need in why::needs(&workload) {
         fetched.fetch(cx, api, need).await;
     }
-    let further = why::further_needs(&fetched.facts(&workload));
-    for need in further {
-        fetched.fetch(cx, api, need).await;
+    // What is found asks for more: a pod for its claims, a claim for its events.
+    let mut asked = BTreeSet::new();
+    loop {
+        let needs: Vec<Need> = why::further_needs(&fetched.facts(&workload))
+            .into_iter()
+            .filter(|need| asked.insert(need.clone()))
+            .take(FETCHED)
+            .collect();
+        if needs.is_empty() {
+            break;
+        }
+        for need in needs {
+            fetched.fetch(cx, api, need).await;
+        }
     }
     let settling = SignedDuration::try_from(cx.config.failure_grace).unwrap_or(SignedDuration::from_secs(60));
     let patience = Patience {

@@ -156,7 +156,7 @@ impl Fleet {
         match message {
             Message::Kustomization(object) => self.seen(*object),
             Message::KustomizationGone(owner) => self.forget(&owner),
-            Message::Source(key, state) => self.source(key, state),
+            Message::Source(key, state) => self.source(&key, &state),
             Message::SourceGone(key) => {
                 self.sources.remove(&key);
                 self.refresh_users(&key);
@@ -223,7 +223,7 @@ impl Fleet {
                 owner.clone(),
                 Member {
                     applied: status.last_applied_revision.clone(),
-                    kustomization: kustomization.clone(),
+                    kustomization,
                     status,
                     statuses,
                     state: State::new(Timestamp::now()),
@@ -240,7 +240,7 @@ impl Fleet {
                 },
             );
         } else if let Some(member) = self.members.get_mut(&owner) {
-            member.kustomization = kustomization.clone();
+            member.kustomization = kustomization;
             let statuses = member.statuses.clone();
             tokio::spawn(async move { statuses.saw(&version).await });
         }
@@ -289,7 +289,7 @@ impl Fleet {
         self.refresh_dependents(&owner);
     }
 
-    fn source(&mut self, key: SourceKey, state: SourceState) {
+    fn source(&mut self, key: &SourceKey, state: &SourceState) {
         let before = self.sources.insert(key.clone(), state.clone());
         let changes = match (before.and_then(|before| before.checkout), &state.checkout) {
             (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => {
@@ -299,7 +299,7 @@ impl Fleet {
             _ => None,
         };
         let mut touched = Vec::new();
-        for owner in self.users(&key) {
+        for owner in self.users(key) {
             self.register(&owner);
             let (Some(changes), Some(checkout)) = (&changes, &state.checkout) else {
                 touched.push(owner);

@@ -134,7 +134,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         leading,
         tasks.clone(),
     );
-    watching::start(&cx, sources, seen, tasks.clone());
+    watching::start(&cx, sources, seen, &tasks);
     let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
     let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 

@@ -126,7 +126,6 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
     let started = Instant::now();
     let mut run = Run {
         cx,
-        recorder,
         job,
         api: job.api(cx),
         changes: Vec::new(),
@@ -208,7 +207,6 @@ pub(crate) fn masked(cx: &Context, failure: &Failure) -> Failure {
 
 struct Run<'a> {
     cx: &'a Context,
-    recorder: &'a Recorder,
     job: &'a Job,
     api: Api,
     changes: Vec<(ObjectId, Action)>,
@@ -661,8 +659,8 @@ impl Run<'_> {
         let contested = self.job.contested.contains(id) && matches!(self.job.scope, Scope::Drift(_));
         match (preview.action, recorded) {
             (Action::Skipped, _) => return Ok(Wrote::nothing(Action::Skipped)),
-            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live)),
-            _ if contested => return Ok(self.unchanged(item, preview.live)),
+            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live.as_ref())),
+            _ if contested => return Ok(self.unchanged(item, preview.live.as_ref())),
             (_, None) => return Err(ApiError::NotPermitted("the intent is not in the inventory").into()),
             _ => {}
         }
@@ -738,10 +736,10 @@ impl Run<'_> {
     }
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
-    fn unchanged(&self, item: &Item, live: Option<Seen>) -> Wrote {
+    fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         let id = &item.wanted.id;
         self.cx.watches.ensure(&item.kind);
-        if let Some(live) = &live {
+        if let Some(live) = live {
             let seen = Seen {
                 owner: Some(self.job.owner.clone()),
                 ..live.clone()
@@ -750,13 +748,13 @@ impl Run<'_> {
         }
         Wrote {
             action: Action::Unchanged,
-            uid: live.as_ref().map(|live| live.observed.uid.to_string()),
-            left: live.as_ref().map(|live| Left {
+            uid: live.map(|live| live.observed.uid.to_string()),
+            left: live.map(|live| Left {
                 wanted: item.digest,
                 fingerprint: live.fingerprint,
                 before: None,
             }),
-            target: Some(target_of(item, live.as_ref())),
+            target: Some(target_of(item, live)),
             corrections: Vec::new(),
         }
     }
@@ -918,7 +916,7 @@ impl Run<'_> {
     /// The inventory shrinks only after everything else has succeeded.
     async fn shrink(&self, survivors: &Inventory) -> Result<(), Failure> {
         self.cx.registry.update(&self.job.owner, |entry| {
-            entry.inventory = Arc::new(survivors.clone())
+            entry.inventory = Arc::new(survivors.clone());
         });
         self.job.statuses.stage_inventory(survivors).await;
         Ok(())

@@ -1,6 +1,6 @@
 //! Keeps GitRepositories fetched: one task for each, which sleeps until its interval or a change. Does I/O.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use super::events::{Recorder, Subject};
 use super::fleet::{Message, SourceKey, SourceState};
 use crate::api::{
     Artifact, Condition, ConditionStatus, Conditions, FINALIZER, GitProvider, GitRepository,
-    GitRepositoryStatus, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
+    GitRepositoryStatus, LocalReference, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
 };
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, ObjectId};
 use crate::report::{Event, Severity};
 use crate::source::{
-    Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Secret, Source, SourceError, Store,
+    Checkout, Fetched, Reference, ReferenceFields, Remote, SecretData, Source, SourceError, Store,
 };
 
 /// The longest pause after failures in a row.
@@ -281,7 +281,7 @@ impl Keeper {
                     name: fields.name,
                     commit: fields.commit,
                 })
-                .map_err(source_failure)?
+                .map_err(|error| source_failure(&error))?
             }
         };
         let remote = self.remote(object).await?;
@@ -294,51 +294,43 @@ impl Keeper {
         self.store
             .fetch(&source, self.held.as_ref())
             .await
-            .map_err(source_failure)
+            .map_err(|error| source_failure(&error))
     }
 
     async fn remote(&self, object: &GitRepository) -> Result<Remote, Failure> {
         let spec = &object.spec;
-        let Some(reference) = &spec.secret_ref else {
-            return Remote::new(&spec.url, Auth::None).map_err(source_failure);
-        };
-        let namespace = &self.key.0;
+        let credentials = self.secret(spec.secret_ref.as_ref(), "spec.secretRef").await?;
+        let proxy = self.secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef").await?;
+        let values = credentials.iter().chain(&proxy).flat_map(BTreeMap::values);
+        self.cx.redactor.learn(&format!("GitRepository/{}/{}", self.key.0, self.key.1), values);
+        Remote::from_secrets(&spec.url, credentials.as_ref(), proxy.as_ref()).map_err(|error| {
+            let failure = source_failure(&error);
+            let named = spec.secret_ref.as_ref().map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
+            Failure { message: format!("{}{}", named.unwrap_or_default(), failure.message), ..failure }
+        })
+    }
+
+    /// The values of a Secret in the namespace of the GitRepository.
+    async fn secret(
+        &self,
+        reference: Option<&LocalReference>,
+        field: &str,
+    ) -> Result<Option<SecretData>, Failure> {
+        let Some(reference) = reference else { return Ok(None) };
+        let name = format!("{}/{}", self.key.0, reference.name);
         let kind = Kind::fixed("v1", "Secret", "secrets", true);
         let id = ObjectId {
-            namespace: namespace.clone(),
+            namespace: self.key.0.clone(),
             name: reference.name.clone(),
             group: String::new(),
             kind: kind.gvk.kind.clone(),
         };
-        let failure = |message: String| Failure {
-            reason: Reason::AuthenticationFailed,
-            message,
-            stalled: false,
-        };
-        let found = self.cx.api.get(&kind, &id).await.map_err(|error| {
-            failure(format!(
-                "failed to get secret '{namespace}/{}': {error}",
-                reference.name
-            ))
-        })?;
-        let Some(object) = found else {
-            return Err(failure(format!(
-                "secret '{namespace}/{}' not found, which spec.secretRef names; create it there",
-                reference.name
-            )));
-        };
-        let data = decode(&object, true);
-        self.cx.redactor.learn(
-            &format!("GitRepository/{}/{}", self.key.0, self.key.1),
-            data.values(),
-        );
-        let auth = auth_of(&spec.url, &data)
-            .map_err(|why| failure(format!("secret '{namespace}/{}': {why}", reference.name)))?;
-        let mut remote = Remote::new(&spec.url, auth).map_err(source_failure)?;
-        if let Some(ca) = data.get("ca.crt").or_else(|| data.get("caFile")) {
-            remote = remote.with_ca(String::from_utf8_lossy(ca).into_owned());
+        let failure = |message: String| Failure { reason: Reason::AuthenticationFailed, message, stalled: false };
+        match self.cx.api.get(&kind, &id).await {
+            Ok(Some(object)) => Ok(Some(decode(&object, true))),
+            Ok(None) => Err(failure(format!("secret '{name}' not found, which {field} names; create it there"))),
+            Err(error) => Err(failure(format!("failed to get secret '{name}': {error}"))),
         }
-        Ok(remote)
     }
 
     async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) {
@@ -442,7 +434,7 @@ impl Keeper {
         let mut conditions = Conditions(old.conditions.clone());
         let now = Timestamp::now();
         let mut set = |type_: &str, status, reason| {
-            conditions.set(type_, status, reason, &failure.message, generation, now)
+            conditions.set(type_, status, reason, &failure.message, generation, now);
         };
         set(condition_types::READY, ConditionStatus::False, failure.reason);
         set(
@@ -604,7 +596,6 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
         (spec.recurse_submodules, "spec.recurseSubmodules"),
         (!spec.include.is_empty(), "spec.include"),
         (!spec.sparse_checkout.is_empty(), "spec.sparseCheckout"),
-        (spec.proxy_secret_ref.is_some(), "spec.proxySecretRef"),
         (
             spec.provider
                 .is_some_and(|provider| provider != GitProvider::Generic),
@@ -615,37 +606,7 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
     fields.iter().find(|(set, _)| *set).map(|(_, field)| *field)
 }
 
-/// The credentials in a Secret, for the scheme of a URL, under Flux's names.
-fn auth_of(url: &str, data: &std::collections::BTreeMap<String, Vec<u8>>) -> Result<Auth, String> {
-    let text = |key: &str| {
-        data.get(key)
-            .map(|value| String::from_utf8_lossy(value).into_owned())
-    };
-    if url.starts_with("ssh://") {
-        let missing = |key: &str| format!("it has no key `{key}`, which ssh needs");
-        return Ok(Auth::Ssh {
-            identity: Secret::new(text("identity").ok_or_else(|| missing("identity"))?),
-            password: text("password").map(Secret::new),
-            known_hosts: text("known_hosts").ok_or_else(|| missing("known_hosts"))?,
-        });
-    }
-    if let Some(token) = text("bearerToken") {
-        return Ok(Auth::Bearer {
-            token: Secret::new(token),
-        });
-    }
-    match (text("username"), text("password")) {
-        (Some(username), Some(password)) => Ok(Auth::Basic {
-            username,
-            password: Secret::new(password),
-        }),
-        (None, None) => Ok(Auth::None),
-        (Some(_), None) => Err("it has `username` and no `password`".to_owned()),
-        (None, Some(_)) => Err("it has `password` and no `username`".to_owned()),
-    }
-}
-
-fn source_failure(error: SourceError) -> Failure {
+fn source_failure(error: &SourceError) -> Failure {
     use crate::source::Reason as Why;
     let reason = match error.reason() {
         Why::AuthenticationFailed => Reason::AuthenticationFailed,
@@ -660,7 +621,7 @@ fn source_failure(error: SourceError) -> Failure {
     Failure {
         reason,
         stalled: error.is_stalled(),
-        message: chain(&error),
+        message: chain(error),
     }
 }
 

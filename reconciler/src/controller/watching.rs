@@ -44,7 +44,7 @@ pub(crate) fn start(
     cx: &Arc<Context>,
     sources: Sources,
     mut seen: mpsc::Receiver<ObjectEvent>,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) {
     let watch = |task: futures::future::BoxFuture<'static, ()>| {
         let stop = stop.clone();
