@@ -1,2 +1,15 @@
-//! Placeholder.
-fn main() {}
+//! The program: takes the command line and the environment, gives an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use coracle::cli::Cli;
+use coracle::ui::Ui;
+
+fn main() -> ExitCode {
+    // A second provider cannot have been installed before the first line of `main`.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let ui = Ui::standard(cli.global.color.into());
+    ExitCode::from(coracle::run(cli, ui))
+}

@@ -1,1 +1,17 @@
-//! Writes what was planned and recorded.
+//! Writes what was planned and recorded: the only module that writes objects. Does I/O.
+//!
+//! ```text
+//! wanted --preview--> Previewed{action, verdict of the server}   writes nothing
+//! plan   --record---> Recorded                                   the intent is in the inventory
+//! Recorded + Permit --write--> Entry{object, action, answer}     the only writer
+//! ```
+
+mod permit;
+mod preview;
+mod prune;
+mod write;
+
+pub use permit::{Permit, Revoked};
+pub use preview::{Known, Preview, PreviewError, Previewed, Rejection, preview};
+pub use prune::{PruneError, Pruned, prune};
+pub use write::{Recorded, WriteError, Written, write};

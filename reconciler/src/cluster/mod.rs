@@ -1,1 +1,19 @@
-//! The Kubernetes client and what is known of the cluster.
+//! The edge to Kubernetes: requests with every answer accounted for, what kinds there are, and shared
+//! watches that keep a small picture of what is live. Does I/O.
+
+mod api;
+mod discovery;
+mod fingerprint;
+mod index;
+mod lease;
+mod outcome;
+mod watches;
+
+pub use api::{Api, Applied, ApplyOptions, Identity, Preconditions};
+pub use discovery::{Discovery, Kind};
+pub use fingerprint::Fingerprint;
+pub use index::{Index, Seen};
+pub(crate) use lease::{LEASE_DURATION, RENEW_EVERY};
+pub use lease::{Lease, LeaseDecision, LeaseHold, evaluate as evaluate_lease};
+pub use outcome::{ApiError, Status};
+pub use watches::{ObjectEvent, Watches};

@@ -1,1 +1,141 @@
 //! Decides when a run happens and carries it out.
+//!
+//! ```text
+//! watches, sources, timers --> fleet (one task, owns all state) --step--> effects --> runs, status writes
+//! ```
+//!
+//! [`step`] is pure; `fleet` keeps one state for each Kustomization and turns effects into tasks; `run` takes
+//! one Kustomization from its files to the cluster; `sources` keeps GitRepositories fetched.
+
+mod artifacts;
+mod build;
+mod claims;
+mod config;
+mod configs;
+mod contest;
+mod doubts;
+mod elsewhere;
+mod events;
+mod explain;
+mod finalize;
+mod fleet;
+mod leadership;
+mod memory;
+mod metrics;
+mod pods;
+mod registry;
+mod run;
+mod served;
+mod skip;
+mod sources;
+mod statuses;
+pub mod step;
+mod watching;
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Api, ApiError, Discovery, Index, Watches};
+use crate::report::redact::Redactor;
+use crate::source::{SourceError, Store};
+
+pub use config::Config;
+
+/// Messages that wait for the fleet.
+const MESSAGES: usize = 4096;
+
+/// Why the controller could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The cache directory cannot be used.
+    #[error("the storage cannot be used")]
+    Storage(#[source] SourceError),
+    /// The API server could not be asked what it serves.
+    #[error("the API server could not be asked what it serves")]
+    Discovery(#[source] ApiError),
+    /// Flux's kinds are not installed.
+    #[error(
+        "the cluster does not know {0}: install Coracle's definitions first: coracle install | kubectl apply --server-side -f -"
+    )]
+    NotInstalled(String),
+    /// The address for artifacts cannot be listened on.
+    #[error("artifacts cannot be served")]
+    Artifacts(#[source] telemetry::server::ServeError),
+    /// Leadership was lost to another process.
+    #[error("leadership was lost to {0}")]
+    Deposed(String),
+}
+
+/// What the controller is given by the program.
+pub struct Services {
+    /// The client for the cluster.
+    pub client: kube::Client,
+    /// Masks secrets in everything that leaves.
+    pub redactor: Redactor,
+    /// Where numbers go.
+    pub metrics: telemetry::metrics::Metrics,
+    /// Says that the controller does its work.
+    pub ready: telemetry::health::Check,
+}
+
+/// Runs until `stop`, then finishes or abandons runs under way and lets the leases go.
+///
+/// # Errors
+/// [`ControllerError`]
+pub async fn run(config: Config, services: Services, stop: CancellationToken) -> Result<(), ControllerError> {
+    let api = Api::new(services.client, config.requests);
+    let storage = config.storage.clone();
+    let limits = config.limits.clone();
+    let store =
+        tokio::task::block_in_place(|| Store::open(storage, limits)).map_err(ControllerError::Storage)?;
+    let discovery = Discovery::default();
+    watching::require_kinds(&api, &discovery).await?;
+
+    let (messages, inbox) = mpsc::channel(MESSAGES);
+    let leadership = CancellationToken::new();
+    let index = Arc::new(Index::default());
+    // Watches and tasks outlive `stop` until runs under way have ended.
+    let tasks = CancellationToken::new();
+    let (objects, seen) = mpsc::channel(MESSAGES);
+    let watches = Watches::new(api.clone(), index.clone(), objects, tasks.clone());
+    let recorder = events::Recorder::start(api.clone(), config.identity.clone());
+    let cx = Arc::new(context::Context {
+        configs: Arc::new(configs::Configs::new(api.client().clone(), messages.clone(), tasks.clone())),
+        renders: Arc::new(Semaphore::new(2)),
+        runs: Arc::new(Semaphore::new(config.concurrent)),
+        api,
+        discovery,
+        watches,
+        index,
+        registry: registry::Registry::default(),
+        messages,
+        leadership: leadership.clone(),
+        doubts: doubts::Doubts::new(config.late_write_bound),
+        redactor: Arc::new(services.redactor),
+        metrics: services.metrics,
+        config,
+    });
+
+    let checkouts = Arc::new(sources::Checkouts::default());
+    let server = telemetry::server::Server::bind(cx.config.artifact_address)
+        .await
+        .map_err(ControllerError::Artifacts)?;
+    tokio::spawn(server.serve(artifacts::routes(checkouts.clone()), tasks.clone()));
+
+    let (leads, leading) = watch::channel(false);
+    let sources = sources::Sources::new(cx.clone(), recorder.clone(), store, checkouts, tasks.clone());
+    tokio::spawn(watching::start_once_leading(cx.clone(), sources, seen, leading, tasks.clone()));
+    let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
+    let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
+
+    let deposed = leadership::lead(&cx, &services.ready, leads, stop.clone()).await;
+    leadership.cancel();
+    stop.cancel();
+    // A panic of the fleet has been logged by its own task.
+    let _ = fleet.await;
+    leadership::release(&cx).await;
+    tasks.cancel();
+    deposed.map_or(Ok(()), |by| Err(ControllerError::Deposed(by)))
+}

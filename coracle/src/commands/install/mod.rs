@@ -1,0 +1,293 @@
+//! `coracle install`: prints the manifests that install Coracle. Does I/O through [`Ui`] only.
+//!
+//! In: where and how. Out: YAML for `kubectl apply`, in the order in which it is to be applied.
+
+use std::fmt::Write as _;
+
+use clap::Parser as _;
+use reconciler::api::crds;
+use reconciler::api::rbac::{self, ApplyRights};
+use serde_json::{Value, json};
+
+use crate::cli::{Cli, Command, Global};
+use crate::error::{Error, Kind};
+use crate::ui::{Ui, yaml};
+
+use super::controller;
+
+/// Label of everything that is installed; `uninstall` goes by it.
+pub(super) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "coracle");
+
+/// Flags that keep tenants apart, as Flux's documentation asks for them.
+const TENANT_FLAGS: [&str; 3] = [
+    "--no-cross-namespace-refs=true",
+    "--no-remote-bases=true",
+    "--default-service-account=default",
+];
+
+/// Arguments of `install`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    coracle install | kubectl apply --server-side -f -\n  \
+    coracle install --tenant-only -- --log-level=debug | kubectl apply --server-side -f -")]
+pub struct Args {
+    /// Image of the controller
+    #[arg(long, value_name = "IMAGE", default_value = concat!("coracle:", env!("CARGO_PKG_VERSION")))]
+    image: String,
+    /// Reconcile objects of all namespaces, or only of Coracle's own
+    #[arg(
+        long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
+        num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set
+    )]
+    watch_all_namespaces: bool,
+    /// Give the controller no right to apply: only the ServiceAccounts that Kustomizations name may
+    #[arg(long)]
+    tenant_only: bool,
+    /// Print only the definitions of GitRepository and Kustomization
+    #[arg(long)]
+    crds_only: bool,
+    /// Flags of `coracle controller` to run it with
+    #[arg(last = true, value_name = "CONTROLLER_FLAGS")]
+    controller_flags: Vec<String>,
+}
+
+/// Prints the manifests.
+///
+/// # Errors
+/// A name, an image or a flag cannot be used.
+pub fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
+    ui.text(&manifests(args, &global.namespace)?)
+}
+
+/// The manifests as `coracle install` prints them without arguments.
+pub(super) fn default_manifests() -> Result<String, Error> {
+    match Cli::parse_from(["coracle", "install"]) {
+        Cli {
+            command: Command::Install(args),
+            global,
+        } => manifests(&args, &global.namespace),
+        _ => Err(Error::new(Kind::Internal, "`install` is not a command")),
+    }
+}
+
+/// The manifests as one YAML text.
+pub(super) fn manifests(args: &Args, namespace: &str) -> Result<String, Error> {
+    let definitions = definitions()?;
+    if args.crds_only {
+        return Ok(definitions);
+    }
+    check_namespace(namespace)?;
+    check_image(&args.image)?;
+    let rights = if args.tenant_only {
+        ApplyRights::TenantsOnly
+    } else {
+        ApplyRights::Cluster
+    };
+    Ok([
+        format!(
+            "# Coracle {}, printed by `coracle install`.\n",
+            env!("CARGO_PKG_VERSION")
+        ),
+        namespace_manifest(namespace),
+        definitions,
+        rbac::manifests(namespace, rights),
+        deployment(args, namespace)?,
+    ]
+    .concat())
+}
+
+/// The definitions as YAML documents, each ended by its separator.
+pub(super) fn definitions() -> Result<String, Error> {
+    let mut out = String::new();
+    for crd in crds() {
+        let mut crd = serde_json::to_value(crd)
+            .map_err(|error| Error::new(Kind::Internal, "cannot write a definition").caused_by(error))?;
+        crd["metadata"]["labels"] = json!({ PART_OF.0: PART_OF.1 });
+        out.push_str(&yaml(&crd));
+        out.push_str("---\n");
+    }
+    Ok(out)
+}
+
+fn namespace_manifest(namespace: &str) -> String {
+    let manifest: Value = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": namespace,
+            "labels": {
+                PART_OF.0: PART_OF.1,
+                "pod-security.kubernetes.io/enforce": "restricted",
+            },
+        },
+    });
+    format!("{}---\n", yaml(&manifest))
+}
+
+fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
+    let mut flags = vec![format!("--watch-all-namespaces={}", args.watch_all_namespaces)];
+    if args.tenant_only {
+        flags.extend(TENANT_FLAGS.map(str::to_owned));
+    }
+    flags.extend(args.controller_flags.iter().cloned());
+    controller::Line::try_parse_from(std::iter::once(&"coracle controller".to_owned()).chain(&flags))
+        .map_err(|error| {
+            Error::new(Kind::Usage, "the controller would not understand its flags")
+                .caused_by(error.to_string().trim().to_owned())
+        })?;
+    let mut lines = String::new();
+    for flag in &flags {
+        // JSON's strings are YAML's.
+        let _ = write!(
+            lines,
+            "{}            - {}",
+            if lines.is_empty() { "" } else { "\n" },
+            json!(flag)
+        );
+    }
+    Ok(include_str!("deployment.yaml")
+        .replace("\"{{namespace}}\"", namespace)
+        .replace("{{namespace}}", namespace)
+        .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+        .replace("{{image}}", &json!(args.image).to_string())
+        .replace("{{args}}", &lines))
+}
+
+fn check_namespace(name: &str) -> Result<(), Error> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = !name.is_empty()
+        && name.len() <= 63
+        && name.chars().all(fits)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if is_label {
+        return Ok(());
+    }
+    Err(
+        Error::new(Kind::Usage, format!("`{name}` cannot be the name of a namespace"))
+            .hint("Lower-case letters, digits and `-` are allowed, 63 characters at most."),
+    )
+}
+
+fn check_image(image: &str) -> Result<(), Error> {
+    if !image.is_empty() && image.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Usage,
+        format!("`{image}` is not the name of an image"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::apps::v1::Deployment;
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+    use super::*;
+
+    fn install(line: &str) -> Result<String, Error> {
+        let words = std::iter::once("coracle").chain(line.split(' '));
+        let cli = Cli::parse_from(words);
+        match cli.command {
+            Command::Install(args) => manifests(&args, &cli.global.namespace),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn documents(text: &str) -> Vec<Value> {
+        text.split("---\n")
+            .map(|document| serde_saphyr::from_str(document).unwrap())
+            .collect()
+    }
+
+    fn controller_flags(text: &str) -> Vec<String> {
+        let deployment = documents(text)
+            .into_iter()
+            .find(|it| it["kind"] == "Deployment")
+            .unwrap();
+        let deployment: Deployment = serde_json::from_value(deployment).unwrap();
+        let pod = deployment.spec.unwrap().template.spec.unwrap();
+        pod.containers.into_iter().next().unwrap().args.unwrap()
+    }
+
+    #[test]
+    fn what_is_installed_comes_in_the_order_in_which_it_can_be_applied() {
+        let objects: Vec<String> = documents(&install("install").unwrap())
+            .iter()
+            .map(|it| {
+                format!(
+                    "{}/{}",
+                    it["kind"].as_str().unwrap(),
+                    it["metadata"]["name"].as_str().unwrap()
+                )
+            })
+            .collect();
+        assert_eq!(
+            objects,
+            [
+                "Namespace/flux-system",
+                "CustomResourceDefinition/gitrepositories.source.toolkit.fluxcd.io",
+                "CustomResourceDefinition/kustomizations.kustomize.toolkit.fluxcd.io",
+                "ClusterRole/coracle-controller",
+                "ClusterRoleBinding/coracle-controller",
+                "Role/coracle-controller",
+                "RoleBinding/coracle-controller",
+                "ClusterRole/coracle-view",
+                "ClusterRoleBinding/coracle-apply",
+                "ServiceAccount/coracle",
+                "Service/coracle",
+                "Deployment/coracle",
+            ]
+        );
+    }
+
+    #[test]
+    fn everything_that_is_installed_carries_the_label_that_uninstall_goes_by() {
+        for document in documents(&install("install --tenant-only -n gitops").unwrap()) {
+            assert_eq!(document["metadata"]["labels"][PART_OF.0], PART_OF.1, "{document}");
+            assert!(!document.to_string().contains("flux-system"), "{document}");
+        }
+    }
+
+    #[test]
+    fn definitions_survive_the_way_through_yaml() {
+        let text = install("install --crds-only").unwrap();
+        let printed: Vec<CustomResourceDefinition> = documents(text.trim_end_matches("---\n"))
+            .into_iter()
+            .map(|document| serde_json::from_value(document).unwrap())
+            .collect();
+        let mut generated = crds();
+        for crd in &mut generated {
+            crd.metadata.labels = Some([(PART_OF.0.to_owned(), PART_OF.1.to_owned())].into());
+        }
+        assert_eq!(printed, generated);
+    }
+
+    #[test]
+    fn tenants_are_kept_apart_by_flags_and_roles_together() {
+        assert_eq!(
+            controller_flags(&install("install --tenant-only -- --log-level=debug").unwrap())[3..],
+            [
+                "--watch-all-namespaces=true",
+                "--no-cross-namespace-refs=true",
+                "--no-remote-bases=true",
+                "--default-service-account=default",
+                "--log-level=debug"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flag_that_the_controller_does_not_know_is_refused_before_it_is_installed() {
+        let error = install("install -- --no-such-flag").unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+    }
+
+    #[test]
+    fn a_name_that_would_break_the_manifest_is_refused() {
+        for line in ["install -n Flux", "install -n a/b", "install --image "] {
+            assert_eq!(install(line).unwrap_err().kind(), Kind::Usage, "{line}");
+        }
+    }
+}

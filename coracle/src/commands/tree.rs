@@ -1,0 +1,264 @@
+//! `coracle tree`: what Kustomizations applied, from their inventories. Does I/O through the cluster's client.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reconciler::plan::ObjectId;
+use serde_json::{Value, json};
+
+use crate::cli::Global;
+use crate::connect::connect;
+use crate::error::Error;
+use crate::objects::{ObjectKind, Summary, Target, list, short_revisions};
+use crate::ui::{BAD, DIM, GOOD, Styled, Ui, WARN};
+
+use super::scope;
+
+/// Arguments of `tree`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A Kustomization [default: all that no other one applied]
+    #[arg(num_args = 0..=2, value_name = "[KIND] NAME")]
+    target: Vec<String>,
+    /// Look into all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Print Kustomizations only
+    #[arg(long)]
+    compact: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "tree")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Output {
+    /// Lines and branches.
+    Tree,
+    /// Nested objects as JSON.
+    Json,
+}
+
+/// An object and what it applied.
+#[derive(Debug)]
+struct Node {
+    id: String,
+    state: Option<State>,
+    children: Vec<Node>,
+}
+
+/// The state of a Kustomization in a tree.
+#[derive(Clone, Debug)]
+struct State {
+    ready: String,
+    revision: String,
+}
+
+type Key = (String, String);
+
+/// Prints the tree.
+///
+/// # Errors
+/// The cluster cannot be asked, or the Kustomization does not exist.
+pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
+    let cluster = connect(global).await?;
+    let all = list(&cluster, ObjectKind::Kustomization, None).await?;
+    let all: BTreeMap<Key, Summary> = all
+        .into_iter()
+        .map(|it| ((it.namespace.clone(), it.name.clone()), it))
+        .collect();
+    let roots = if args.target.is_empty() {
+        roots(&all, scope(args.all_namespaces, global))
+    } else {
+        let target = Target::parse(&args.target)?;
+        target.fetch(&cluster, &global.namespace).await?;
+        vec![(global.namespace.clone(), target.name)]
+    };
+    let forest: Vec<Node> = roots
+        .iter()
+        .map(|root| grow(root, &all, args.compact, &mut BTreeSet::new()))
+        .collect();
+    match args.output {
+        Output::Json => ui.json(&forest.iter().map(Node::to_json).collect()),
+        Output::Tree if forest.is_empty() => ui.progress("There are no Kustomizations here."),
+        Output::Tree => forest.iter().try_for_each(|tree| tree.print(ui)),
+    }
+}
+
+/// Kustomizations that stand in no other one's inventory.
+fn roots(all: &BTreeMap<Key, Summary>, namespace: Option<&str>) -> Vec<Key> {
+    let applied: BTreeSet<Key> = all
+        .iter()
+        .flat_map(|(owner, it)| inventory(it).filter(is_kustomization).map(move |id| (owner, id)))
+        .map(|(owner, id)| (owner, (id.namespace, id.name)))
+        // A Kustomization that applies itself (the usual root folder) is a root still.
+        .filter(|(owner, id)| *owner != id)
+        .map(|(_, id)| id)
+        .collect();
+    all.keys()
+        .filter(|key| namespace.is_none_or(|namespace| key.0 == namespace) && !applied.contains(key))
+        .cloned()
+        .collect()
+}
+
+fn is_kustomization(id: &ObjectId) -> bool {
+    id.kind == ObjectKind::Kustomization.name() && id.group == ObjectKind::Kustomization.resource().group
+}
+
+fn inventory(object: &Summary) -> impl Iterator<Item = ObjectId> {
+    let entries = object
+        .object
+        .pointer("/status/inventory/entries")
+        .and_then(Value::as_array);
+    entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| ObjectId::parse(entry["id"].as_str()?).ok())
+}
+
+fn grow(key: &Key, all: &BTreeMap<Key, Summary>, compact: bool, seen: &mut BTreeSet<Key>) -> Node {
+    let object = all.get(key);
+    let mut node = Node {
+        id: format!("Kustomization/{}/{}", key.0, key.1),
+        state: object.map(|it| State {
+            ready: it.ready.clone(),
+            revision: short_revisions(&it.revision),
+        }),
+        children: Vec::new(),
+    };
+    if !seen.insert(key.clone()) {
+        return node;
+    }
+    for id in object.into_iter().flat_map(inventory) {
+        if is_kustomization(&id) {
+            let child = (id.namespace, id.name);
+            if child != *key {
+                node.children.push(grow(&child, all, compact, seen));
+            }
+        } else if !compact {
+            node.children.push(Node {
+                id: id.to_string(),
+                state: None,
+                children: Vec::new(),
+            });
+        }
+    }
+    node
+}
+
+impl Node {
+    fn line(&self) -> String {
+        let Some(state) = &self.state else {
+            return self.id.clone();
+        };
+        let (style, word) = match state.ready.as_str() {
+            "True" => (GOOD, "ready"),
+            "False" => (BAD, "failed"),
+            _ => (WARN, "under way"),
+        };
+        let word = Styled::new(style, word);
+        format!(
+            "{}  {word} {}",
+            self.id,
+            Styled::new(DIM, state.revision.as_str())
+        )
+    }
+
+    fn print(&self, ui: &mut Ui) -> Result<(), Error> {
+        ui.line(self.line())?;
+        self.print_children("", ui)
+    }
+
+    fn print_children(&self, indent: &str, ui: &mut Ui) -> Result<(), Error> {
+        for (index, child) in self.children.iter().enumerate() {
+            let (branch, below) = match index + 1 == self.children.len() {
+                true => ("└── ", "    "),
+                false => ("├── ", "│   "),
+            };
+            ui.line(format_args!("{indent}{branch}{}", child.line()))?;
+            child.print_children(&format!("{indent}{below}"), ui)?;
+        }
+        Ok(())
+    }
+
+    fn to_json(&self) -> Value {
+        let mut value = json!({ "id": self.id });
+        if let Some(state) = &self.state {
+            value["ready"] = json!(state.ready);
+            value["revision"] = json!(state.revision);
+            value["children"] = self.children.iter().map(Self::to_json).collect();
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kustomization(name: &str, ready: &str, inventory: &[&str]) -> (Key, Summary) {
+        let entries: Vec<Value> = inventory
+            .iter()
+            .map(|id| json!({ "id": id, "v": "v1" }))
+            .collect();
+        let object = serde_json::from_value(json!({
+            "metadata": { "name": name, "namespace": "flux-system" },
+            "status": {
+                "lastAppliedRevision": "main@sha1:0123456789abcdef0123456789abcdef01234567",
+                "conditions": [{ "type": "Ready", "status": ready, "reason": "", "message": "" }],
+                "inventory": { "entries": entries }
+            }
+        }));
+        let summary = Summary::new(ObjectKind::Kustomization, &object.unwrap());
+        (("flux-system".to_owned(), name.to_owned()), summary)
+    }
+
+    fn cluster() -> BTreeMap<Key, Summary> {
+        BTreeMap::from([
+            kustomization(
+                "cluster",
+                "True",
+                &[
+                    "flux-system_cluster_kustomize.toolkit.fluxcd.io_Kustomization",
+                    "flux-system_staging_kustomize.toolkit.fluxcd.io_Kustomization",
+                    "flux-system_gone_kustomize.toolkit.fluxcd.io_Kustomization",
+                ],
+            ),
+            kustomization(
+                "staging",
+                "False",
+                &["_shop-staging__Namespace", "shop-staging_web_apps_Deployment"],
+            ),
+        ])
+    }
+
+    fn printed(compact: bool) -> String {
+        let all = cluster();
+        let (mut ui, captured) = Ui::captured();
+        for root in roots(&all, None) {
+            grow(&root, &all, compact, &mut BTreeSet::new())
+                .print(&mut ui)
+                .unwrap();
+        }
+        captured.out()
+    }
+
+    #[test]
+    fn a_tree_starts_at_what_nobody_applied_and_shows_all_below() {
+        insta::assert_snapshot!(printed(false), @r"
+        Kustomization/flux-system/cluster  ready main@sha1:01234567
+        ├── Kustomization/flux-system/staging  failed main@sha1:01234567
+        │   ├── Namespace/shop-staging
+        │   └── Deployment/shop-staging/web
+        └── Kustomization/flux-system/gone
+        ");
+    }
+
+    #[test]
+    fn a_compact_tree_shows_kustomizations_only() {
+        insta::assert_snapshot!(printed(true), @r"
+        Kustomization/flux-system/cluster  ready main@sha1:01234567
+        ├── Kustomization/flux-system/staging  failed main@sha1:01234567
+        └── Kustomization/flux-system/gone
+        ");
+    }
+}

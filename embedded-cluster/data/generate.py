@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""Writes schemas.json, descriptions.json and resources.json from upstream Kubernetes' published API description.
+
+    python3 generate.py
+
+Needs Go (for its module proxy client); no other tool. What is read: api/openapi-spec/v3 and api/discovery of
+the module k8s.io/kubernetes, and the field tags of the Go types in its parts (Apache-2.0, Copyright The
+Kubernetes Authors). The tags say what OpenAPI does not: which fields of an object are left out when they are
+zero, and which are always there (`x-go`: `drop`, `zero` or `null`).
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+
+VERSION = "v1.36.3"
+PARTS = {
+    "io.k8s.api.": ("k8s.io/api", ""),
+    "io.k8s.apimachinery.pkg.apis.": ("k8s.io/apimachinery", "pkg/apis"),
+    "io.k8s.apiextensions-apiserver.pkg.apis.": ("k8s.io/apiextensions-apiserver", "pkg/apis"),
+    "io.k8s.kube-aggregator.pkg.apis.": ("k8s.io/kube-aggregator", "pkg/apis"),
+}
+FIELD = re.compile(r'^\s+(?:(\w+)\s+)?(\S+)\s+`[^`]*json:"([^"]*)"', re.M)
+STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
+# Served by default in a cluster of that version: what is alpha or beta upstream stays out.
+STABLE = {"v1", "v2"}
+HERE = pathlib.Path(__file__).parent
+PREFIX = "#/components/schemas/"
+
+
+def module_dir(module, version):
+    out = subprocess.run(
+        ["go", "mod", "download", "-json", f"{module}@{version}"],
+        check=True, capture_output=True, text=True, cwd="/",
+    ).stdout
+    return pathlib.Path(json.loads(out)["Dir"])
+
+
+def go_fields(name, cache={}):
+    """The fields of the Go type behind an OpenAPI name: JSON name to (Go type, options)."""
+    prefix = next((prefix for prefix in PARTS if name.startswith(prefix)), None)
+    if prefix is None:
+        return {}
+    module, folder = PARTS[prefix]
+    *package, kind = name.removeprefix(prefix).split(".")
+    key = (module, folder, *package)
+    if key not in cache:
+        path = module_dir(module, VERSION.replace("v1.", "v0.")) / folder / pathlib.Path(*package)
+        text = "\n".join(file.read_text() for file in sorted(path.glob("*types*.go")))
+        cache[key] = {struct: FIELD.findall(body) for struct, body in STRUCT.findall(text)}
+    found = {}
+    for _, go_type, tag in cache[key].get(kind, []):
+        json_name, *options = tag.split(",")
+        if "inline" in options and "." not in go_type:
+            found.update(go_fields(name.removesuffix(kind) + go_type))
+        elif json_name and json_name != "-":
+            found[json_name] = (go_type, options)
+    return found
+
+
+def mark(name, schema):
+    """Says of each field what Go's encoder does with its zero value."""
+    fields = go_fields(name)
+    for field, value in schema.get("properties", {}).items():
+        if field not in fields:
+            continue
+        go_type, options = fields[field]
+        omit = "omitempty" in options or "omitzero" in options
+        listed = value.get("type") == "array" or "additionalProperties" in value or value.get("format") == "byte"
+        if go_type.startswith("*"):
+            word = None if omit else "null"
+        elif listed:
+            word = "drop" if omit else "null"
+        elif "$ref" in value:
+            word = "drop" if "omitzero" in options else "zero"
+        else:
+            word = "drop" if omit else "zero"
+        if word:
+            value["x-go"] = word
+
+
+def slim(schema):
+    """Drops prose and what says nothing (`default: {}`), and unwraps `allOf` with one element."""
+    if not isinstance(schema, dict):
+        return schema
+    if len(schema.get("allOf", [])) == 1:
+        rest = {k: v for k, v in schema.items() if k != "allOf"}
+        return slim({**schema["allOf"][0], **rest})
+    out = {}
+    for key, value in schema.items():
+        if key == "description" or (key == "default" and value in ({}, "", 0)):
+            continue
+        if key == "properties":
+            out[key] = {name: slim(field) for name, field in value.items()}
+        elif key == "$ref" and isinstance(value, str):
+            out[key] = value.removeprefix(PREFIX)
+        elif key == "x-kubernetes-group-version-kind":
+            continue
+        else:
+            out[key] = slim(value)
+    return out
+
+
+def references(schema, found):
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "$ref" and isinstance(value, str):
+                found.add(value)
+            else:
+                references(value, found)
+    elif isinstance(schema, list):
+        for value in schema:
+            references(value, found)
+
+
+def reachable(schemas, roots):
+    todo, seen = list(roots), set()
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = set()
+        references(schemas[name], found)
+        todo.extend(found)
+    return seen
+
+
+def resource(entry):
+    out = {
+        "plural": entry["resource"],
+        "singular": entry["singularResource"],
+        "kind": entry["responseKind"]["kind"],
+        "namespaced": entry["scope"] == "Namespaced",
+        "verbs": entry["verbs"],
+    }
+    for key in ("shortNames", "categories"):
+        if entry.get(key):
+            out[key] = entry[key]
+    if entry.get("subresources"):
+        out["subresources"] = [
+            {
+                "name": sub["subresource"],
+                "group": (sub.get("responseKind") or {}).get("group", ""),
+                "version": (sub.get("responseKind") or {}).get("version", ""),
+                "kind": (sub.get("responseKind") or {}).get("kind", ""),
+                "verbs": sub["verbs"],
+            }
+            for sub in entry["subresources"]
+        ]
+    return out
+
+
+def main():
+    root = module_dir("k8s.io/kubernetes", VERSION) / "api"
+    documents = {}
+    for path in (root / "openapi-spec" / "v3").glob("*_openapi.json"):
+        documents[path.name] = json.loads(path.read_text())
+
+    def of_document(document):
+        return document.get("components", {}).get("schemas", {})
+
+    schemas, prose, by_gvk = {}, {}, {}
+    for document in documents.values():
+        for name, schema in of_document(document).items():
+            schemas[name] = slim(schema)
+            texts = {}
+            if schema.get("description"):
+                texts[""] = schema["description"]
+            for field, value in schema.get("properties", {}).items():
+                if value.get("description"):
+                    texts[field] = value["description"]
+            prose[name] = texts
+            for gvk in schema.get("x-kubernetes-group-version-kind", []):
+                if name.endswith("." + gvk["kind"]):
+                    by_gvk[(gvk["group"], gvk["version"], gvk["kind"])] = name
+
+    groups, roots = [], {"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta",
+                         "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+                         "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"}
+    core = json.loads((root / "discovery" / "api__v1.json").read_text())
+    aggregated = json.loads((root / "discovery" / "aggregated_v2.json").read_text())["items"]
+    listed = [("", [("v1", legacy(core))])]
+    for group in aggregated:
+        versions = [(v["version"], [resource(r) for r in v["resources"]])
+                    for v in group["versions"] if v["version"] in STABLE]
+        if versions:
+            listed.append((group["metadata"]["name"], versions))
+    for group, versions in listed:
+        out = {"group": group, "versions": []}
+        for version, resources in versions:
+            for r in resources:
+                name = by_gvk.get((group, version, r["kind"]))
+                if name:
+                    r["schema"] = name
+                    roots.add(name)
+                for sub in r.get("subresources", []):
+                    target = by_gvk.get((sub["group"] or group, sub["version"] or version, sub["kind"]))
+                    if target:
+                        roots.add(target)
+            out["versions"].append({"version": version, "resources": resources})
+        groups.append(out)
+
+    kept = reachable(schemas, roots)
+    for name in kept:
+        mark(name, schemas[name])
+    write("schemas.json", {name: schemas[name] for name in sorted(kept)})
+    write("descriptions.json", {name: prose[name] for name in sorted(kept) if prose[name]})
+    write("resources.json", groups)
+
+
+def legacy(document):
+    """The core group is described by an APIResourceList only: subresources are its entries with a slash."""
+    found = {}
+    for entry in document["resources"]:
+        if "/" in entry["name"]:
+            continue
+        found[entry["name"]] = {
+            "resource": entry["name"],
+            "singularResource": entry["singularName"],
+            "responseKind": {"kind": entry["kind"]},
+            "scope": "Namespaced" if entry["namespaced"] else "Cluster",
+            "verbs": entry["verbs"],
+            "shortNames": entry.get("shortNames"),
+            "categories": entry.get("categories"),
+            "subresources": [],
+        }
+    for entry in document["resources"]:
+        if "/" not in entry["name"]:
+            continue
+        parent, name = entry["name"].split("/", 1)
+        if parent in found:
+            found[parent]["subresources"].append({
+                "subresource": name,
+                "responseKind": {"group": entry.get("group", ""), "version": entry.get("version", ""),
+                                 "kind": entry["kind"]},
+                "verbs": entry["verbs"],
+            })
+    return [resource(entry) for entry in found.values()]
+
+
+def write(name, value):
+    """One top-level entry a line: small, and still a readable difference when upstream changes."""
+    compact = lambda v: json.dumps(v, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(k)}:{compact(v)}" for k, v in value.items()]
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+    else:
+        text = "[\n" + ",\n".join(compact(v) for v in value) + "\n]\n"
+    (HERE / name).write_text(text)
+
+
+main()

@@ -1,0 +1,171 @@
+//! PATCH with an apply configuration.
+//!
+//! In: a body, the live object. Out: the stored object. No I/O.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::context::{Body, Context, parse_body};
+use super::write::{Written, create_object, manager, stored_kind, update_object};
+use super::{Answer, Api};
+use crate::answer::ApiError;
+use crate::apply::{self, ApplyError};
+use crate::object;
+use crate::request::Request;
+use crate::resource::{Kind, split_api_version};
+use crate::store::{Key, State};
+
+/// Server-side apply of one object.
+pub(crate) fn apply(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
+    let context = Context::of(request, api.clock.now())?;
+    let Body {
+        value: mut wanted, ..
+    } = parse_body(request, kind)?;
+    if context.subresource == "scale" {
+        return super::scale::apply(api, kind, &context, &wanted, request);
+    }
+    let mut state = api.store.lock();
+    check(&wanted, kind)?;
+    let target = stored_kind(&state, kind, &mut wanted);
+    let written = apply_object(
+        &mut state,
+        &target,
+        &context,
+        &wanted,
+        request.query.flag("force"),
+    )?;
+    drop(state);
+    api.store.bell.notify_one();
+    let code = if written.created { 201 } else { 200 };
+    Ok(Answer::object(code, &written.stored, kind, request))
+}
+
+/// Applies a configuration in one transaction.
+pub(crate) fn apply_object(
+    state: &mut State,
+    kind: &Kind,
+    context: &Context,
+    wanted: &Value,
+    force: bool,
+) -> Result<Written, ApiError> {
+    check(wanted, kind)?;
+    let key = Key::new(
+        if kind.namespaced { &context.namespace } else { "" },
+        &context.name,
+    );
+    let live = state.get(&kind.storage, &key).cloned();
+    let version = kind.api_version();
+    let who = manager(context, kind, &version);
+    let managers = live
+        .as_ref()
+        .map(|live| live.managers.clone())
+        .unwrap_or_default();
+    let applied = apply::apply(
+        live.as_ref().map(|live| &live.value),
+        wanted,
+        managers,
+        who,
+        force,
+        kind.root.view(),
+    )
+    .map_err(|error| refusal(error, wanted, kind, context))?;
+    let Some(live) = live else {
+        let value = applied.object.unwrap_or_else(|| wanted.clone());
+        let uid = object::meta(&value, "uid");
+        if !uid.is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(ApiError::conflict(kind.about(&context.name), &why));
+        }
+        if !context.subresource.is_empty() {
+            return Err(ApiError::not_found(kind.about(&context.name)));
+        }
+        check_name(&value, context)?;
+        let stored = create_object(state, kind, context, value, Some(applied.managers))?;
+        return Ok(Written {
+            stored,
+            created: true,
+        });
+    };
+    let value = applied.object.unwrap_or_else(|| live.value.clone());
+    check_name(&value, context)?;
+    update_object(state, kind, context, &live, value, Some(applied.managers))
+}
+
+fn check_name(value: &Value, context: &Context) -> Result<(), ApiError> {
+    let name = object::meta(value, "name");
+    if name.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            context.name
+        )));
+    }
+    if name != context.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            context.name
+        )));
+    }
+    Ok(())
+}
+
+fn check(wanted: &Value, kind: &Kind) -> Result<(), ApiError> {
+    let Some(fields) = wanted.as_object() else {
+        return Err(ApiError::bad_request(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal into Go value of type map[string]interface {}",
+        ));
+    };
+    let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
+    let version = text("apiVersion");
+    if split_api_version(version) != (kind.group.as_str(), kind.version.as_str()) {
+        return Err(ApiError::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {}",
+            kind.api_version()
+        )));
+    }
+    if text("kind") != kind.kind {
+        let what = format!("no corresponding type for {}, Kind={}", version, text("kind"));
+        return Err(ApiError::unclassified(format!(
+            "failed to create typed patch object: {what}"
+        )));
+    }
+    if object::at(wanted, &["metadata", "managedFields"]).is_some_and(|fields| !fields.is_null()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    Ok(())
+}
+
+fn refusal(error: ApplyError, wanted: &Value, kind: &Kind, context: &Context) -> ApiError {
+    match error {
+        ApplyError::Conflicts(conflicts) => conflicts.into_error(),
+        ApplyError::Untyped(errors) => {
+            let namespace = object::meta(wanted, "namespace");
+            let namespace = if namespace.is_empty() {
+                context.namespace.as_str()
+            } else {
+                namespace
+            };
+            let gvk = if kind.group.is_empty() {
+                format!("/{}, Kind={}", kind.version, kind.kind)
+            } else {
+                format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind)
+            };
+            let errors = match errors.as_slice() {
+                [one] => one.clone(),
+                many => format!(
+                    "errors:\n{}",
+                    many.iter()
+                        .map(|error| format!("  {error}"))
+                        .collect::<Vec<_>>()
+                        .join("\n")
+                ),
+            };
+            let name = object::meta(wanted, "name");
+            ApiError::unclassified(format!(
+                "failed to create typed patch object ({namespace}/{name}; {gvk}): {errors}"
+            ))
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The subresources that are objects of another kind: scale, eviction, tokens.
+//!
+//! In: Scale objects. Out: Scale objects; the replicas of the object itself are changed. No I/O.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::delete::{DeleteOptions, delete_object};
+use super::write::update_object;
+use super::{Answer, Api, patch as patches, render};
+use crate::answer::ApiError;
+use crate::object;
+use crate::request::Request;
+use crate::resource::Kind;
+use crate::store::{Key, State, Stored};
+
+/// POST to a subresource.
+pub(crate) fn create(
+    api: &Api,
+    kind: &Arc<Kind>,
+    context: &Context,
+    body: &Value,
+    _request: &Request,
+) -> Result<Answer, ApiError> {
+    let mut state = api.store.lock();
+    let stored = find(&state, kind, context)?;
+    let answer = match context.subresource.as_str() {
+        "eviction" => {
+            delete_object(&mut state, kind, context, &DeleteOptions::default())?;
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+        }
+        "binding" => {
+            let mut value = render::value(&stored, kind);
+            object::put(
+                &mut value,
+                &["spec", "nodeName"],
+                object::text(body, &["target", "name"]),
+            );
+            update_object(&mut state, kind, context, &stored, value, None)?;
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+        }
+        _ => return Err(ApiError::method_not_allowed(kind.about(&context.name))),
+    };
+    drop(state);
+    api.store.bell.notify_one();
+    Ok(Answer::Body {
+        code: 201,
+        body: render::bytes(&answer),
+        warnings: Vec::new(),
+    })
+}
+
+fn find(state: &State, kind: &Kind, context: &Context) -> Result<Arc<Stored>, ApiError> {
+    let key = Key::new(&context.namespace, &context.name);
+    state
+        .get(&kind.storage, &key)
+        .cloned()
+        .ok_or_else(|| ApiError::not_found(kind.about(&context.name)))
+}
+
+/// GET of a scale.
+pub(crate) fn get(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
+    let context = Context::of(request, api.clock.now())?;
+    let stored = find(&api.store.lock(), kind, &context)?;
+    Ok(Answer::ok(render::bytes(&scale(kind, &stored))))
+}
+
+/// Where an object keeps its replicas.
+fn path(kind: &Kind) -> Vec<String> {
+    let custom = kind.custom.as_ref().and_then(|custom| custom.scale.as_ref());
+    custom.map_or_else(
+        || vec!["spec".into(), "replicas".into()],
+        |scale| scale.spec.clone(),
+    )
+}
+
+fn words(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
+}
+
+fn scale(kind: &Kind, stored: &Stored) -> Value {
+    let value = &stored.value;
+    let custom = kind.custom.as_ref().and_then(|custom| custom.scale.as_ref());
+    let observed = custom.map_or_else(
+        || vec!["status".into(), "replicas".into()],
+        |scale| scale.status.clone(),
+    );
+    let mut status = json!({"replicas": object::number(value, &words(&observed)).unwrap_or(0)});
+    let selector = match custom {
+        Some(scale) => scale
+            .selector
+            .as_ref()
+            .map(|path| object::text(value, &words(path)).to_owned()),
+        None => Some(label_selector(object::at(value, &["spec", "selector"]))),
+    };
+    if let Some(selector) = selector.filter(|selector| !selector.is_empty()) {
+        object::put(&mut status, &["selector"], selector);
+    }
+    let mut metadata = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        object::copy(
+            &mut metadata,
+            object::at(value, &["metadata"]).unwrap_or(&Value::Null),
+            &[field],
+        );
+    }
+    let replicas = object::number(value, &words(&path(kind))).unwrap_or(0);
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": replicas}, "status": status,
+    })
+}
+
+/// A selector in the text form.
+fn label_selector(selector: Option<&Value>) -> String {
+    let Some(selector) = selector else {
+        return String::new();
+    };
+    let labels = selector
+        .get("matchLabels")
+        .and_then(Value::as_object)
+        .or_else(|| selector.as_object());
+    let pairs = labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// PUT of a scale.
+pub(crate) fn update(
+    api: &Api,
+    kind: &Arc<Kind>,
+    context: &Context,
+    body: &Value,
+    _request: &Request,
+) -> Result<Answer, ApiError> {
+    let mut state = api.store.lock();
+    let stored = find(&state, kind, context)?;
+    let version = object::meta(body, "resourceVersion");
+    if !version.is_empty() && version != object::meta(&stored.value, "resourceVersion") {
+        return Err(ApiError::stale(kind.about(&context.name)));
+    }
+    let answer = set(
+        &mut state,
+        kind,
+        context,
+        &stored,
+        object::number(body, &["spec", "replicas"]).unwrap_or(0),
+    )?;
+    drop(state);
+    api.store.bell.notify_one();
+    Ok(answer)
+}
+
+/// PATCH of a scale: the patch is laid over the Scale object.
+pub(crate) fn patch(
+    api: &Api,
+    kind: &Arc<Kind>,
+    context: &Context,
+    change: &Value,
+    _request: &Request,
+) -> Result<Answer, ApiError> {
+    let mut state = api.store.lock();
+    let stored = find(&state, kind, context)?;
+    let mut value = scale(kind, &stored);
+    if change.is_array() {
+        let change: json_patch::Patch = serde_json::from_value(change.clone())
+            .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+        json_patch::patch(&mut value, &change)
+            .map_err(|error| ApiError::new(422, "Invalid", error.to_string()))?;
+    } else {
+        patches::merge(&mut value, change);
+    }
+    let answer = set(
+        &mut state,
+        kind,
+        context,
+        &stored,
+        object::number(&value, &["spec", "replicas"]).unwrap_or(0),
+    )?;
+    drop(state);
+    api.store.bell.notify_one();
+    Ok(answer)
+}
+
+/// Apply to a scale owns `spec.replicas` of the object, under the subresource `scale`.
+pub(crate) fn apply(
+    api: &Api,
+    kind: &Arc<Kind>,
+    context: &Context,
+    wanted: &Value,
+    request: &Request,
+) -> Result<Answer, ApiError> {
+    let replicas = object::number(wanted, &["spec", "replicas"]).unwrap_or(0);
+    let mut whole =
+        json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": context.name}});
+    object::put(&mut whole, &words(&path(kind)), replicas);
+    let mut state = api.store.lock();
+    find(&state, kind, context)?;
+    let written = super::apply::apply_object(&mut state, kind, context, &whole, request.query.flag("force"))?;
+    drop(state);
+    api.store.bell.notify_one();
+    Ok(Answer::ok(render::bytes(&scale(kind, &written.stored))))
+}
+
+fn set(
+    state: &mut State,
+    kind: &Kind,
+    context: &Context,
+    stored: &Arc<Stored>,
+    replicas: i64,
+) -> Result<Answer, ApiError> {
+    if replicas < 0 {
+        let cause = crate::answer::Cause::invalid(
+            "spec.replicas",
+            &replicas.into(),
+            "must be greater than or equal to 0",
+        );
+        let about = crate::answer::About {
+            group: "autoscaling",
+            plural: "scale",
+            kind: "Scale",
+            name: &context.name,
+        };
+        return Err(ApiError::invalid(about, vec![cause]));
+    }
+    let mut value = stored.value.clone();
+    object::put(&mut value, &words(&path(kind)), replicas);
+    let written = update_object(state, kind, context, stored, value, None)?;
+    Ok(Answer::ok(render::bytes(&scale(kind, &written.stored))))
+}

@@ -1,0 +1,378 @@
+//! Create and update, and the commit that all writes share.
+//!
+//! In: bodies. Out: stored objects. No I/O. The order of the steps is that of k8s.io/apiserver's
+//! `registry.Store`: defaults, owners, strategy, validation, storage.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::context::{Body, Context, check_type, parse_body};
+use super::options::Validation;
+use super::{Answer, Api, prepare, render};
+use crate::answer::ApiError;
+use crate::apply::{self, Manager, Managers, same};
+use crate::object;
+use crate::request::Request;
+use crate::resource::Kind;
+use crate::schema::{drop_unknown, find_unknown};
+use crate::store::{Key, State, Stored};
+use crate::{convert, defaults, strategy, validate};
+
+/// What became of a write.
+pub(crate) struct Written {
+    pub(crate) stored: Arc<Stored>,
+    pub(crate) created: bool,
+}
+
+/// POST
+pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
+    let context = Context::of(request, api.clock.now())?;
+    let Body { mut value, twice } = parse_body(request, kind)?;
+    if !context.subresource.is_empty() {
+        return super::scale::create(api, kind, &context, &value, request);
+    }
+    check_type(&value, kind)?;
+    if let Some(review) = review(kind, &value) {
+        return Ok(Answer::Body {
+            code: 201,
+            body: render::bytes(&review),
+            warnings: Vec::new(),
+        });
+    }
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
+    let mut state = api.store.lock();
+    let target = stored_kind(&state, kind, &mut value);
+    let stored = create_object(&mut state, &target, &context, value, None)?;
+    drop(state);
+    api.store.bell.notify_one();
+    Ok(with_warnings(
+        Answer::object(201, &stored, kind, request),
+        warnings,
+    ))
+}
+
+/// PUT
+pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
+    let context = Context::of(request, api.clock.now())?;
+    let Body { mut value, twice } = parse_body(request, kind)?;
+    if context.subresource == "scale" {
+        return super::scale::update(api, kind, &context, &value, request);
+    }
+    check_type(&value, kind)?;
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
+    let name = object::meta(&value, "name");
+    if name != context.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            context.name
+        )));
+    }
+    let mut state = api.store.lock();
+    let target = stored_kind(&state, kind, &mut value);
+    let key = Key::new(&context.namespace, &context.name);
+    let live = state.get(&kind.storage, &key).cloned();
+    let written = match live {
+        Some(live) => update_object(&mut state, &target, &context, &live, value, None)?,
+        None if strategy::allows_create_on_update(kind) => Written {
+            stored: create_object(&mut state, &target, &context, value, None)?,
+            created: true,
+        },
+        None => return Err(ApiError::not_found(kind.about(&context.name))),
+    };
+    drop(state);
+    api.store.bell.notify_one();
+    let code = if written.created { 201 } else { 200 };
+    Ok(with_warnings(
+        Answer::object(code, &written.stored, kind, request),
+        warnings,
+    ))
+}
+
+/// The kind under which an object is stored; the object is brought into its shape.
+pub(crate) fn stored_kind(state: &State, kind: &Arc<Kind>, value: &mut Value) -> Arc<Kind> {
+    if !convert::is_needed(kind) {
+        return Arc::clone(kind);
+    }
+    convert::to_stored(value, kind);
+    state
+        .registry
+        .stored(&kind.storage)
+        .map_or_else(|| Arc::clone(kind), Arc::clone)
+}
+
+pub(crate) fn with_warnings(answer: Answer, more: Vec<String>) -> Answer {
+    match answer {
+        Answer::Body {
+            code,
+            body,
+            mut warnings,
+        } => {
+            warnings.extend(more);
+            Answer::Body { code, body, warnings }
+        }
+        other => other,
+    }
+}
+
+/// Reviews are answered, not stored: nobody is refused anything here.
+fn review(kind: &Kind, value: &Value) -> Option<Value> {
+    let status = match (kind.group.as_str(), kind.kind.as_str()) {
+        ("authorization.k8s.io", "SelfSubjectRulesReview") => {
+            let all = json!(["*"]);
+            json!({
+                "incomplete": false,
+                "nonResourceRules": [{"nonResourceURLs": all, "verbs": all}],
+                "resourceRules": [{"apiGroups": all, "resources": all, "verbs": all}],
+            })
+        }
+        ("authorization.k8s.io", _) => {
+            json!({"allowed": true, "reason": "the embedded cluster allows everything"})
+        }
+        ("authentication.k8s.io", "SelfSubjectReview") => {
+            json!({"userInfo": {"username": "admin", "groups": ["system:masters", "system:authenticated"]}})
+        }
+        ("authentication.k8s.io", _) => json!({"authenticated": true, "user": {"username": "admin"}}),
+        _ => return None,
+    };
+    let mut out = value.clone();
+    object::put(&mut out, &["apiVersion"], kind.api_version());
+    object::put(&mut out, &["kind"], kind.kind.as_str());
+    object::put(&mut out, &["status"], status);
+    Some(out)
+}
+
+/// What decoding does to a body: unknown fields are refused, warned of or dropped; wrong types are refused.
+pub(crate) fn decode(
+    value: &mut Value,
+    twice: &[String],
+    kind: &Kind,
+    validation: Validation,
+) -> Result<Vec<String>, ApiError> {
+    let of = kind.root.view();
+    if kind.custom.as_ref().is_some_and(|custom| custom.preserve_unknown) {
+        return Ok(Vec::new());
+    }
+    let complaints: Vec<String> = if validation == Validation::Ignore {
+        Vec::new()
+    } else {
+        let twice = twice.iter().map(|path| format!("duplicate field {path:?}"));
+        let unknown = find_unknown(value, of)
+            .into_iter()
+            .map(|path| format!("unknown field {path:?}"));
+        twice.chain(unknown).collect()
+    };
+    let refusal = |what: &str| {
+        let name = &kind.kind;
+        ApiError::bad_request(format!(
+            "{name} in version {:?} cannot be handled as a {name}: {what}",
+            kind.version
+        ))
+    };
+    if validation == Validation::Strict && !complaints.is_empty() {
+        return Err(refusal(&format!(
+            "strict decoding error: {}",
+            complaints.join(", ")
+        )));
+    }
+    drop_unknown(value, of);
+    if kind.custom.is_none()
+        && let Some(found) = crate::schema::wrong_types(value, of)
+    {
+        return Err(refusal(&found));
+    }
+    Ok(complaints)
+}
+
+/// Takes `managedFields` out of an object that a client sent.
+fn take_managers(value: &mut Value, live: Option<&Managers>, subresource: &str) -> Managers {
+    let sent = object::take(value, &["metadata", "managedFields"]);
+    let live = || live.cloned().unwrap_or_default();
+    let Some(sent) = sent.filter(|sent| !sent.is_null() && subresource.is_empty()) else {
+        return live();
+    };
+    if Managers::is_reset(&sent) {
+        return Managers::default();
+    }
+    Managers::decode(&sent)
+        .filter(|managers| !managers.entries.is_empty())
+        .unwrap_or_else(live)
+}
+
+/// Creates an object; `managers` are given by an apply, and otherwise found here.
+pub(crate) fn create_object(
+    state: &mut State,
+    kind: &Kind,
+    context: &Context,
+    mut value: Value,
+    managers: Option<Managers>,
+) -> Result<Arc<Stored>, ApiError> {
+    prepare::namespace(&mut value, kind, &context.namespace)?;
+    if !object::meta(&value, "resourceVersion").is_empty() {
+        return Err(ApiError::unclassified(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    let generated = prepare::generate_name(&mut value, context, state);
+    let sent = take_managers(&mut value, None, "");
+    prepare::for_create(&mut value, kind, context, state);
+    let name = object::meta(&value, "name").to_owned();
+    let about = kind.about(&name);
+    prepare::check_namespace(state, kind, &context.namespace, &name)?;
+    defaults::set(&mut value, kind);
+    defaults::on_create(&mut value, kind, state);
+    let causes = validate::create(&value, kind);
+    if !causes.is_empty() {
+        return Err(ApiError::invalid(about, causes));
+    }
+    let key = Key::new(if kind.namespaced { &context.namespace } else { "" }, &name);
+    if state.get(&kind.storage, &key).is_some() {
+        if generated {
+            return Err(ApiError::conflict(
+                about,
+                "the server was not able to generate a unique name for the object",
+            ));
+        }
+        return Err(ApiError::already_exists(about));
+    }
+    let managers = managers.unwrap_or_else(|| {
+        let version = kind.api_version();
+        let who = manager(context, kind, &version);
+        apply::update(None, &value, sent, who, kind.root.view())
+    });
+    if context.dry_run {
+        return Ok(Arc::new(Stored {
+            value,
+            managers,
+            revision: 0,
+        }));
+    }
+    Ok(state.put(kind, key, value, managers))
+}
+
+/// Creates an object together with its status, which requests cannot do.
+pub(crate) fn create_with_status(
+    state: &mut State,
+    kind: &Kind,
+    context: &Context,
+    value: Value,
+) -> Result<(), ApiError> {
+    let status = value.get("status").cloned().unwrap_or_default();
+    let stored = create_object(state, kind, context, value, None)?;
+    let mut value = stored.value.clone();
+    object::put(&mut value, &["status"], status);
+    let context = Context {
+        subresource: "status".into(),
+        ..context.clone()
+    };
+    update_object(state, kind, &context, &stored, value, None).map(|_| ())
+}
+
+pub(crate) fn manager<'a>(context: &'a Context, kind: &'a Kind, version: &'a str) -> Manager<'a> {
+    Manager {
+        name: &context.manager,
+        version,
+        subresource: &context.subresource,
+        reset: kind.resets(&context.subresource),
+        now: context.now,
+    }
+}
+
+/// Updates an object. The new value is whole; `managers` are given by an apply, and otherwise found here.
+pub(crate) fn update_object(
+    state: &mut State,
+    kind: &Kind,
+    context: &Context,
+    live: &Arc<Stored>,
+    mut value: Value,
+    managers: Option<Managers>,
+) -> Result<Written, ApiError> {
+    let about = kind.about(&context.name);
+    prepare::namespace(&mut value, kind, &context.namespace)?;
+    check_preconditions(&value, live, kind, context)?;
+    let sent = take_managers(&mut value, Some(&live.managers), &context.subresource);
+    if managers.is_none() || context.subresource.is_empty() {
+        defaults::set(&mut value, kind);
+    }
+    prepare::for_update(&mut value, &live.value, kind, &context.subresource);
+    defaults::on_update(&mut value, &live.value, kind);
+    let managers = managers.unwrap_or_else(|| {
+        let version = kind.api_version();
+        let who = manager(context, kind, &version);
+        apply::update(Some(&live.value), &value, sent, who, kind.root.view())
+    });
+    prepare::generation(&mut value, &live.value, kind);
+    let causes = validate::update(&value, &live.value, kind, &context.subresource);
+    if !causes.is_empty() {
+        return Err(ApiError::invalid(about, causes));
+    }
+    let unchanged = same(&value, &live.value) && managers.same_but_time(&live.managers);
+    if unchanged {
+        return Ok(Written {
+            stored: Arc::clone(live),
+            created: false,
+        });
+    }
+    if context.dry_run {
+        return Ok(Written {
+            stored: Arc::new(Stored {
+                value,
+                managers,
+                revision: live.revision,
+            }),
+            created: false,
+        });
+    }
+    let key = Key::new(
+        if kind.namespaced { &context.namespace } else { "" },
+        &context.name,
+    );
+    let gone =
+        object::is_terminating(&value) && object::finalizers(&value).next().is_none() && !waits(kind, &value);
+    let stored = state.put(kind, key.clone(), value, managers);
+    if gone {
+        state.remove(kind, &key);
+    }
+    Ok(Written {
+        stored,
+        created: false,
+    })
+}
+
+/// Objects that are removed by somebody else than the writer that takes the last finalizer away.
+fn waits(kind: &Kind, value: &Value) -> bool {
+    let namespace = kind.is("", "namespaces") && !object::items(value, &["spec", "finalizers"]).is_empty();
+    namespace || object::number(value, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) > 0
+}
+
+/// uid and resourceVersion in a body are preconditions.
+fn check_preconditions(value: &Value, live: &Stored, kind: &Kind, context: &Context) -> Result<(), ApiError> {
+    let about = kind.about(&context.name);
+    let (uid, live_uid) = (object::meta(value, "uid"), object::meta(&live.value, "uid"));
+    if !uid.is_empty() && uid != live_uid {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}");
+        return Err(ApiError::conflict(about, &why));
+    }
+    let version = object::meta(value, "resourceVersion");
+    if version.is_empty() || version == "0" {
+        if strategy::allows_unconditional_update(kind) {
+            return Ok(());
+        }
+        let cause = crate::answer::Cause::invalid(
+            "metadata.resourceVersion",
+            &json!(0),
+            "must be specified for an update",
+        );
+        return Err(ApiError::invalid(
+            crate::answer::About {
+                kind: &kind.plural,
+                ..about
+            },
+            vec![cause],
+        ));
+    }
+    if version != object::meta(&live.value, "resourceVersion") {
+        return Err(ApiError::stale(about));
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Defaults of the workload kinds (`pkg/apis/apps/v1`, `batch/v1`). No I/O.
+
+use serde_json::{Value, json};
+
+use super::pods;
+use crate::object::{self, items_mut, put_default};
+use crate::resource::Kind;
+
+/// Fills in a workload; false if the kind is none.
+pub(crate) fn set(value: &mut Value, kind: &Kind) -> bool {
+    if value.get("spec").is_none_or(|spec| !spec.is_object()) {
+        return matches!(kind.group.as_str(), "apps" | "batch");
+    }
+    match (kind.group.as_str(), kind.plural.as_str()) {
+        ("apps", "deployments") => {
+            put_default(value, &["spec", "replicas"], 1);
+            put_default(value, &["spec", "strategy", "type"], "RollingUpdate");
+            if object::text(value, &["spec", "strategy", "type"]) == "RollingUpdate" {
+                put_default(
+                    value,
+                    &["spec", "strategy", "rollingUpdate", "maxUnavailable"],
+                    "25%",
+                );
+                put_default(value, &["spec", "strategy", "rollingUpdate", "maxSurge"], "25%");
+            }
+            put_default(value, &["spec", "revisionHistoryLimit"], 10);
+            put_default(value, &["spec", "progressDeadlineSeconds"], 600);
+        }
+        ("apps", "statefulsets") => {
+            put_default(value, &["spec", "replicas"], 1);
+            put_default(value, &["spec", "podManagementPolicy"], "OrderedReady");
+            put_default(value, &["spec", "updateStrategy", "type"], "RollingUpdate");
+            if object::text(value, &["spec", "updateStrategy", "type"]) == "RollingUpdate" {
+                put_default(
+                    value,
+                    &["spec", "updateStrategy", "rollingUpdate", "partition"],
+                    0,
+                );
+            }
+            put_default(value, &["spec", "revisionHistoryLimit"], 10);
+            let policy = &["spec", "persistentVolumeClaimRetentionPolicy"];
+            put_default(value, &[policy[0], policy[1], "whenDeleted"], "Retain");
+            put_default(value, &[policy[0], policy[1], "whenScaled"], "Retain");
+            for claim in items_mut(value, &["spec", "volumeClaimTemplates"]) {
+                object::put(claim, &["apiVersion"], "v1");
+                object::put(claim, &["kind"], "PersistentVolumeClaim");
+                put_default(claim, &["spec", "volumeMode"], "Filesystem");
+                put_default(claim, &["status", "phase"], "Pending");
+                pods::quantities(claim, &["spec", "resources", "requests"]);
+            }
+        }
+        ("apps", "daemonsets") => {
+            put_default(value, &["spec", "updateStrategy", "type"], "RollingUpdate");
+            if object::text(value, &["spec", "updateStrategy", "type"]) == "RollingUpdate" {
+                put_default(
+                    value,
+                    &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"],
+                    1,
+                );
+                put_default(value, &["spec", "updateStrategy", "rollingUpdate", "maxSurge"], 0);
+            }
+            put_default(value, &["spec", "revisionHistoryLimit"], 10);
+        }
+        ("apps", "replicasets") | ("", "replicationcontrollers") => {
+            put_default(value, &["spec", "replicas"], 1);
+        }
+        ("batch", "jobs") => job(value, &["spec"]),
+        ("batch", "cronjobs") => {
+            put_default(value, &["spec", "concurrencyPolicy"], "Allow");
+            put_default(value, &["spec", "suspend"], false);
+            put_default(value, &["spec", "successfulJobsHistoryLimit"], 3);
+            put_default(value, &["spec", "failedJobsHistoryLimit"], 1);
+            template(value, &["spec", "jobTemplate", "spec", "template"]);
+            return true;
+        }
+        _ => return false,
+    }
+    template(value, &["spec", "template"]);
+    true
+}
+
+fn template(value: &mut Value, path: &[&str]) {
+    let Some(template) = path.iter().try_fold(value, |value, name| value.get_mut(name)) else {
+        return;
+    };
+    pods::spec(template, &["spec"]);
+}
+
+fn job(value: &mut Value, path: &[&str]) {
+    let Some(spec) = path.iter().try_fold(value, |value, name| value.get_mut(name)) else {
+        return;
+    };
+    let given = |spec: &Value, field: &str| spec.get(field).is_some_and(|value| !value.is_null());
+    if !given(spec, "completions") && !given(spec, "parallelism") {
+        put_default(spec, &["completions"], 1);
+    }
+    put_default(spec, &["parallelism"], 1);
+    put_default(spec, &["completionMode"], "NonIndexed");
+    put_default(spec, &["suspend"], false);
+    put_default(spec, &["backoffLimit"], 6);
+    put_default(
+        spec,
+        &["podReplacementPolicy"],
+        if given(spec, "podFailurePolicy") {
+            "Failed"
+        } else {
+            "TerminatingOrFailed"
+        },
+    );
+}
+
+/// What strategies add on creation.
+pub(crate) fn on_create(value: &mut Value, kind: &Kind) {
+    if kind.is("batch", "jobs")
+        && object::at(value, &["spec", "manualSelector"]).and_then(Value::as_bool) != Some(true)
+    {
+        let uid = object::meta(value, "uid").to_owned();
+        let name = object::meta(value, "name").to_owned();
+        put_default(
+            value,
+            &["spec", "selector"],
+            json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}),
+        );
+        let labels = object::map_at(value, &["spec", "template", "metadata", "labels"]);
+        for (key, text) in [
+            ("batch.kubernetes.io/controller-uid", &uid),
+            ("batch.kubernetes.io/job-name", &name),
+            ("controller-uid", &uid),
+            ("job-name", &name),
+        ] {
+            labels.insert(key.into(), text.as_str().into());
+        }
+    }
+    if kind.is("", "pods") {
+        put_default(value, &["spec", "serviceAccountName"], "default");
+        put_default(value, &["spec", "serviceAccount"], "default");
+        put_default(value, &["spec", "enableServiceLinks"], true);
+        put_default(value, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
+        put_default(value, &["spec", "priority"], 0);
+        let keys = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+        let tolerations: Vec<Value> = keys
+            .iter()
+            .map(|key| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}))
+            .collect();
+        put_default(value, &["spec", "tolerations"], tolerations);
+    }
+}
+
+/// A Job keeps the selector it was given.
+pub(crate) fn on_update(value: &mut Value, live: &Value, kind: &Kind) {
+    if kind.is("batch", "jobs") && object::at(value, &["spec", "selector"]).is_none_or(Value::is_null) {
+        object::copy(value, live, &["spec", "selector"]);
+    }
+}

@@ -1,0 +1,45 @@
+//! What makes an object unacceptable, in upstream's words.
+//!
+//! In: the new object, and the live one on updates. Out: causes. No I/O.
+
+mod metadata;
+mod names;
+mod workloads;
+
+use serde_json::Value;
+
+use crate::answer::Cause;
+use crate::resource::Kind;
+use crate::schema::structural;
+
+pub(crate) use workloads::selects;
+
+/// Causes against creating an object.
+pub(crate) fn create(value: &Value, kind: &Kind) -> Vec<Cause> {
+    let mut causes = metadata::check(value, kind);
+    causes.extend(content(value, kind));
+    causes
+}
+
+/// Causes against an update.
+pub(crate) fn update(value: &Value, live: &Value, kind: &Kind, subresource: &str) -> Vec<Cause> {
+    let mut causes = metadata::check(value, kind);
+    causes.extend(metadata::check_update(value, live));
+    if subresource.is_empty() || kind.custom.is_some() {
+        causes.extend(content(value, kind));
+    }
+    if kind.custom.is_none() && subresource.is_empty() {
+        causes.extend(workloads::immutable(value, live, kind));
+    }
+    causes
+}
+
+fn content(value: &Value, kind: &Kind) -> Vec<Cause> {
+    if kind.custom.is_some() {
+        return structural::validate(value, kind.root.view());
+    }
+    if kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        return crate::crd::validate(value);
+    }
+    workloads::check(value, kind)
+}

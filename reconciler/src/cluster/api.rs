@@ -1,0 +1,500 @@
+//! Requests to the API server, as the controller or as an impersonated ServiceAccount. Does I/O.
+//!
+//! Bodies go out and come back as values; every answer is an object or an [`ApiError`]. Requests that fail
+//! for a passing reason are tried again here, a bounded number of times: all of them are safe to repeat.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::{ApiError, Kind, Status};
+use crate::plan::{ObjectId, Owner};
+
+const MAX_ANSWER: usize = 64 << 20;
+const ATTEMPTS: u32 = 5;
+/// How long an answer is waited for: kube-apiserver gives a write up after 34 s itself.
+const MAX_WAIT: Duration = Duration::from_secs(40);
+const JSON: &str = "application/json";
+const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+
+/// The ServiceAccount that requests are made as.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub service_account: String,
+}
+
+impl Identity {
+    fn user(&self) -> String {
+        format!(
+            "system:serviceaccount:{}:{}",
+            self.namespace, self.service_account
+        )
+    }
+}
+
+/// How an apply is carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ApplyOptions<'a> {
+    /// Nothing is stored.
+    pub dry_run: bool,
+    /// Fields of other managers are taken.
+    pub force: bool,
+    /// The field manager.
+    pub manager: &'a str,
+}
+
+/// The answer to an apply.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Whether the object did not exist (201).
+    pub created: bool,
+    /// The object as it is, or would be, stored.
+    pub object: Value,
+    /// An earlier attempt got no answer, and may still be carried out.
+    pub repeated: bool,
+}
+
+/// A whole answer.
+struct Answer<T> {
+    status: StatusCode,
+    body: T,
+    repeated: bool,
+}
+
+/// What must hold of the object for a delete to be carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Preconditions {
+    /// `metadata.uid`.
+    pub uid: Option<String>,
+    /// `metadata.resourceVersion`.
+    pub resource_version: Option<String>,
+}
+
+/// A client with an identity. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    client: Client,
+    impersonate: Option<Arc<str>>,
+    gate: Arc<Semaphore>,
+}
+
+impl Api {
+    /// A client that acts as itself; at most `in_flight` requests are under way at once.
+    #[must_use]
+    pub fn new(client: Client, in_flight: usize) -> Self {
+        Self {
+            client,
+            impersonate: None,
+            gate: Arc::new(Semaphore::new(in_flight)),
+        }
+    }
+
+    /// The same client, acting as a ServiceAccount.
+    #[must_use]
+    pub fn impersonating(&self, identity: Option<&Identity>) -> Self {
+        Self {
+            impersonate: identity.map(|identity| identity.user().into()),
+            ..self.clone()
+        }
+    }
+
+    /// The client underneath, for watches.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Reads an object; nothing when there is none.
+    ///
+    /// # Errors
+    /// Any answer but the object or 404.
+    pub async fn get(&self, kind: &Kind, id: &ObjectId) -> Result<Option<Value>, ApiError> {
+        absent_as_none(self.json(Method::GET, &kind.path(id), JSON, None).await)
+    }
+
+    /// Reads an object's metadata only; nothing when there is none.
+    ///
+    /// # Errors
+    /// Any answer but the object or 404.
+    pub async fn get_metadata(&self, kind: &Kind, id: &ObjectId) -> Result<Option<Value>, ApiError> {
+        absent_as_none(self.json(Method::GET, &kind.path(id), PARTIAL, None).await)
+    }
+
+    /// Lists objects of a namespace by label selector, at most `limit`.
+    ///
+    /// # Errors
+    /// Any answer but the list.
+    pub async fn list(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        label_selector: &str,
+        limit: usize,
+    ) -> Result<Vec<Value>, ApiError> {
+        let path = kind.collection(namespace);
+        let selector = encode(label_selector);
+        let list = self
+            .json(
+                Method::GET,
+                &format!("{path}?labelSelector={selector}&limit={limit}"),
+                JSON,
+                None,
+            )
+            .await?;
+        match list {
+            Value::Object(mut list) => match list.remove("items") {
+                Some(Value::Array(items)) => Ok(items),
+                _ => Ok(Vec::new()),
+            },
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Server-side apply.
+    ///
+    /// # Errors
+    /// Any answer but the object.
+    pub async fn apply(
+        &self,
+        kind: &Kind,
+        id: &ObjectId,
+        object: &Value,
+        options: ApplyOptions<'_>,
+    ) -> Result<Applied, ApiError> {
+        let mut path = format!(
+            "{}?fieldManager={}&force={}",
+            kind.path(id),
+            encode(options.manager),
+            options.force
+        );
+        if options.dry_run {
+            path.push_str("&dryRun=All");
+        }
+        let body = Bytes::from(object.to_string());
+        let answer = self
+            .send(
+                Method::PATCH,
+                &path,
+                JSON,
+                Some(("application/apply-patch+yaml", body)),
+            )
+            .await?;
+        Ok(Applied {
+            created: answer.status == StatusCode::CREATED,
+            object: answer.body,
+            repeated: answer.repeated,
+        })
+    }
+
+    /// A JSON patch, optionally of a subresource.
+    ///
+    /// # Errors
+    /// Any answer but the object.
+    pub async fn json_patch(
+        &self,
+        kind: &Kind,
+        id: &ObjectId,
+        patch: &Value,
+        manager: &str,
+    ) -> Result<Value, ApiError> {
+        let path = format!("{}?fieldManager={}", kind.path(id), encode(manager));
+        self.json(
+            Method::PATCH,
+            &path,
+            PARTIAL,
+            Some(("application/json-patch+json", patch.to_string().into())),
+        )
+        .await
+    }
+
+    /// A merge patch of the `status` subresource.
+    ///
+    /// # Errors
+    /// Any answer but the object.
+    pub async fn merge_status(
+        &self,
+        kind: &Kind,
+        id: &ObjectId,
+        patch: &Value,
+        manager: &str,
+    ) -> Result<Value, ApiError> {
+        let path = format!("{}/status?fieldManager={}", kind.path(id), encode(manager));
+        self.json(
+            Method::PATCH,
+            &path,
+            PARTIAL,
+            Some(("application/merge-patch+json", patch.to_string().into())),
+        )
+        .await
+    }
+
+    /// Deletes an object in the background; `false` when there is none.
+    ///
+    /// # Errors
+    /// Any answer but the object or 404.
+    pub async fn delete(
+        &self,
+        kind: &Kind,
+        id: &ObjectId,
+        preconditions: &Preconditions,
+    ) -> Result<bool, ApiError> {
+        let mut conditions = serde_json::Map::new();
+        if let Some(uid) = &preconditions.uid {
+            conditions.insert("uid".into(), uid.as_str().into());
+        }
+        if let Some(version) = &preconditions.resource_version {
+            conditions.insert("resourceVersion".into(), version.as_str().into());
+        }
+        let body = json!({
+            "kind": "DeleteOptions", "apiVersion": "v1",
+            "propagationPolicy": "Background", "preconditions": conditions,
+        });
+        let answer = self
+            .json(
+                Method::DELETE,
+                &kind.path(id),
+                PARTIAL,
+                Some((JSON, body.to_string().into())),
+            )
+            .await;
+        absent_as_none(answer).map(|found| found.is_some())
+    }
+
+    /// Creates an object in a namespace.
+    ///
+    /// # Errors
+    /// Any answer but the object.
+    pub async fn create(&self, kind: &Kind, namespace: &str, object: &Value) -> Result<Value, ApiError> {
+        self.json(
+            Method::POST,
+            &kind.collection(namespace),
+            JSON,
+            Some((JSON, object.to_string().into())),
+        )
+        .await
+    }
+
+    /// Replaces an object; its resourceVersion must be the current one.
+    ///
+    /// # Errors
+    /// Any answer but the object.
+    pub async fn replace(&self, kind: &Kind, id: &ObjectId, object: &Value) -> Result<Value, ApiError> {
+        self.json(
+            Method::PUT,
+            &kind.path(id),
+            JSON,
+            Some((JSON, object.to_string().into())),
+        )
+        .await
+    }
+
+    /// The last lines that a container wrote.
+    ///
+    /// # Errors
+    /// Any answer but the text.
+    pub async fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        previous: bool,
+        lines: u32,
+    ) -> Result<String, ApiError> {
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={}&previous={previous}&tailLines={lines}&limitBytes=16384",
+            encode(container)
+        );
+        let answer = self.bytes(Method::GET, &path, "*/*", None).await?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Reads any path as JSON, with an `Accept` header of its own.
+    ///
+    /// # Errors
+    /// Any answer but 2xx with JSON.
+    pub async fn raw(&self, path: &str, accept: &str) -> Result<Value, ApiError> {
+        self.json(Method::GET, path, accept, None).await
+    }
+
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<Value, ApiError> {
+        self.send(method, path, accept, body)
+            .await
+            .map(|answer| answer.body)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<Answer<Value>, ApiError> {
+        let Answer { status, body, repeated } = self.bytes(method, path, accept, body).await?;
+        let body = serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        Ok(Answer { status, body, repeated })
+    }
+
+    async fn bytes(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<Answer<Bytes>, ApiError> {
+        let mut attempt = 0;
+        let mut repeated = false;
+        loop {
+            attempt += 1;
+            let asked = self.attempt(method.clone(), path, accept, body.clone());
+            let answer = tokio::time::timeout(MAX_WAIT, asked).await;
+            let answer = answer.unwrap_or_else(|_| Err(ApiError::Ambiguous(format!("no answer within {MAX_WAIT:?}"))));
+            repeated |= matches!(answer, Err(ApiError::Ambiguous(_)));
+            match answer {
+                Ok((status, body)) => return Ok(Answer { status, body, repeated }),
+                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                    let pause = error
+                        .retry_after()
+                        .unwrap_or(Duration::from_millis(50 << (2 * attempt)));
+                    tracing::debug!(%method, path, attempt, %error, "request is tried again");
+                    tokio::time::sleep(pause).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<(StatusCode, Bytes), ApiError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, accept);
+        if let Some(user) = &self.impersonate {
+            request = request.header("Impersonate-User", user.as_ref());
+        }
+        let body = match body {
+            Some((content_type, bytes)) => {
+                request = request.header(header::CONTENT_TYPE, content_type);
+                Body::from(bytes.to_vec())
+            }
+            None => Body::empty(),
+        };
+        let request = request
+            .body(body)
+            .map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        let _place = self
+            .gate
+            .acquire()
+            .await
+            .map_err(|_| ApiError::NotPermitted("the controller is stopping"))?;
+        let response = self.client.send(request).await.map_err(|error| connection_error(&error))?;
+        let (parts, body) = response.into_parts();
+        let bytes = Limited::new(body, MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| ApiError::Ambiguous(chain(error.as_ref())))?
+            .to_bytes();
+        if parts.status.is_success() {
+            return Ok((parts.status, bytes));
+        }
+        let mut status: Status = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.code == 0 {
+            status.code = parts.status.as_u16();
+            status.message = String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
+        }
+        if status.details.get("retryAfterSeconds").is_none()
+            && let Some(seconds) = parts
+                .headers
+                .get(header::RETRY_AFTER)
+                .and_then(|v| v.to_str().ok()?.parse::<u64>().ok())
+        {
+            if !status.details.is_object() {
+                status.details = json!({});
+            }
+            status.details["retryAfterSeconds"] = seconds.into();
+        }
+        Err(ApiError::Refused(Box::new(status)))
+    }
+}
+
+impl From<&Owner> for ObjectId {
+    /// The Kustomization itself.
+    fn from(owner: &Owner) -> Self {
+        Self {
+            namespace: owner.namespace.clone(),
+            name: owner.name.clone(),
+            group: "kustomize.toolkit.fluxcd.io".to_owned(),
+            kind: "Kustomization".to_owned(),
+        }
+    }
+}
+
+fn absent_as_none(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn connection_error(error: &kube::Error) -> ApiError {
+    if let kube::Error::Api(status) = error {
+        return ApiError::Refused(Box::new(Status {
+            code: status.code,
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+            details: Value::Null,
+        }));
+    }
+    let text = chain(error);
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(hyper) = cause.downcast_ref::<hyper_util::client::legacy::Error>()
+            && hyper.is_connect()
+        {
+            return ApiError::Unreachable(text);
+        }
+        source = cause.source();
+    }
+    ApiError::Ambiguous(text)
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Encodes a text for a query.
+fn encode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

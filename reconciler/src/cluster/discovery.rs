@@ -1,0 +1,181 @@
+//! Which kinds the API server serves, and where. Does I/O when a kind is not known yet.
+//!
+//! Aggregated discovery (two requests for everything) is used; servers older than 1.27 are not supported.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Api, ApiError};
+use crate::plan::{Gvk, ObjectId};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+
+/// A kind that the server serves in one version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kind {
+    /// Group, version and kind.
+    pub gvk: Gvk,
+    /// Name of the resource in paths.
+    pub plural: String,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether it can be watched.
+    pub watchable: bool,
+}
+
+impl Kind {
+    /// A kind that is known without asking.
+    #[must_use]
+    pub fn fixed(api_version: &str, kind: &str, plural: &str, namespaced: bool) -> Self {
+        Self {
+            gvk: Gvk::new(api_version, kind),
+            plural: plural.to_owned(),
+            namespaced,
+            watchable: true,
+        }
+    }
+
+    /// Path of an object.
+    #[must_use]
+    pub fn path(&self, id: &ObjectId) -> String {
+        format!("{}/{}", self.collection(&id.namespace), id.name)
+    }
+
+    /// Path of a namespace's collection; of the whole cluster's when the namespace is empty.
+    #[must_use]
+    pub fn collection(&self, namespace: &str) -> String {
+        let base = if self.gvk.group.is_empty() {
+            "/api/"
+        } else {
+            "/apis/"
+        };
+        let namespace = match (self.namespaced, namespace) {
+            (false, _) | (true, "") => String::new(),
+            (true, namespace) => format!("/namespaces/{namespace}"),
+        };
+        format!("{base}{}{namespace}/{}", self.gvk.api_version(), self.plural)
+    }
+}
+
+type Kinds = HashMap<(String, String), Vec<Kind>>;
+
+/// A cache of the kinds, read anew when one is missing.
+#[derive(Default)]
+pub struct Discovery {
+    kinds: RwLock<Arc<Kinds>>,
+    read: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// A missing kind is looked for at most this often.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl Discovery {
+    /// The kind of an object, asking the server when it is not known yet.
+    ///
+    /// # Errors
+    /// [`ApiError::UnknownKind`] when the server does not serve it, or why the server could not be asked.
+    pub async fn resolve(&self, api: &Api, gvk: &Gvk) -> Result<Kind, ApiError> {
+        if let Some(kind) = self.known(gvk) {
+            return Ok(kind);
+        }
+        self.refresh(api, PAUSE).await?;
+        self.known(gvk).ok_or_else(|| ApiError::UnknownKind {
+            api_version: gvk.api_version(),
+            kind: gvk.kind.clone(),
+        })
+    }
+
+    /// The kind in whatever version is served, the wanted one first: for objects of an inventory, whose
+    /// version may be gone.
+    ///
+    /// # Errors
+    /// As [`Discovery::resolve`].
+    pub async fn resolve_any_version(&self, api: &Api, gvk: &Gvk) -> Result<Kind, ApiError> {
+        match self.resolve(api, gvk).await {
+            Err(ApiError::UnknownKind { api_version, kind }) => {
+                let kinds = self.snapshot();
+                let served = kinds
+                    .get(&(gvk.group.clone(), gvk.kind.clone()))
+                    .and_then(|kinds| kinds.first());
+                served.cloned().ok_or(ApiError::UnknownKind { api_version, kind })
+            }
+            answer => answer,
+        }
+    }
+
+    /// The kind, if it is known without asking.
+    #[must_use]
+    pub fn known(&self, gvk: &Gvk) -> Option<Kind> {
+        let kinds = self.snapshot();
+        let versions = kinds.get(&(gvk.group.clone(), gvk.kind.clone()))?;
+        versions
+            .iter()
+            .find(|kind| kind.gvk.version == gvk.version)
+            .cloned()
+    }
+
+    /// Reads what is served, unless that was done less than `pause` ago.
+    ///
+    /// # Errors
+    /// Why the server could not be asked.
+    pub async fn refresh(&self, api: &Api, pause: Duration) -> Result<(), ApiError> {
+        let mut read = self.read.lock().await;
+        if read.is_some_and(|at| at.elapsed() < pause) {
+            return Ok(());
+        }
+        let mut kinds = Kinds::new();
+        for path in ["/api", "/apis"] {
+            collect(&api.raw(path, AGGREGATED).await?, &mut kinds);
+        }
+        *self.kinds.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kinds);
+        *read = Some(Instant::now());
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Arc<Kinds> {
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn collect(list: &Value, kinds: &mut Kinds) {
+    for group in array(&list["items"]) {
+        let name = group
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        for version in array(&group["versions"]) {
+            let version_name = version["version"].as_str().unwrap_or_default();
+            for resource in array(&version["resources"]) {
+                let kind = resource
+                    .pointer("/responseKind/kind")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                let verbs = array(&resource["verbs"]);
+                let has = |verb: &str| verbs.iter().any(|v| v == verb);
+                if kind.is_empty() || !has("get") {
+                    continue;
+                }
+                kinds
+                    .entry((name.to_owned(), kind.to_owned()))
+                    .or_default()
+                    .push(Kind {
+                        gvk: Gvk {
+                            group: name.to_owned(),
+                            version: version_name.to_owned(),
+                            kind: kind.to_owned(),
+                        },
+                        plural: resource["resource"].as_str().unwrap_or_default().to_owned(),
+                        namespaced: resource["scope"] == "Namespaced",
+                        watchable: has("watch") && has("list"),
+                    });
+            }
+        }
+    }
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}

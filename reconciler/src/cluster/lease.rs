@@ -1,0 +1,225 @@
+//! Holding Flux's own leases, so that Coracle and Flux exclude each other by construction. Does I/O;
+//! [`evaluate`] is pure.
+//!
+//! Rule 24. The names are those of source- and kustomize-controller's leader election. A lease is renewed
+//! every 30 s and lasts 90 s, which spares the small database under k3s.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Api, ApiError, Kind};
+use crate::plan::ObjectId;
+
+/// Names of the leases of Flux's two controllers.
+pub(crate) const FLUX_LEASES: [&str; 2] = [
+    "source-controller-leader-election",
+    "kustomize-controller-leader-election",
+];
+
+/// How long a lease lasts without being renewed.
+pub(crate) const LEASE_DURATION: Duration = Duration::from_secs(90);
+/// How often it is renewed.
+pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(30);
+
+/// A lease as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it; empty when nobody does.
+    pub holder: String,
+    /// When it was last renewed.
+    pub renewed: Option<Timestamp>,
+    /// How long it lasts from then.
+    pub duration: Duration,
+    /// How often it changed hands.
+    pub transitions: i64,
+}
+
+/// What to do about a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseDecision {
+    /// It is free or has run out: take it.
+    Acquire,
+    /// It is ours.
+    Renew,
+    /// Another holds it; look again after this long.
+    Wait(Duration),
+}
+
+/// Decides what to do about a lease as `me`.
+#[must_use]
+pub fn evaluate(lease: Option<&Lease>, me: &str, now: Timestamp) -> LeaseDecision {
+    let Some(lease) = lease.filter(|lease| !lease.holder.is_empty()) else {
+        return LeaseDecision::Acquire;
+    };
+    if lease.holder == me {
+        return LeaseDecision::Renew;
+    }
+    let Some(renewed) = lease.renewed else {
+        return LeaseDecision::Acquire;
+    };
+    let age = now.duration_since(renewed).unsigned_abs();
+    if age >= lease.duration {
+        return LeaseDecision::Acquire;
+    }
+    LeaseDecision::Wait((lease.duration - age).min(Duration::from_secs(5)))
+}
+
+/// The leases of both of Flux's controllers, held by this process.
+pub struct LeaseHold {
+    api: Api,
+    namespace: String,
+    me: String,
+}
+
+impl LeaseHold {
+    /// Nothing is held yet. `me` names this process.
+    #[must_use]
+    pub fn new(api: Api, namespace: String, me: String) -> Self {
+        Self { api, namespace, me }
+    }
+
+    /// Takes or renews both; says who holds the one that cannot be had.
+    ///
+    /// # Errors
+    /// Why the API server could not be asked.
+    pub async fn hold(&self) -> Result<Result<(), (String, Duration)>, ApiError> {
+        for name in FLUX_LEASES {
+            if let Err(held) = self.hold_one(name).await? {
+                return Ok(Err(held));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn hold_one(&self, name: &str) -> Result<Result<(), (String, Duration)>, ApiError> {
+        let kind = Kind::fixed("coordination.k8s.io/v1", "Lease", "leases", true);
+        let id = ObjectId {
+            namespace: self.namespace.clone(),
+            name: name.to_owned(),
+            group: kind.gvk.group.clone(),
+            kind: kind.gvk.kind.clone(),
+        };
+        let found = self.api.get(&kind, &id).await?;
+        let lease = found.as_ref().map(read);
+        let now = Timestamp::now();
+        let decision = evaluate(lease.as_ref(), &self.me, now);
+        if let LeaseDecision::Wait(pause) = decision {
+            return Ok(Err((lease.unwrap_or_default().holder, pause)));
+        }
+        let transitions = lease.map_or(0, |lease| {
+            lease.transitions + i64::from(decision == LeaseDecision::Acquire)
+        });
+        let stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+        let mut spec = json!({
+            "holderIdentity": self.me,
+            "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+            "renewTime": stamp,
+            "leaseTransitions": transitions,
+        });
+        let answer = match found {
+            Some(mut object) => {
+                let acquired = object.pointer("/spec/acquireTime").cloned();
+                spec["acquireTime"] = match (decision, acquired) {
+                    (LeaseDecision::Renew, Some(time)) => time,
+                    _ => stamp.into(),
+                };
+                object["spec"] = spec;
+                self.api.replace(&kind, &id, &object).await
+            }
+            None => {
+                spec["acquireTime"] = stamp.into();
+                let object = json!({
+                    "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                    "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+                });
+                self.api.create(&kind, &self.namespace, &object).await
+            }
+        };
+        match answer {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if error.is_conflict() => {
+                Ok(Err(("another process".to_owned(), Duration::from_secs(1))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets both go, so that the next holder need not wait for them to run out.
+    pub async fn release(&self) {
+        let kind = Kind::fixed("coordination.k8s.io/v1", "Lease", "leases", true);
+        for name in FLUX_LEASES {
+            let id = ObjectId {
+                namespace: self.namespace.clone(),
+                name: name.to_owned(),
+                group: kind.gvk.group.clone(),
+                kind: kind.gvk.kind.clone(),
+            };
+            if let Ok(Some(mut object)) = self.api.get(&kind, &id).await
+                && read(&object).holder == self.me
+            {
+                object["spec"]["holderIdentity"] = "".into();
+                object["spec"]["leaseDurationSeconds"] = 1.into();
+                if let Err(error) = self.api.replace(&kind, &id, &object).await {
+                    tracing::debug!(name, %error, "the lease was not released and will run out");
+                }
+            }
+        }
+    }
+}
+
+fn read(object: &Value) -> Lease {
+    let spec = &object["spec"];
+    Lease {
+        holder: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
+        renewed: spec["renewTime"].as_str().and_then(|time| time.parse().ok()),
+        duration: Duration::from_secs(spec["leaseDurationSeconds"].as_u64().unwrap_or(0)),
+        transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn lease(holder: &str, renewed: i64) -> Lease {
+        Lease {
+            holder: holder.into(),
+            renewed: Some(at(renewed)),
+            duration: Duration::from_secs(35),
+            transitions: 0,
+        }
+    }
+
+    #[test]
+    fn a_lease_of_a_running_flux_is_waited_for_and_taken_when_it_runs_out() {
+        let flux = lease("kustomize-controller-7d", 100);
+        assert_eq!(
+            evaluate(Some(&flux), "coracle", at(110)),
+            LeaseDecision::Wait(Duration::from_secs(5))
+        );
+        assert_eq!(
+            evaluate(Some(&flux), "coracle", at(133)),
+            LeaseDecision::Wait(Duration::from_secs(2))
+        );
+        assert_eq!(evaluate(Some(&flux), "coracle", at(135)), LeaseDecision::Acquire);
+    }
+
+    #[test]
+    fn a_released_or_missing_lease_is_taken_and_our_own_renewed() {
+        assert_eq!(evaluate(None, "coracle", at(0)), LeaseDecision::Acquire);
+        assert_eq!(
+            evaluate(Some(&lease("", 100)), "coracle", at(101)),
+            LeaseDecision::Acquire
+        );
+        assert_eq!(
+            evaluate(Some(&lease("coracle", 100)), "coracle", at(500)),
+            LeaseDecision::Renew
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! One enum for all that can come back from the API server instead of the object. No I/O.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The body of a refusal (`metav1.Status`).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Status {
+    /// HTTP code.
+    #[serde(default)]
+    pub code: u16,
+    /// One word, such as `NotFound`.
+    #[serde(default)]
+    pub reason: String,
+    /// A sentence.
+    #[serde(default)]
+    pub message: String,
+    /// Causes, the object's name and kind, seconds to wait.
+    #[serde(default)]
+    pub details: Value,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            return write!(f, "the API server answered {} {}", self.code, self.reason);
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Why a request brought no object.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The API server refused; nothing was changed.
+    #[error("{0}")]
+    Refused(Box<Status>),
+    /// The request was never sent.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    /// The request was sent and no whole answer came: it may have been carried out, or may yet be.
+    #[error("the connection to the API server broke before it answered: {0}")]
+    Ambiguous(String),
+    /// The answer was not what the API promises.
+    #[error("the API server's answer cannot be read: {0}")]
+    Unreadable(String),
+    /// The answer was larger than what is taken.
+    #[error("the API server's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// The kind is not served.
+    #[error(
+        "no matches for kind \"{kind}\" in version \"{api_version}\": is its CustomResourceDefinition installed?"
+    )]
+    UnknownKind {
+        /// `group/version`.
+        api_version: String,
+        /// The kind.
+        kind: String,
+    },
+    /// The permit to write was withdrawn: leadership lost, time over, or superseded.
+    #[error("{0}")]
+    NotPermitted(&'static str),
+}
+
+impl ApiError {
+    /// The refusal, if it was one.
+    #[must_use]
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Refused(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    fn has_code(&self, code: u16) -> bool {
+        self.status().is_some_and(|status| status.code == code)
+    }
+
+    /// 404.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.has_code(404)
+    }
+
+    /// 409.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.has_code(409)
+    }
+
+    /// 422.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.has_code(422)
+    }
+
+    /// 403.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.has_code(403)
+    }
+
+    /// Whether the same request may succeed a little later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+            Self::Unreachable(_) | Self::Ambiguous(_) => true,
+            _ => false,
+        }
+    }
+
+    /// How long the server asks to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.status()?.details.get("retryAfterSeconds")?.as_u64()?;
+        Some(Duration::from_secs(seconds.min(30)))
+    }
+}

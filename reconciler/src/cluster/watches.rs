@@ -1,0 +1,374 @@
+//! Shared watches: one for each kind that is owned by any Kustomization, filtered by the owner label. Does I/O.
+//!
+//! In: kinds to watch. Out: an [`Index`] kept true, and an [`ObjectEvent`] for each change that matters to an
+//! owner: its fields changed hands, its health changed, it appeared or went. Objects are reduced and dropped
+//! at once; of kinds without a status only metadata is asked for, so Secrets stay on the server.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use kube::api::{Api as KubeApi, ApiResource, DynamicObject};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Api, Fingerprint, Index, Kind, Seen};
+use crate::api::{OWNER_NAME, OWNER_NAMESPACE};
+use crate::assess::reduce::Observed;
+use crate::plan::{ObjectId, Owner};
+
+/// Objects that are listed at once: bounds memory while a watch starts.
+const PAGE: u32 = 50;
+
+/// Something about an owned object changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectEvent {
+    /// Who owns it, or owned it.
+    pub owner: Arc<Owner>,
+    /// Which object.
+    pub id: ObjectId,
+    /// Whether it is no longer there, or no longer labelled.
+    pub gone: bool,
+}
+
+/// The set of running watches.
+pub struct Watches {
+    api: Api,
+    index: Arc<Index>,
+    events: mpsc::Sender<ObjectEvent>,
+    started: Mutex<HashMap<(String, String), Subscribers>>,
+    stop: CancellationToken,
+}
+
+impl Watches {
+    /// No watch runs yet; events go to `events` until `stop`.
+    #[must_use]
+    pub fn new(
+        api: Api,
+        index: Arc<Index>,
+        events: mpsc::Sender<ObjectEvent>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            api,
+            index,
+            events,
+            started: Mutex::default(),
+            stop,
+        }
+    }
+
+    /// The picture that the watches keep.
+    #[must_use]
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Starts to watch a kind, if that is not done yet.
+    pub fn ensure(&self, kind: &Kind) {
+        if !kind.watchable {
+            return;
+        }
+        let key = (kind.gvk.group.clone(), kind.gvk.kind.clone());
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if started.contains_key(&key) {
+            return;
+        }
+        started.insert(key, Subscribers::default());
+        self.spawn(kind, Extent::Owned);
+    }
+
+    /// Watches a single object that need not carry our label, for a Kustomization.
+    pub fn ensure_object(&self, kind: &Kind, id: &ObjectId, owner: &Arc<Owner>) {
+        let key = (
+            kind.gvk.group.clone(),
+            format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name),
+        );
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(subscribers) = started.get(&key) {
+            subscribers.add(owner);
+            return;
+        }
+        let subscribers = Subscribers::default();
+        subscribers.add(owner);
+        started.insert(key, subscribers.clone());
+        self.spawn(
+            kind,
+            Extent::One {
+                namespace: id.namespace.clone(),
+                name: id.name.clone(),
+                subscribers,
+            },
+        );
+    }
+
+    fn spawn(&self, kind: &Kind, extent: Extent) {
+        let stop = self.stop.clone();
+        let watch = Watch {
+            kind: kind.clone(),
+            extent,
+            index: self.index.clone(),
+            events: self.events.clone(),
+            seen: None,
+            owners: HashMap::new(),
+        };
+        let client = self.api.client().clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = watch.run(client) => {}
+            }
+        });
+    }
+}
+
+/// Kustomizations that want to know of an object that is not theirs.
+#[derive(Clone, Default)]
+struct Subscribers(Arc<Mutex<Vec<Arc<Owner>>>>);
+
+impl Subscribers {
+    fn add(&self, owner: &Arc<Owner>) {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !owners.contains(owner) {
+            owners.push(owner.clone());
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Owner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What of a kind is watched.
+enum Extent {
+    /// All that carries our label.
+    Owned,
+    /// One object, whoever owns it.
+    One {
+        namespace: String,
+        name: String,
+        subscribers: Subscribers,
+    },
+}
+
+struct Watch {
+    kind: Kind,
+    extent: Extent,
+    index: Arc<Index>,
+    events: mpsc::Sender<ObjectEvent>,
+    /// Ids that a list under way has shown.
+    seen: Option<HashSet<ObjectId>>,
+    /// One allocation for each owner, however many objects it has.
+    owners: HashMap<Owner, Arc<Owner>>,
+}
+
+impl Watch {
+    async fn run(mut self, client: kube::Client) {
+        let gvk = &self.kind.gvk;
+        let resource = ApiResource {
+            group: gvk.group.clone(),
+            version: gvk.version.clone(),
+            api_version: gvk.api_version(),
+            kind: gvk.kind.clone(),
+            plural: self.kind.plural.clone(),
+        };
+        let config = watcher::Config::default().page_size(PAGE);
+        let (config, namespace) = match &self.extent {
+            Extent::Owned => (config.labels(OWNER_NAME), None),
+            Extent::One { namespace, name, .. } => (
+                config.fields(&format!("metadata.name={name}")),
+                Some(namespace.clone()).filter(|n| !n.is_empty()),
+            ),
+        };
+        if has_status(&self.kind) {
+            let objects = match &namespace {
+                Some(namespace) => KubeApi::<DynamicObject>::namespaced_with(client, namespace, &resource),
+                None => KubeApi::<DynamicObject>::all_with(client, &resource),
+            };
+            let stream = watcher::watcher(objects, config)
+                .default_backoff()
+                .map_ok(|event| map(event, |object| serde_json::to_value(&object).unwrap_or_default()));
+            self.drive(stream.boxed()).await;
+        } else {
+            let objects = match &namespace {
+                Some(namespace) => {
+                    KubeApi::<PartialObjectMeta<DynamicObject>>::namespaced_with(client, namespace, &resource)
+                }
+                None => KubeApi::<PartialObjectMeta<DynamicObject>>::all_with(client, &resource),
+            };
+            let (api_version, kind) = (gvk.api_version(), gvk.kind.clone());
+            let stream = watcher::watcher(objects, config)
+                .default_backoff()
+                .map_ok(move |event| {
+                    map(event, |object| {
+                        let mut value = serde_json::to_value(&object).unwrap_or_default();
+                        value["apiVersion"] = api_version.as_str().into();
+                        value["kind"] = kind.as_str().into();
+                        value
+                    })
+                });
+            self.drive(stream.boxed()).await;
+        }
+    }
+
+    async fn drive(
+        &mut self,
+        mut stream: futures::stream::BoxStream<'static, watcher::Result<Event<Value>>>,
+    ) {
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(event) => self.take(event).await,
+                Err(error) => {
+                    tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event<Value>) {
+        match event {
+            Event::Init => self.seen = Some(HashSet::new()),
+            Event::InitApply(object) => {
+                let id = self.id(&object);
+                self.applied(&id, &object).await;
+                if let Some(seen) = &mut self.seen {
+                    seen.insert(id);
+                }
+            }
+            Event::InitDone => self.forget_absent().await,
+            Event::Apply(object) => self.applied(&self.id(&object), &object).await,
+            Event::Delete(object) => self.gone(&self.id(&object)).await,
+        }
+    }
+
+    fn id(&self, object: &Value) -> ObjectId {
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+        ObjectId {
+            namespace: text("namespace"),
+            name: text("name"),
+            group: self.kind.gvk.group.clone(),
+            kind: self.kind.gvk.kind.clone(),
+        }
+    }
+
+    async fn applied(&mut self, id: &ObjectId, object: &Value) {
+        let owner = self.owner(object);
+        let seen = Seen {
+            observed: Observed::reduce(object, Timestamp::now()),
+            fingerprint: Fingerprint::of(object),
+            owner: owner.clone(),
+        };
+        let before = self.index.put(id, seen.clone());
+        if let Some(old) = &before
+            && let Some(old_owner) = &old.owner
+            && Some(old_owner) != owner.as_ref()
+        {
+            self.send(old_owner.clone(), id, true).await;
+        }
+        if before.is_some_and(|old| !differs(&old, &seen)) {
+            return;
+        }
+        self.tell_subscribers(id, false).await;
+        if let Some(owner) = owner {
+            self.send(owner, id, false).await;
+        }
+    }
+
+    async fn tell_subscribers(&self, id: &ObjectId, gone: bool) {
+        if let Extent::One { subscribers, .. } = &self.extent {
+            for owner in subscribers.all() {
+                self.send(owner, id, gone).await;
+            }
+        }
+    }
+
+    async fn gone(&self, id: &ObjectId) {
+        self.tell_subscribers(id, true).await;
+        if let Some(Seen {
+            owner: Some(owner), ..
+        }) = self.index.remove(id)
+        {
+            self.send(owner, id, true).await;
+        }
+    }
+
+    async fn forget_absent(&mut self) {
+        let Some(seen) = self.seen.take() else { return };
+        for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
+            if !seen.contains(&*id) && self.covers(&id) {
+                self.gone(&id).await;
+            }
+        }
+    }
+
+    /// Whether an object is one that this watch would show: others are in the index by watches of their own.
+    fn covers(&self, id: &ObjectId) -> bool {
+        match &self.extent {
+            Extent::Owned => self.index.get(id).is_some_and(|seen| seen.owner.is_some()),
+            Extent::One { namespace, name, .. } => id.namespace == *namespace && id.name == *name,
+        }
+    }
+
+    async fn send(&self, owner: Arc<Owner>, id: &ObjectId, gone: bool) {
+        // The receiver ends only when the controller does.
+        let _ = self
+            .events
+            .send(ObjectEvent {
+                owner,
+                id: id.clone(),
+                gone,
+            })
+            .await;
+    }
+
+    fn owner(&mut self, object: &Value) -> Option<Arc<Owner>> {
+        let labels = &object["metadata"]["labels"];
+        let owner = Owner {
+            namespace: labels[OWNER_NAMESPACE].as_str()?.to_owned(),
+            name: labels[OWNER_NAME].as_str()?.to_owned(),
+        };
+        Some(
+            self.owners
+                .entry(owner.clone())
+                .or_insert_with(|| Arc::new(owner))
+                .clone(),
+        )
+    }
+}
+
+/// Whether a change is of interest: not a new resourceVersion alone.
+fn differs(old: &Seen, new: &Seen) -> bool {
+    let health = |seen: &Seen| {
+        let o = &seen.observed;
+        (o.uid.clone(), o.generation, o.kind, o.deleting, o.message.clone())
+    };
+    old.fingerprint != new.fingerprint || health(old) != health(new)
+}
+
+fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {
+    match event {
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+        Event::InitApply(object) => Event::InitApply(f(object)),
+        Event::Apply(object) => Event::Apply(f(object)),
+        Event::Delete(object) => Event::Delete(f(object)),
+    }
+}
+
+/// Whether the health of a kind is in its status; of the others metadata is enough.
+fn has_status(kind: &Kind) -> bool {
+    !matches!(
+        (kind.gvk.group.as_str(), kind.gvk.kind.as_str()),
+        ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints") |
+("rbac.authorization.k8s.io" | "scheduling.k8s.io" | "storage.k8s.io" |
+"node.k8s.io" | "admissionregistration.k8s.io", _) |
+("networking.k8s.io", "NetworkPolicy" | "IngressClass")
+    )
+}

@@ -1,0 +1,404 @@
+//! From a Kustomization and a checkout to identified objects: reads variables and keys, renders, names each
+//! object. Reads only.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kustomize_rs::fs::ReadSet;
+use serde_json::Value;
+
+use crate::api::{Kustomization, KustomizationSpec, SubstituteKind, SubstituteStrategy};
+use crate::apply::Permit;
+use crate::cluster::{ApiError, Kind};
+use crate::plan::{self, Gvk, ObjectId, Owner, Wanted};
+use crate::render::sops::Keyring;
+use crate::render::substitute::{self, Substitution, VariableSource};
+use crate::render::{self, CommonMetadata, Overlay, Rendered};
+use crate::report::Failure;
+use crate::source::Checkout;
+
+use super::context::Context;
+use super::run::revoked;
+
+/// What a render gave, with every object identified.
+pub(crate) struct Built {
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) read_set: ReadSet,
+    pub(crate) digest: String,
+}
+
+/// Values read from the cluster before a render.
+struct Inputs {
+    substitution: Option<Substitution>,
+    keyring: Option<Keyring>,
+}
+
+/// Renders a Kustomization at a checkout. Nothing is written, and nothing depends on what is remembered, so
+/// that it can also be asked for what another Kustomization wants.
+pub(crate) async fn build(
+    cx: &Context,
+    permit: &Permit,
+    kustomization: &Arc<Kustomization>,
+    checkout: &Checkout,
+) -> Result<Built, Failure> {
+    let owner = owner_of(kustomization);
+    let inputs = permit
+        .race(read_inputs(cx, &owner, &kustomization.spec))
+        .await
+        .map_err(revoked)??;
+    let rendered = {
+        let _place = cx
+            .renders
+            .acquire()
+            .await
+            .map_err(|_| Failure::Canceled("the controller stops".into()))?;
+        let (kustomization, checkout) = (kustomization.clone(), checkout.clone());
+        let work =
+            tokio::task::spawn_blocking(move || render_blocking(&kustomization.spec, &checkout, &inputs));
+        let ended = permit.race(work).await.map_err(revoked)?;
+        ended.map_err(|error| Failure::Build(format!("the build stopped: {error}")))??
+    };
+    cx.redactor
+        .learn(&learned_as(&owner, "objects"), rendered.secrets.iter());
+    let digest = rendered.digest.clone();
+    let read_set = rendered.read_set.clone();
+    let wanted = identify(cx, &owner, rendered).await?;
+    Ok(Built {
+        wanted,
+        read_set,
+        digest,
+    })
+}
+
+/// The name under which secrets of a Kustomization are known to those who mask them.
+fn learned_as(owner: &Owner, what: &str) -> String {
+    format!("Kustomization/{owner}/{what}")
+}
+
+/// Has a Kustomization's secrets forgotten.
+pub(crate) fn forget_secrets(cx: &Context, owner: &Owner) {
+    for what in ["variables", "keys", "objects"] {
+        cx.redactor.forget(&learned_as(owner, what));
+    }
+}
+
+fn render_blocking(
+    spec: &KustomizationSpec,
+    checkout: &Checkout,
+    inputs: &Inputs,
+) -> Result<Rendered, Failure> {
+    let tree = checkout
+        .tree()
+        .map_err(|error| Failure::Source(error.to_string()))?;
+    let mut request = render::Request::new(&tree, spec.path.as_deref().unwrap_or_default());
+    request.overlay = overlay(spec);
+    request.common_metadata = common_metadata(spec);
+    request.substitution.clone_from(&inputs.substitution);
+    request.decryption = inputs.keyring.as_ref();
+    render::render(&request).map_err(|error| Failure::Build(chain(&error)))
+}
+
+/// The ConfigMaps and Secrets that a build of it reads: kind, namespace, name.
+fn configs(kustomization: &Kustomization) -> Vec<(&'static str, String, String)> {
+    let namespace = kustomization.metadata.namespace.clone().unwrap_or_default();
+    let spec = &kustomization.spec;
+    let sources = spec
+        .post_build
+        .iter()
+        .flat_map(|post_build| &post_build.substitute_from);
+    let variables = sources.map(|source| (kind_of(source.kind), namespace.clone(), source.name.clone()));
+    let keys = spec
+        .decryption
+        .iter()
+        .filter_map(|decryption| decryption.secret_ref.as_ref());
+    variables
+        .chain(keys.map(|secret| ("Secret", namespace.clone(), secret.name.clone())))
+        .collect()
+}
+
+/// Whether a build of it reads this ConfigMap or Secret.
+pub(crate) fn reads(kustomization: &Kustomization, kind: &str, namespace: &str, name: &str) -> bool {
+    configs(kustomization)
+        .iter()
+        .any(|(k, ns, n)| *k == kind && ns == namespace && n == name)
+}
+
+fn kind_of(kind: SubstituteKind) -> &'static str {
+    match kind {
+        SubstituteKind::Secret => "Secret",
+        SubstituteKind::ConfigMap => "ConfigMap",
+    }
+}
+
+pub(crate) fn owner_of(kustomization: &Kustomization) -> Owner {
+    Owner {
+        namespace: kustomization.metadata.namespace.clone().unwrap_or_default(),
+        name: kustomization.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+async fn read_inputs(cx: &Context, owner: &Owner, spec: &KustomizationSpec) -> Result<Inputs, Failure> {
+    Ok(Inputs {
+        substitution: read_variables(cx, owner, spec).await?,
+        keyring: read_keyring(cx, owner, spec).await?,
+    })
+}
+
+async fn read_variables(
+    cx: &Context,
+    owner: &Owner,
+    spec: &KustomizationSpec,
+) -> Result<Option<Substitution>, Failure> {
+    let Some(post_build) = &spec.post_build else {
+        return Ok(None);
+    };
+    let mut sources = Vec::new();
+    let mut secrets: Vec<String> = Vec::new();
+    for reference in &post_build.substitute_from {
+        let kind = kind_of(reference.kind);
+        let name = format!("{kind}/{}", reference.name);
+        let Some(data) = read_data(cx, kind, &owner.namespace, &reference.name).await? else {
+            if reference.optional {
+                continue;
+            }
+            return Err(Failure::Build(format!(
+                "substitute from '{name}' error: {name} not found in namespace {}; create it, or set `optional: true`",
+                owner.namespace
+            )));
+        };
+        let values = data
+            .into_iter()
+            .map(|(key, value)| (key, String::from_utf8_lossy(&value).into_owned()))
+            .collect::<BTreeMap<_, _>>();
+        if reference.kind == SubstituteKind::Secret {
+            secrets.extend(BTreeMap::values(&values).cloned());
+        }
+        sources.push(VariableSource {
+            name,
+            secret: reference.kind == SubstituteKind::Secret,
+            values,
+        });
+    }
+    // A render that fails may quote them, and learns nothing.
+    cx.redactor.learn(&learned_as(owner, "variables"), secrets);
+    let strategy = match post_build.substitute_strategy {
+        Some(SubstituteStrategy::Always) => substitute::SubstituteStrategy::Always,
+        Some(SubstituteStrategy::WithVariables) | None => substitute::SubstituteStrategy::WithVariables,
+    };
+    Ok(Some(Substitution {
+        sources,
+        inline: post_build.substitute.clone(),
+        strategy,
+        strict: cx.config.strict_substitutions,
+    }))
+}
+
+async fn read_keyring(
+    cx: &Context,
+    owner: &Owner,
+    spec: &KustomizationSpec,
+) -> Result<Option<Keyring>, Failure> {
+    let Some(decryption) = &spec.decryption else {
+        return Ok(None);
+    };
+    let Some(reference) = &decryption.secret_ref else {
+        return Ok(Some(Keyring::default()));
+    };
+    let origin = format!("Secret {}/{}", owner.namespace, reference.name);
+    let Some(data) = read_data(cx, "Secret", &owner.namespace, &reference.name).await? else {
+        return Err(Failure::Build(format!(
+            "{origin} not found, which spec.decryption.secretRef names; create it: kubectl -n {} create secret generic {} --from-file=age.agekey",
+            owner.namespace, reference.name
+        )));
+    };
+    let keyring = Keyring::from_secret(&origin, &data).map_err(|error| Failure::Build(error.to_string()))?;
+    cx.redactor.learn(&learned_as(owner, "keys"), keyring.secret_keys());
+    Ok(Some(keyring))
+}
+
+/// The values of a ConfigMap or a Secret, decoded; nothing when there is none.
+async fn read_data(
+    cx: &Context,
+    kind: &'static str,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<BTreeMap<String, Vec<u8>>>, Failure> {
+    let plural = if kind == "Secret" { "secrets" } else { "configmaps" };
+    let resource = Kind::fixed("v1", kind, plural, true);
+    let id = ObjectId {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        group: String::new(),
+        kind: kind.to_owned(),
+    };
+    cx.configs.ensure(kind, namespace).await;
+    let found = cx.api.get(&resource, &id).await;
+    let found = found
+        .map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
+    Ok(found.map(|object| decode(&object, kind == "Secret")))
+}
+
+pub(crate) fn decode(object: &Value, encoded: bool) -> BTreeMap<String, Vec<u8>> {
+    let entries = object
+        .get("data")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    entries
+        .map(|(key, value)| {
+            let text = value.as_str().unwrap_or_default();
+            let bytes = if encoded {
+                STANDARD.decode(text).unwrap_or_default()
+            } else {
+                text.as_bytes().to_vec()
+            };
+            (key.clone(), bytes)
+        })
+        .collect()
+}
+
+fn overlay(spec: &KustomizationSpec) -> Overlay {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Overlay {
+        target_namespace: spec.target_namespace.clone(),
+        name_prefix: spec.name_prefix.clone(),
+        name_suffix: spec.name_suffix.clone(),
+        patches: spec
+            .patches
+            .iter()
+            .map(|patch| render::Patch {
+                patch: patch.patch.clone(),
+                target: patch.target.as_ref().map(|target| render::Target {
+                    group: text(&target.group),
+                    version: text(&target.version),
+                    kind: text(&target.kind),
+                    name: text(&target.name),
+                    namespace: text(&target.namespace),
+                    label_selector: text(&target.label_selector),
+                    annotation_selector: text(&target.annotation_selector),
+                }),
+            })
+            .collect(),
+        images: spec
+            .images
+            .iter()
+            .map(|image| render::Image {
+                name: image.name.clone(),
+                new_name: text(&image.new_name),
+                new_tag: text(&image.new_tag),
+                digest: text(&image.digest),
+            })
+            .collect(),
+        components: spec.components.clone(),
+        ignore_missing_components: spec.ignore_missing_components,
+        build_metadata: Vec::new(),
+    }
+}
+
+fn common_metadata(spec: &KustomizationSpec) -> CommonMetadata {
+    let common = spec.common_metadata.clone().unwrap_or_default();
+    CommonMetadata {
+        labels: common.labels,
+        annotations: common.annotations,
+    }
+}
+
+/// Names each object, with the scope of its kind: from the server, or from a definition in this very set
+/// (rule 3).
+async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec<Wanted>, Failure> {
+    let defined = definitions(&rendered);
+    let mut wanted = Vec::with_capacity(rendered.objects.len());
+    let mut refused = Vec::new();
+    for object in rendered.objects {
+        let gvk = Gvk {
+            group: object.id.group.clone(),
+            version: object.id.version.clone(),
+            kind: object.id.kind.clone(),
+        };
+        let namespaced = match (
+            cx.discovery.known(&gvk),
+            defined.get(&(gvk.group.clone(), gvk.kind.clone())),
+        ) {
+            (Some(kind), _) => kind.namespaced,
+            (None, Some(namespaced)) => *namespaced,
+            (None, None) => match cx.discovery.resolve(&cx.api, &gvk).await {
+                Ok(kind) => kind.namespaced,
+                Err(error @ ApiError::UnknownKind { .. }) => {
+                    refused.push(format!("{} ({}): {error}", object.id, object.origin));
+                    continue;
+                }
+                Err(error) => return Err(Failure::Apply(error.to_string())),
+            },
+        };
+        let mut value = object.value;
+        plan::normalize(&mut value, namespaced, owner);
+        if namespaced && object.id.namespace.is_empty() {
+            refused.push(format!(
+                "{} ({}): it has no namespace; set metadata.namespace, or spec.targetNamespace of the Kustomization",
+                object.id, object.origin
+            ));
+            continue;
+        }
+        let id = ObjectId {
+            namespace: if namespaced {
+                object.id.namespace
+            } else {
+                String::new()
+            },
+            name: object.id.name,
+            group: object.id.group,
+            kind: object.id.kind,
+        };
+        wanted.push(Wanted {
+            id,
+            version: object.id.version,
+            value,
+            origin: Some(object.origin.to_string()),
+        });
+    }
+    if refused.is_empty() {
+        return Ok(wanted);
+    }
+    Err(Failure::Apply(refused.join("\n")))
+}
+
+/// Kinds that definitions among the objects bring along, and whether they are namespaced.
+fn definitions(rendered: &Rendered) -> HashMap<(String, String), bool> {
+    let text = |value: &Value, pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    rendered
+        .objects
+        .iter()
+        .filter(|object| object.id.kind == "CustomResourceDefinition")
+        .map(|object| {
+            let key = (
+                text(&object.value, "/spec/group"),
+                text(&object.value, "/spec/names/kind"),
+            );
+            (
+                key,
+                object.value.pointer("/spec/scope").and_then(Value::as_str) == Some("Namespaced"),
+            )
+        })
+        .collect()
+}
+
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,64 @@
+//! What a successful run leaves behind so that the next one can leave out what did not change. No I/O.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use kustomize_rs::fs::ReadSet;
+use serde_json::Value;
+
+use crate::assess::targets::Target;
+use crate::cluster::Fingerprint;
+use crate::plan::ObjectId;
+
+/// The last successful run of a Kustomization.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    /// Everything that the render read of the tree.
+    pub(crate) read_set: ReadSet,
+    /// The objects as they were left.
+    pub(crate) objects: HashMap<ObjectId, Left>,
+    /// What health is about.
+    pub(crate) targets: Vec<Target>,
+    /// Digest of what was built.
+    pub(crate) digest: String,
+}
+
+/// An object as the last apply left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Digest of what was wanted.
+    pub(crate) wanted: u64,
+    /// Fingerprint of the answer to the apply.
+    pub(crate) fingerprint: Fingerprint,
+    /// Fingerprint before that apply: an event that still shows it comes late and means nothing.
+    pub(crate) before: Option<Fingerprint>,
+    /// A mark on it keeps us from applying it.
+    pub(crate) skipped: bool,
+}
+
+/// Digest of a wanted object.
+pub(crate) fn digest(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hash(value, &mut hasher);
+    hasher.finish()
+}
+
+fn hash(value: &Value, hasher: &mut DefaultHasher) {
+    match value {
+        Value::Null => 0_u8.hash(hasher),
+        Value::Bool(b) => b.hash(hasher),
+        Value::Number(n) => n.to_string().hash(hasher),
+        Value::String(s) => s.hash(hasher),
+        Value::Array(items) => {
+            items.len().hash(hasher);
+            items.iter().for_each(|item| hash(item, hasher));
+        }
+        Value::Object(map) => {
+            map.len().hash(hasher);
+            for (key, value) in map {
+                key.hash(hasher);
+                hash(value, hasher);
+            }
+        }
+    }
+}

@@ -1,0 +1,692 @@
+//! Keeps GitRepositories fetched: one task for each, which sleeps until its interval or a change. Does I/O.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::build::{chain, decode};
+use super::context::Context;
+use super::events::{Recorder, Subject};
+use super::fleet::{Message, SourceKey, SourceState};
+use crate::api::{
+    Artifact, Condition, ConditionStatus, Conditions, FINALIZER, GitProvider, GitRepository,
+    GitRepositoryStatus, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
+};
+use crate::cluster::{ApiError, Kind};
+use crate::plan::{Gvk, ObjectId};
+use crate::report::{Event, Severity};
+use crate::source::{
+    Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Secret, Source, SourceError, Store,
+};
+
+/// The longest pause after failures in a row.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Keys of a Git Secret that are no secrets, and that messages may quote.
+const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
+
+/// Checkouts by source, for those who ask for an artifact.
+#[derive(Default)]
+pub(crate) struct Checkouts(RwLock<HashMap<SourceKey, Checkout>>);
+
+impl Checkouts {
+    pub(crate) fn get(&self, key: &SourceKey) -> Option<Checkout> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
+    }
+
+    fn put(&self, key: &SourceKey, checkout: Checkout) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone(), checkout);
+    }
+
+    fn remove(&self, key: &SourceKey) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// All sources.
+pub(crate) struct Sources {
+    cx: Arc<Context>,
+    recorder: Recorder,
+    store: Store,
+    checkouts: Arc<Checkouts>,
+    workers: HashMap<SourceKey, Worker>,
+    stop: CancellationToken,
+}
+
+struct Worker {
+    object: watch::Sender<Arc<GitRepository>>,
+    stop: CancellationToken,
+}
+
+impl Sources {
+    pub(crate) fn new(
+        cx: Arc<Context>,
+        recorder: Recorder,
+        store: Store,
+        checkouts: Arc<Checkouts>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { cx, recorder, store, checkouts, workers: HashMap::new(), stop }
+    }
+
+    /// Takes a GitRepository in that was seen.
+    pub(crate) fn seen(&mut self, object: GitRepository) {
+        let key = key_of(&object);
+        let object = Arc::new(object);
+        if let Some(worker) = self.workers.get(&key) {
+            worker.object.send_replace(object);
+            return;
+        }
+        let stop = self.stop.child_token();
+        let (sender, receiver) = watch::channel(object);
+        let keeper = Keeper {
+            cx: self.cx.clone(),
+            recorder: self.recorder.clone(),
+            store: self.store.clone(),
+            checkouts: self.checkouts.clone(),
+            key: key.clone(),
+            object: receiver,
+            held: None,
+            failures: 0,
+            handled: None,
+            written: None,
+            secrets: Vec::new(),
+        };
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = keeper.keep() => {}
+                }
+            }
+        });
+        self.workers.insert(key, Worker { object: sender, stop });
+    }
+
+    /// Forgets one that is gone.
+    pub(crate) async fn gone(&mut self, key: &SourceKey) {
+        if let Some(worker) = self.workers.remove(key) {
+            worker.stop.cancel();
+        }
+        self.checkouts.remove(key);
+        self.cx.redactor.forget(&learned_as(key));
+        self.cx
+            .metrics
+            .forget(&super::metrics::key("GitRepository", &key.0, &key.1));
+        let _ = self.cx.messages.send(Message::SourceGone(key.clone())).await;
+    }
+
+    /// The sources that are known.
+    pub(crate) fn keys(&self) -> Vec<SourceKey> {
+        self.workers.keys().cloned().collect()
+    }
+}
+
+pub(crate) fn key_of(object: &GitRepository) -> SourceKey {
+    (
+        object.metadata.namespace.clone().unwrap_or_default(),
+        object.metadata.name.clone().unwrap_or_default(),
+    )
+}
+
+struct Keeper {
+    cx: Arc<Context>,
+    recorder: Recorder,
+    store: Store,
+    checkouts: Arc<Checkouts>,
+    key: SourceKey,
+    object: watch::Receiver<Arc<GitRepository>>,
+    held: Option<Checkout>,
+    failures: u32,
+    /// Generation and request that were last looked at.
+    handled: Option<(i64, Option<String>)>,
+    /// The status as it was last written.
+    written: Option<GitRepositoryStatus>,
+    /// Changes of the Secrets that were last read (rule 20).
+    secrets: Vec<watch::Receiver<()>>,
+}
+
+/// Why a GitRepository brought no revision.
+struct Failure {
+    reason: Reason,
+    message: String,
+    stalled: bool,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        loop {
+            let object = self.object.borrow_and_update().clone();
+            let pause = self.look(&object).await;
+            self.sleep(pause).await;
+        }
+    }
+
+    /// Sleeps until the pause is over, or the object changed in a way that matters, or a Secret of it did.
+    async fn sleep(&mut self, pause: Option<Duration>) {
+        let deadline = pause.map(|pause| tokio::time::Instant::now() + pause);
+        loop {
+            let timer = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = timer => return,
+                () = any_changed(&mut self.secrets) => return,
+                changed = self.object.changed() => {
+                    if changed.is_err() {
+                        return std::future::pending().await;
+                    }
+                    let now = facts(&self.object.borrow_and_update());
+                    if Some(&now) != self.handled.as_ref() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks whether the reference moved, and says when to look again; never when nothing but a change of the
+    /// object can help.
+    async fn look(&mut self, object: &GitRepository) -> Option<Duration> {
+        self.handled = Some(facts(object));
+        if object.metadata.deletion_timestamp.is_some() {
+            self.let_go(object).await;
+            return None;
+        }
+        if object.spec.suspend && self.held.is_some() {
+            return None;
+        }
+        let fetched = self.fetch(object).await;
+        match fetched {
+            Ok(Fetched::Unchanged) => {
+                self.failures = 0;
+                let held = self.held.clone()?;
+                self.tell(Some(held.clone()), None).await;
+                self.report_fetched(object, &held, false).await;
+                Some(object.spec.interval.0)
+            }
+            Ok(Fetched::Changed(checkout)) => {
+                self.failures = 0;
+                self.held = Some(checkout.clone());
+                self.checkouts.put(&self.key, checkout.clone());
+                // Kustomizations need not wait for the archive's digest.
+                self.tell(Some(checkout.clone()), None).await;
+                self.report_fetched(object, &checkout, true).await;
+                Some(object.spec.interval.0)
+            }
+            Err(failure) => {
+                self.failures += 1;
+                let pause = Duration::from_millis(750) * 2_u32.saturating_pow(self.failures.min(12));
+                let message = self.cx.redactor.mask(&failure.message).into_owned();
+                self.tell(self.held.clone(), Some(message.clone())).await;
+                self.report_failure(object, &Failure { message, ..failure })
+                    .await
+                    .then(|| {
+                        pause
+                            .min(MAX_PAUSE)
+                            .min(object.spec.interval.0.max(Duration::from_secs(1)))
+                    })
+            }
+        }
+    }
+
+    async fn tell(&self, checkout: Option<Checkout>, failure: Option<String>) {
+        let state = SourceState { checkout, failure };
+        let _ = self
+            .cx
+            .messages
+            .send(Message::Source(self.key.clone(), state))
+            .await;
+    }
+
+    async fn fetch(&mut self, object: &GitRepository) -> Result<Fetched, Failure> {
+        if let Some(field) = unserved(object) {
+            return Err(Failure {
+                reason: Reason::InvalidSpec,
+                message: format!("not supported yet: {field}; remove it to have this fetched"),
+                stalled: true,
+            });
+        }
+        let spec = &object.spec;
+        let reference = match suspended_commit(object) {
+            Some(reference) => reference,
+            None => {
+                let fields = spec.reference.clone().unwrap_or_default();
+                Reference::try_from(ReferenceFields {
+                    branch: fields.branch,
+                    tag: fields.tag,
+                    semver: fields.semver,
+                    name: fields.name,
+                    commit: fields.commit,
+                })
+                .map_err(|error| source_failure(&error))?
+            }
+        };
+        let remote = self.remote(object).await?;
+        let source = Source {
+            remote,
+            reference,
+            ignore: spec.ignore.clone(),
+            timeout: spec.timeout.map(|timeout| timeout.0),
+        };
+        self.store
+            .fetch(&source, self.held.as_ref())
+            .await
+            .map_err(|error| source_failure(&error))
+    }
+
+    async fn remote(&mut self, object: &GitRepository) -> Result<Remote, Failure> {
+        let spec = &object.spec;
+        self.secrets.clear();
+        let mut read = Vec::new();
+        for (field, reference) in [("spec.secretRef", &spec.secret_ref), ("spec.proxySecretRef", &spec.proxy_secret_ref)] {
+            read.push(match reference {
+                Some(reference) => Some(self.secret(field, &reference.name).await?),
+                None => None,
+            });
+        }
+        let secrets = read.iter().flatten().flatten().filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()));
+        self.cx.redactor.learn(&learned_as(&self.key), secrets.map(|(_, value)| value));
+        let [secret, proxy] = read.as_slice() else { return Remote::new(&spec.url, Auth::None).map_err(|error| source_failure(&error)) };
+        Remote::from_secrets(&spec.url, secret.as_ref(), proxy.as_ref()).map_err(|error| source_failure(&error))
+    }
+
+    /// Reads a Secret, of which any change from here on ends the sleep.
+    async fn secret(&mut self, field: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let namespace = self.key.0.clone();
+        let failure = |message: String| Failure {
+            reason: Reason::AuthenticationFailed,
+            message,
+            stalled: false,
+        };
+        let kind = Kind::fixed("v1", "Secret", "secrets", true);
+        let id = ObjectId {
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+            group: String::new(),
+            kind: kind.gvk.kind.clone(),
+        };
+        self.secrets.push(self.cx.configs.subscribe(("Secret", namespace.clone(), name.to_owned())));
+        self.cx.configs.ensure("Secret", &namespace).await;
+        let found = self.cx.api.get(&kind, &id).await;
+        let found = found.map_err(|error| failure(format!("failed to get secret '{namespace}/{name}': {error}")))?;
+        found.map(|object| decode(&object, true)).ok_or_else(|| {
+            failure(format!("secret '{namespace}/{name}' not found, which {field} names; create it there"))
+        })
+    }
+
+    async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) {
+        let generation = object.metadata.generation.unwrap_or_default();
+        let old = self
+            .written
+            .clone()
+            .or_else(|| object.status.clone())
+            .unwrap_or_default();
+        let revision = checkout.revision().to_string();
+        let artifact = match &old.artifact {
+            Some(artifact) if !changed && artifact.revision == revision => Ok(artifact.clone()),
+            _ => self.artifact(checkout, &revision, old.artifact.as_ref()).await,
+        };
+        let artifact = match artifact {
+            Ok(artifact) => artifact,
+            Err(error) => {
+                let failure = Failure {
+                    reason: Reason::StorageOperationFailed,
+                    message: chain(&error),
+                    stalled: false,
+                };
+                self.report_failure(object, &failure).await;
+                return;
+            }
+        };
+        let message = format!("stored artifact for revision '{revision}'");
+        let mut conditions = Conditions(old.conditions.clone());
+        let now = Timestamp::now();
+        for type_ in [condition_types::READY, condition_types::ARTIFACT_IN_STORAGE] {
+            conditions.set(
+                type_,
+                ConditionStatus::True,
+                Reason::Succeeded,
+                &message,
+                generation,
+                now,
+            );
+        }
+        for type_ in [
+            condition_types::RECONCILING,
+            condition_types::STALLED,
+            condition_types::FETCH_FAILED,
+        ] {
+            conditions.remove(type_);
+        }
+        let status = GitRepositoryStatus {
+            observed_generation: Some(generation),
+            conditions: conditions.0,
+            artifact: Some(artifact),
+            observed_ignore: object.spec.ignore.clone(),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
+            ..GitRepositoryStatus::default()
+        };
+        let is_new = old.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(&revision);
+        self.write(object, status).await;
+        if is_new {
+            let message = format!(
+                "stored artifact for commit '{}'",
+                self.cx.redactor.mask(checkout.subject())
+            );
+            self.event(
+                object,
+                Severity::Info,
+                Reason::NewArtifact,
+                Some(revision),
+                message,
+            );
+        }
+    }
+
+    async fn artifact(
+        &self,
+        checkout: &Checkout,
+        revision: &str,
+        old: Option<&Artifact>,
+    ) -> Result<Artifact, SourceError> {
+        let made = checkout.artifact().await?;
+        let path = checkout.artifact_path(&self.key.0, &self.key.1);
+        let same = old.filter(|old| old.revision == revision && old.digest == made.digest);
+        let now = crate::api::rfc3339_seconds(Timestamp::now());
+        Ok(Artifact {
+            url: format!("http://{}/{path}", self.cx.config.artifact_host),
+            path,
+            digest: made.digest,
+            revision: revision.to_owned(),
+            size: i64::try_from(made.size).ok(),
+            last_update_time: same.map_or(now, |old| old.last_update_time.clone()),
+            metadata: None,
+        })
+    }
+
+    /// Reports a failure; gives whether it is worth looking again by itself.
+    async fn report_failure(&mut self, object: &GitRepository, failure: &Failure) -> bool {
+        let generation = object.metadata.generation.unwrap_or_default();
+        let old = self
+            .written
+            .clone()
+            .or_else(|| object.status.clone())
+            .unwrap_or_default();
+        let mut conditions = Conditions(old.conditions.clone());
+        let now = Timestamp::now();
+        let mut set = |type_: &str, status, reason| {
+            conditions.set(type_, status, reason, &failure.message, generation, now)
+        };
+        set(condition_types::READY, ConditionStatus::False, failure.reason);
+        set(
+            condition_types::FETCH_FAILED,
+            ConditionStatus::True,
+            failure.reason,
+        );
+        if failure.stalled {
+            set(condition_types::STALLED, ConditionStatus::True, failure.reason);
+            conditions.remove(condition_types::RECONCILING);
+        } else {
+            set(
+                condition_types::RECONCILING,
+                ConditionStatus::True,
+                Reason::ProgressingWithRetry,
+            );
+            conditions.remove(condition_types::STALLED);
+        }
+        let status = GitRepositoryStatus {
+            observed_generation: if failure.stalled {
+                Some(generation)
+            } else {
+                old.observed_generation.or(Some(-1))
+            },
+            conditions: conditions.0,
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
+            ..old
+        };
+        if self.write(object, status).await {
+            self.event(
+                object,
+                Severity::Error,
+                failure.reason,
+                None,
+                failure.message.clone(),
+            );
+        }
+        !failure.stalled
+    }
+
+    /// Writes a status when it differs from what stands; gives whether it did.
+    async fn write(&mut self, object: &GitRepository, status: GitRepositoryStatus) -> bool {
+        let standing = self.written.as_ref().or(object.status.as_ref());
+        publish(&self.cx, object, &status);
+        if standing == Some(&status) {
+            self.written = Some(status);
+            return false;
+        }
+        let id = self.id();
+        let patch = status_patch(&status);
+        match self
+            .cx
+            .api
+            .merge_status(&kind(), &id, &patch, SOURCE_STATUS_MANAGER)
+            .await
+        {
+            Ok(_) => self.written = Some(status),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => tracing::warn!(source = %id, %error, "the status was not written"),
+        }
+        true
+    }
+
+    fn event(
+        &self,
+        object: &GitRepository,
+        severity: Severity,
+        reason: Reason,
+        revision: Option<String>,
+        message: String,
+    ) {
+        let subject = Subject {
+            gvk: Gvk::new("source.toolkit.fluxcd.io/v1", "GitRepository"),
+            namespace: self.key.0.clone(),
+            name: self.key.1.clone(),
+            uid: object.metadata.uid.clone().unwrap_or_default(),
+        };
+        self.recorder.send(
+            subject,
+            Event {
+                severity,
+                reason,
+                revision,
+                message,
+            },
+        );
+    }
+
+    fn id(&self) -> ObjectId {
+        ObjectId {
+            namespace: self.key.0.clone(),
+            name: self.key.1.clone(),
+            group: "source.toolkit.fluxcd.io".to_owned(),
+            kind: "GitRepository".to_owned(),
+        }
+    }
+
+    /// Takes away the finalizer that Flux's source-controller left: there is nothing to clean up in the cluster.
+    async fn let_go(&self, object: &GitRepository) {
+        let finalizers = object.metadata.finalizers.clone().unwrap_or_default();
+        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
+            return;
+        };
+        let path = format!("/metadata/finalizers/{index}");
+        let patch = json!([{"op": "test", "path": path, "value": FINALIZER}, {"op": "remove", "path": path}]);
+        match self
+            .cx
+            .api
+            .json_patch(&kind(), &self.id(), &patch, SOURCE_STATUS_MANAGER)
+            .await
+        {
+            Ok(_) | Err(ApiError::Refused(_)) => {}
+            Err(error) => tracing::warn!(source = %self.id(), %error, "the finalizer was not removed"),
+        }
+    }
+}
+
+fn kind() -> Kind {
+    Kind::fixed(
+        "source.toolkit.fluxcd.io/v1",
+        "GitRepository",
+        "gitrepositories",
+        true,
+    )
+}
+
+fn requested(object: &GitRepository) -> Option<String> {
+    object.metadata.annotations.as_ref()?.get(REQUESTED_AT).cloned()
+}
+
+/// The request that a look handles: none while it is suspended (rule 22).
+fn handled(object: &GitRepository) -> Option<String> {
+    requested(object).filter(|_| !object.spec.suspend)
+}
+
+/// What of an object makes another look worth while.
+fn facts(object: &GitRepository) -> (i64, Option<String>) {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let generation = object.metadata.generation.unwrap_or_default();
+    (if deleting { -generation } else { generation }, requested(object))
+}
+
+/// A suspended source stays at the revision that its status names, also after a restart.
+fn suspended_commit(object: &GitRepository) -> Option<Reference> {
+    if !object.spec.suspend {
+        return None;
+    }
+    let artifact = object.status.as_ref()?.artifact.as_ref()?;
+    let (pointer, commit) = artifact.revision.rsplit_once("sha1:")?;
+    let branch = pointer
+        .strip_suffix('@')
+        .filter(|branch| !branch.is_empty())
+        .map(ToOwned::to_owned);
+    Some(Reference::Commit {
+        id: commit.parse().ok()?,
+        branch,
+    })
+}
+
+fn unserved(object: &GitRepository) -> Option<&'static str> {
+    let spec = &object.spec;
+    let fields = [
+        (spec.verify.is_some(), "spec.verify"),
+        (spec.recurse_submodules, "spec.recurseSubmodules"),
+        (!spec.include.is_empty(), "spec.include"),
+        (!spec.sparse_checkout.is_empty(), "spec.sparseCheckout"),
+        (
+            spec.provider
+                .is_some_and(|provider| provider != GitProvider::Generic),
+            "spec.provider other than generic",
+        ),
+        (spec.service_account_name.is_some(), "spec.serviceAccountName"),
+    ];
+    fields.iter().find(|(set, _)| *set).map(|(_, field)| *field)
+}
+
+/// Completes at the first change; never when there is nothing to watch.
+async fn any_changed(secrets: &mut [watch::Receiver<()>]) {
+    if secrets.is_empty() {
+        return std::future::pending().await;
+    }
+    futures::future::select_all(secrets.iter_mut().map(|changes| Box::pin(changes.changed()))).await;
+}
+
+/// The name under which a source's credentials are known to those who mask them.
+fn learned_as(key: &SourceKey) -> String {
+    format!("GitRepository/{}/{}", key.0, key.1)
+}
+
+fn source_failure(error: &SourceError) -> Failure {
+    use crate::source::Reason as Why;
+    let reason = match error.reason() {
+        Why::AuthenticationFailed => Reason::AuthenticationFailed,
+        Why::UrlInvalid => Reason::UrlInvalid,
+        Why::InvalidProviderConfiguration => Reason::InvalidProviderConfiguration,
+        Why::EmptyGitRepository => Reason::EmptyGitRepository,
+        _ => match error.reason().as_str() {
+            "StorageOperationFailed" => Reason::StorageOperationFailed,
+            _ => Reason::GitOperationFailed,
+        },
+    };
+    Failure {
+        reason,
+        stalled: error.is_stalled(),
+        message: chain(error),
+    }
+}
+
+const FIELDS: [&str; 8] = [
+    "conditions",
+    "artifact",
+    "includedArtifacts",
+    "observedIgnore",
+    "observedRecurseSubmodules",
+    "observedInclude",
+    "observedSparseCheckout",
+    "lastHandledReconcileAt",
+];
+
+fn status_patch(status: &GitRepositoryStatus) -> Value {
+    let mut fields = match serde_json::to_value(status) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    for field in FIELDS {
+        fields.entry(field).or_insert(Value::Null);
+    }
+    json!({ "status": fields })
+}
+
+fn publish(cx: &Context, object: &GitRepository, status: &GitRepositoryStatus) {
+    let ready = status
+        .conditions
+        .iter()
+        .find(|c: &&Condition| c.type_ == condition_types::READY)
+        .map(|c| c.status);
+    let (namespace, name) = key_of(object);
+    cx.metrics.set_resource(
+        super::metrics::key("GitRepository", &namespace, &name),
+        telemetry::metrics::ResourceInfo {
+            group: "source.toolkit.fluxcd.io",
+            version: "v1",
+            ready: super::metrics::ready(ready),
+            suspended: object.spec.suspend,
+            details: vec![
+                (
+                    "revision",
+                    status
+                        .artifact
+                        .as_ref()
+                        .map(|artifact| artifact.revision.clone())
+                        .unwrap_or_default(),
+                ),
+                ("url", object.spec.url.clone()),
+            ],
+        },
+    );
+}

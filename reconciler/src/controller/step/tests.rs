@@ -1,0 +1,285 @@
+//! The life of one Kustomization, event by event, on a clock that stands still unless it is moved.
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).unwrap()
+}
+
+fn inputs(revision: &str) -> Inputs {
+    Inputs {
+        generation: 1,
+        revision: Some(revision.to_owned()),
+        interval: Duration::from_secs(600),
+        retry_interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(120),
+        phase: 500,
+        ..Inputs::default()
+    }
+}
+
+fn acts(effects: Vec<Effect>) -> Vec<Effect> {
+    effects
+        .into_iter()
+        .filter(|effect| !matches!(effect, Effect::WakeAt(_)))
+        .collect()
+}
+
+fn given(state: &mut State, inputs: Inputs, second: i64) -> Vec<Effect> {
+    acts(state.step(Event::Inputs(Box::new(inputs)), at(second)))
+}
+
+fn ended(state: &mut State, ended: Ended, second: i64) -> Vec<Effect> {
+    acts(state.step(Event::Finished(ended), at(second)))
+}
+
+fn applied(wait: bool) -> Ended {
+    Ended::Applied { wait, recheck: None }
+}
+
+fn settled() -> State {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    ended(&mut state, applied(true), 1);
+    assert_eq!(
+        acts(state.step(Event::Judged(Health::Healthy), at(2))),
+        [Effect::ReportReady]
+    );
+    state
+}
+
+#[test]
+fn a_new_kustomization_runs_at_once_and_waits_for_health() {
+    let mut state = State::new(at(0));
+    assert_eq!(given(&mut state, inputs("a"), 0), [Effect::Start(Scope::Full)]);
+    assert_eq!(
+        ended(&mut state, applied(true), 1),
+        [Effect::Judge]
+    );
+    assert_eq!(acts(state.step(Event::Judged(Health::InProgress), at(2))), []);
+    assert_eq!(
+        acts(state.step(Event::Judged(Health::Healthy), at(3))),
+        [Effect::ReportReady]
+    );
+}
+
+#[test]
+fn nothing_happens_when_nothing_changed() {
+    let mut state = settled();
+    assert_eq!(given(&mut state, inputs("a"), 10), []);
+    assert_eq!(acts(state.step(Event::Tick, at(20))), []);
+    assert_eq!(acts(state.step(Event::Judged(Health::Healthy), at(21))), []);
+}
+
+#[test]
+fn a_commit_that_comes_while_a_run_waits_for_health_cancels_the_wait() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    ended(&mut state, applied(true), 1);
+    assert_eq!(given(&mut state, inputs("b"), 2), [Effect::Start(Scope::Changes)]);
+}
+
+#[test]
+fn commits_that_come_while_a_run_writes_are_run_for_once_when_it_ends() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    assert_eq!(given(&mut state, inputs("b"), 1), []);
+    assert_eq!(given(&mut state, inputs("c"), 2), []);
+    assert_eq!(
+        ended(&mut state, applied(false), 3),
+        [Effect::Start(Scope::Changes)]
+    );
+    assert_eq!(ended(&mut state, applied(false), 4), []);
+}
+
+#[test]
+fn a_failed_run_is_tried_again_after_the_retry_interval_and_at_once_for_a_new_commit() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    ended(&mut state, Ended::Failed(Failure::Build("x".into())), 1);
+    assert_eq!(acts(state.step(Event::Tick, at(30))), []);
+    assert_eq!(
+        acts(state.step(Event::Tick, at(61))),
+        [Effect::Start(Scope::Full)]
+    );
+    ended(&mut state, Ended::Failed(Failure::Build("x".into())), 62);
+    assert_eq!(
+        given(&mut state, inputs("b"), 63),
+        [Effect::Start(Scope::Changes)]
+    );
+}
+
+#[test]
+fn what_is_not_healthy_at_the_deadline_is_reported_and_reports_ready_when_it_recovers() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    ended(&mut state, applied(true), 1);
+    assert_eq!(acts(state.step(Event::Tick, at(119))), []);
+    assert_eq!(
+        acts(state.step(Event::Tick, at(120))),
+        [Effect::ReportUnhealthy(String::new())]
+    );
+    assert_eq!(
+        acts(state.step(Event::Judged(Health::Healthy), at(130))),
+        [Effect::ReportReady]
+    );
+}
+
+#[test]
+fn a_healthy_object_turns_unhealthy_on_failed_or_on_in_progress_for_longer_than_the_timeout() {
+    let mut state = settled();
+    assert_eq!(
+        acts(state.step(Event::Judged(Health::Failed("crash".into())), at(10))),
+        [Effect::ReportUnhealthy("crash".into())]
+    );
+    let mut state = settled();
+    assert_eq!(acts(state.step(Event::Judged(Health::InProgress), at(10))), []);
+    assert_eq!(acts(state.step(Event::Tick, at(129))), []);
+    assert_eq!(
+        acts(state.step(Event::Tick, at(130))),
+        [Effect::ReportUnhealthy(String::new())]
+    );
+    let mut state = settled();
+    state.step(Event::Judged(Health::InProgress), at(10));
+    assert_eq!(acts(state.step(Event::Judged(Health::Healthy), at(20))), []);
+}
+
+#[test]
+fn touched_objects_are_corrected_together() {
+    let id = |name: &str| ObjectId {
+        namespace: "a".into(),
+        name: name.into(),
+        group: String::new(),
+        kind: "ConfigMap".into(),
+    };
+    let mut state = settled();
+    assert_eq!(
+        acts(state.step(Event::Touched(id("x")), at(10))),
+        [Effect::Start(Scope::Drift(BTreeSet::from([id("x")])))]
+    );
+    assert_eq!(acts(state.step(Event::Touched(id("y")), at(10))), []);
+    assert_eq!(
+        ended(&mut state, applied(false), 11),
+        [
+            Effect::Judge,
+            Effect::Start(Scope::Drift(BTreeSet::from([id("y")])))
+        ]
+    );
+}
+
+#[test]
+fn a_suspended_kustomization_stops_before_its_next_write_and_runs_for_nothing() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    let suspended = Inputs {
+        suspended: true,
+        requested: Some("1".into()),
+        ..inputs("b")
+    };
+    assert_eq!(given(&mut state, suspended.clone(), 1), [Effect::Cancel]);
+    assert_eq!(given(&mut state, suspended, 2), []);
+    assert_eq!(ended(&mut state, Ended::Canceled, 3), []);
+    assert_eq!(given(&mut state, inputs("b"), 4), [Effect::Start(Scope::Full)]);
+}
+
+#[test]
+fn a_deleted_kustomization_is_finalized_once() {
+    let mut state = settled();
+    let deleting = Inputs {
+        deleting: true,
+        ..inputs("a")
+    };
+    assert_eq!(
+        given(&mut state, deleting.clone(), 10),
+        [Effect::Start(Scope::Finalize)]
+    );
+    assert_eq!(given(&mut state, deleting.clone(), 11), []);
+    assert_eq!(ended(&mut state, Ended::Finalized, 12), [Effect::Forget]);
+    assert_eq!(given(&mut state, deleting, 13), []);
+}
+
+#[test]
+fn what_blocks_is_reported_once_and_the_run_starts_when_it_is_gone() {
+    let mut state = State::new(at(0));
+    let blocked = Inputs {
+        blocked: Some(Failure::Dependency("dependency 'a/b' is not ready".into())),
+        ..inputs("a")
+    };
+    assert_eq!(
+        given(&mut state, blocked.clone(), 0),
+        [Effect::ReportBlocked(Failure::Dependency(
+            "dependency 'a/b' is not ready".into()
+        ))]
+    );
+    assert_eq!(given(&mut state, blocked, 1), []);
+    assert_eq!(given(&mut state, inputs("a"), 2), [Effect::Start(Scope::Full)]);
+}
+
+#[test]
+fn a_request_runs_everything_anew_also_while_a_run_is_under_way() {
+    let mut state = settled();
+    let requested = Inputs {
+        requested: Some("now".into()),
+        ..inputs("a")
+    };
+    assert_eq!(given(&mut state, requested, 10), [Effect::Start(Scope::Full)]);
+    let again = Inputs {
+        requested: Some("later".into()),
+        ..inputs("a")
+    };
+    assert_eq!(given(&mut state, again, 11), []);
+    assert_eq!(
+        ended(&mut state, applied(false), 12),
+        [Effect::Start(Scope::Full)]
+    );
+}
+
+#[test]
+fn the_full_check_comes_at_the_phase_of_the_uid() {
+    let mut early = State::new(at(0));
+    let mut late = State::new(at(0));
+    let wake = |effects: Vec<Effect>| {
+        effects
+            .into_iter()
+            .find_map(|e| if let Effect::WakeAt(t) = e { Some(t) } else { None })
+    };
+    early.step(
+        Event::Inputs(Box::new(Inputs {
+            phase: 100,
+            ..inputs("a")
+        })),
+        at(0),
+    );
+    late.step(
+        Event::Inputs(Box::new(Inputs {
+            phase: 400,
+            ..inputs("a")
+        })),
+        at(0),
+    );
+    let first = wake(early.step(Event::Finished(applied(false)), at(1))).unwrap();
+    let second = wake(late.step(Event::Finished(applied(false)), at(1))).unwrap();
+    assert_eq!((second.as_second() - first.as_second()).rem_euclid(600), 180);
+}
+
+#[test]
+fn rule_2_everything_is_looked_at_again_when_no_late_write_can_arrive_any_more() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    ended(&mut state, Ended::Applied { wait: false, recheck: Some(at(60)) }, 1);
+    assert_eq!(acts(state.step(Event::Tick, at(59))), []);
+    assert_eq!(acts(state.step(Event::Tick, at(60))), [Effect::Start(Scope::Full)]);
+    ended(&mut state, applied(false), 61);
+    assert_eq!(acts(state.step(Event::Tick, at(130))), []);
+}
+
+#[test]
+fn rule_22_a_request_is_answered_also_while_something_blocks() {
+    let mut state = State::new(at(0));
+    let why = Failure::Dependency("dependency 'a/b' is not ready".into());
+    let blocked = Inputs { blocked: Some(why.clone()), ..inputs("a") };
+    given(&mut state, blocked.clone(), 0);
+    let requested = Inputs { requested: Some("now".into()), ..blocked };
+    assert_eq!(given(&mut state, requested.clone(), 1), [Effect::ReportBlocked(why)]);
+    assert_eq!(given(&mut state, requested, 2), []);
+}

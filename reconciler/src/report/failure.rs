@@ -1,0 +1,106 @@
+//! Why a run ended without success: the one place that maps an error to (reason, event, label, retry). Pure.
+
+use crate::api::Reason;
+
+use super::Severity;
+
+/// When a failed run is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// After `spec.retryInterval`, or when an input changes.
+    Interval,
+    /// Only when an input changes: what is waited for sends an event.
+    OnChange,
+    /// Only when the object itself changes.
+    Never,
+}
+
+/// Why a run ended without success. Each carries the sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A field is not served, or its value is not possible.
+    #[error("{0}")]
+    InvalidSpec(String),
+    /// A reference crosses namespaces where that is not allowed.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// The source does not exist or has no artifact.
+    #[error("{0}")]
+    Source(String),
+    /// A dependency is not Ready.
+    #[error("{0}")]
+    Dependency(String),
+    /// The files cannot be turned into objects.
+    #[error("{0}")]
+    Build(String),
+    /// The API server rejects objects, or cannot be reached.
+    #[error("{0}")]
+    Apply(String),
+    /// Two Kustomizations want the same object.
+    #[error("{0}")]
+    Contested(String),
+    /// Objects that left the source could not be deleted.
+    #[error("{0}")]
+    Prune(String),
+    /// The prune guard stopped the run.
+    #[error("{0}")]
+    Guard(String),
+    /// What was applied is not healthy.
+    #[error("{0}")]
+    Health(String),
+    /// The run took longer than `spec.timeout`.
+    #[error("{0}")]
+    Timeout(String),
+    /// Suspended, deleted, superseded, or the controller stops.
+    #[error("{0}")]
+    Canceled(String),
+}
+
+impl Failure {
+    /// Reason of the Ready condition.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::InvalidSpec(_) => Reason::InvalidSpec,
+            Self::AccessDenied(_) => Reason::AccessDenied,
+            Self::Source(_) => Reason::ArtifactFailed,
+            Self::Dependency(_) => Reason::DependencyNotReady,
+            Self::Build(_) => Reason::BuildFailed,
+            Self::Apply(_) | Self::Contested(_) | Self::Timeout(_) => Reason::ReconciliationFailed,
+            Self::Prune(_) | Self::Guard(_) => Reason::PruneFailed,
+            Self::Health(_) => Reason::HealthCheckFailed,
+            Self::Canceled(_) => Reason::HealthCheckCanceled,
+        }
+    }
+
+    /// When the run is tried again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::InvalidSpec(_) | Self::AccessDenied(_) => Retry::Never,
+            Self::Dependency(_) | Self::Guard(_) | Self::Canceled(_) => Retry::OnChange,
+            Self::Source(_)
+            | Self::Build(_)
+            | Self::Apply(_)
+            | Self::Contested(_)
+            | Self::Prune(_)
+            | Self::Health(_)
+            | Self::Timeout(_) => Retry::Interval,
+        }
+    }
+
+    /// Severity of the event.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Dependency(_) | Self::Canceled(_) => Severity::Info,
+            _ => Severity::Error,
+        }
+    }
+
+    /// Whether the object is marked Stalled: nothing will be tried until it changes.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.retry() == Retry::Never
+    }
+}
