@@ -444,7 +444,12 @@ impl World {
     /// When the controller never ran.
     #[must_use]
     pub fn metrics(&self) -> String {
-        let text = self.metrics.as_ref().expect("the controller ran").encode().unwrap();
+        let text = self
+            .metrics
+            .as_ref()
+            .expect("the controller ran")
+            .encode()
+            .unwrap();
         telemetry::Redaction::from(self.redactor.clone()).apply_to(text)
     }
 

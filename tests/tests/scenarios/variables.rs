@@ -175,9 +175,17 @@ async fn a_secret_that_cannot_be_decrypted_is_told_with_the_key_that_is_missing(
         .secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     let message = scene
         .world
-        .until(KUSTOMIZE_API, "Kustomization", "flux-system", "app", "told", |object| {
-            tests::world::condition(object, "Ready").is_some_and(|c| c["message"].as_str().is_some_and(|m| m.contains("no key for it")))
-        })
+        .until(
+            KUSTOMIZE_API,
+            "Kustomization",
+            "flux-system",
+            "app",
+            "told",
+            |object| {
+                tests::world::condition(object, "Ready")
+                    .is_some_and(|c| c["message"].as_str().is_some_and(|m| m.contains("no key for it")))
+            },
+        )
         .await;
     let message = tests::world::condition(&message, "Ready").unwrap()["message"]
         .as_str()
