@@ -142,12 +142,14 @@ fn merge_list(
         *list = Value::Array(Vec::new());
     }
     let Value::Array(items) = list else { return Ok(()) };
+    let before = items.clone();
     let Some(key) = rule.merge_key.as_deref() else {
         for change in changes {
             if !items.contains(change) {
                 items.push(change.clone());
             }
         }
+        reorder(items, &before, changes, None);
         return Ok(());
     };
     let is_replace = |change: &&Value| change.get("$patch").and_then(Value::as_str) == Some("replace");
@@ -160,7 +162,6 @@ fn merge_list(
         return Ok(());
     }
     let element = of.map(Type::element);
-    let before = items.clone();
     for change in changes {
         let Value::Object(fields) = change else {
             return Err(ApiError::bad_request(format!(
