@@ -15,7 +15,7 @@ use crate::apply::{self, Manager, Managers, same};
 use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
-use crate::schema::{drop_unknown, find_unknown};
+use crate::schema::{drop_unknown, find_unknown, structural};
 use crate::store::{Key, State, Stored};
 use crate::{convert, defaults, strategy, validate};
 
@@ -176,6 +176,9 @@ pub(crate) fn decode(
         )));
     }
     drop_unknown(value, of);
+    if kind.custom.is_some() {
+        structural::drop_nulls(value, of);
+    }
     if kind.custom.is_none()
         && let Some(found) = crate::schema::wrong_types(value, of)
     {

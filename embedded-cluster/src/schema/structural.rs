@@ -489,9 +489,6 @@ pub(crate) fn set_defaults(value: &mut Value, of: Type<'_>) {
                     Some(_) => {}
                 }
             }
-            fields.retain(|name, value| {
-                !value.is_null() || map.fields.get(name).is_none_or(|slot| slot.nullable)
-            });
             for (name, entry) in fields {
                 if let Some(of) = of.entry(name) {
                     set_defaults(entry, of);
@@ -501,6 +498,29 @@ pub(crate) fn set_defaults(value: &mut Value, of: Type<'_>) {
         (Value::Array(items), Shape::List(_)) => {
             for item in items {
                 set_defaults(item, of.element());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Drops nulls where null is not allowed and no default stands, as decoding does.
+pub(crate) fn drop_nulls(value: &mut Value, of: Type<'_>) {
+    match (value, of.shape()) {
+        (Value::Object(fields), Shape::Map(map)) => {
+            fields.retain(|name, value| {
+                let bare = |slot: &super::Slot| !slot.nullable && slot.default.is_none();
+                !(value.is_null() && map.fields.get(name).is_some_and(bare))
+            });
+            for (name, entry) in fields {
+                if let Some(of) = of.entry(name) {
+                    drop_nulls(entry, of);
+                }
+            }
+        }
+        (Value::Array(items), Shape::List(_)) => {
+            for item in items {
+                drop_nulls(item, of.element());
             }
         }
         _ => {}
