@@ -51,8 +51,7 @@ fn conform_fields(fields: &mut Map<String, Value>, map: &MapShape, of: Type<'_>)
             Some(Zero::Keep) if fields.get(name).is_none_or(Value::is_null) => {
                 fields.insert(name.clone(), zero(of.slot(slot)));
             }
-            // Storage does not tell an empty list or map from none.
-            Some(Zero::Null) if fields.get(name).is_none_or(is_empty_container) => {
+            Some(Zero::Null) if !fields.contains_key(name) => {
                 fields.insert(name.clone(), Value::Null);
             }
             _ => {}
@@ -75,6 +74,33 @@ fn keeps(slot: Option<&Slot>, value: &Value) -> bool {
             Some(Zero::Drop) => !is_zero(value),
             None => !value.is_null(),
         },
+    }
+}
+
+/// Makes null of empty lists and maps that are always written: storage does not tell them from none.
+pub(crate) fn settle(value: &mut Value, of: Type<'_>) {
+    match (value, of.shape()) {
+        (Value::Object(fields), Shape::Map(map)) => {
+            for (name, value) in fields {
+                let Some(below) = of.entry(name) else { continue };
+                let marked = map
+                    .fields
+                    .get(name)
+                    .is_some_and(|slot| slot.zero == Some(Zero::Null));
+                if marked && is_empty_container(value) {
+                    *value = Value::Null;
+                } else {
+                    settle(value, below);
+                }
+            }
+        }
+        (Value::Array(items), Shape::List(_)) => {
+            let element = of.element();
+            for item in items {
+                settle(item, element);
+            }
+        }
+        _ => {}
     }
 }
 
