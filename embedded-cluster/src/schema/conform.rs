@@ -51,7 +51,8 @@ fn conform_fields(fields: &mut Map<String, Value>, map: &MapShape, of: Type<'_>)
             Some(Zero::Keep) if fields.get(name).is_none_or(Value::is_null) => {
                 fields.insert(name.clone(), zero(of.slot(slot)));
             }
-            Some(Zero::Null) if !fields.contains_key(name) => {
+            // Storage does not tell an empty list or map from none.
+            Some(Zero::Null) if fields.get(name).is_none_or(is_empty_container) => {
                 fields.insert(name.clone(), Value::Null);
             }
             _ => {}
@@ -75,6 +76,10 @@ fn keeps(slot: Option<&Slot>, value: &Value) -> bool {
             None => !value.is_null(),
         },
     }
+}
+
+fn is_empty_container(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
 fn is_zero(value: &Value) -> bool {

@@ -301,13 +301,18 @@ impl Watch {
 
     async fn forget_absent(&mut self) {
         let Some(seen) = self.seen.take() else { return };
-        if matches!(self.extent, Extent::One { .. }) {
-            return;
-        }
         for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
-            if !seen.contains(&*id) {
+            if !seen.contains(&*id) && self.covers(&id) {
                 self.gone(&id).await;
             }
+        }
+    }
+
+    /// Whether an object is one that this watch would show: others are in the index by watches of their own.
+    fn covers(&self, id: &ObjectId) -> bool {
+        match &self.extent {
+            Extent::Owned => self.index.get(id).is_some_and(|seen| seen.owner.is_some()),
+            Extent::One { namespace, name, .. } => id.namespace == *namespace && id.name == *name,
         }
     }
 
@@ -361,9 +366,16 @@ fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {
 fn has_status(kind: &Kind) -> bool {
     !matches!(
         (kind.gvk.group.as_str(), kind.gvk.kind.as_str()),
-        ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints") |
-("rbac.authorization.k8s.io" | "scheduling.k8s.io" | "storage.k8s.io" |
-"node.k8s.io" | "admissionregistration.k8s.io", _) |
-("networking.k8s.io", "NetworkPolicy" | "IngressClass")
+        (
+            "",
+            "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
+        ) | (
+            "rbac.authorization.k8s.io"
+                | "scheduling.k8s.io"
+                | "storage.k8s.io"
+                | "node.k8s.io"
+                | "admissionregistration.k8s.io",
+            _
+        ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
     )
 }

@@ -27,7 +27,6 @@ pub(crate) struct Built {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) read_set: ReadSet,
     pub(crate) digest: String,
-    pub(crate) configs: Vec<(&'static str, String, String)>,
 }
 
 /// Values read from the cluster before a render.
@@ -45,7 +44,6 @@ pub(crate) async fn build(
     checkout: &Checkout,
 ) -> Result<Built, Failure> {
     let owner = owner_of(kustomization);
-    let configs = configs(kustomization);
     let inputs = permit
         .race(read_inputs(cx, &owner, &kustomization.spec))
         .await
@@ -62,7 +60,8 @@ pub(crate) async fn build(
         let ended = permit.race(work).await.map_err(revoked)?;
         ended.map_err(|error| Failure::Build(format!("the build stopped: {error}")))??
     };
-    cx.redactor.learn(&owner.to_string(), rendered.secrets.iter());
+    cx.redactor
+        .learn(&learned_as(&owner, "objects"), rendered.secrets.iter());
     let digest = rendered.digest.clone();
     let read_set = rendered.read_set.clone();
     let wanted = identify(cx, &owner, rendered).await?;
@@ -70,8 +69,19 @@ pub(crate) async fn build(
         wanted,
         read_set,
         digest,
-        configs,
     })
+}
+
+/// The name under which secrets of a Kustomization are known to those who mask them.
+fn learned_as(owner: &Owner, what: &str) -> String {
+    format!("Kustomization/{owner}/{what}")
+}
+
+/// Has a Kustomization's secrets forgotten.
+pub(crate) fn forget_secrets(cx: &Context, owner: &Owner) {
+    for what in ["variables", "keys", "objects"] {
+        cx.redactor.forget(&learned_as(owner, what));
+    }
 }
 
 fn render_blocking(
@@ -145,6 +155,7 @@ async fn read_variables(
         return Ok(None);
     };
     let mut sources = Vec::new();
+    let mut secrets: Vec<String> = Vec::new();
     for reference in &post_build.substitute_from {
         let kind = kind_of(reference.kind);
         let name = format!("{kind}/{}", reference.name);
@@ -160,13 +171,18 @@ async fn read_variables(
         let values = data
             .into_iter()
             .map(|(key, value)| (key, String::from_utf8_lossy(&value).into_owned()))
-            .collect();
+            .collect::<BTreeMap<_, _>>();
+        if reference.kind == SubstituteKind::Secret {
+            secrets.extend(BTreeMap::values(&values).cloned());
+        }
         sources.push(VariableSource {
             name,
             secret: reference.kind == SubstituteKind::Secret,
             values,
         });
     }
+    // A render that fails may quote them, and learns nothing.
+    cx.redactor.learn(&learned_as(owner, "variables"), secrets);
     let strategy = match post_build.substitute_strategy {
         Some(SubstituteStrategy::Always) => substitute::SubstituteStrategy::Always,
         Some(SubstituteStrategy::WithVariables) | None => substitute::SubstituteStrategy::WithVariables,
@@ -198,7 +214,8 @@ async fn read_keyring(
         )));
     };
     let keyring = Keyring::from_secret(&origin, &data).map_err(|error| Failure::Build(error.to_string()))?;
-    cx.redactor.learn(&owner.to_string(), keyring.secret_keys());
+    cx.redactor
+        .learn(&learned_as(owner, "keys"), keyring.secret_keys());
     Ok(Some(keyring))
 }
 
@@ -217,6 +234,7 @@ async fn read_data(
         group: String::new(),
         kind: kind.to_owned(),
     };
+    cx.configs.ensure(kind, namespace).await;
     let found = cx.api.get(&resource, &id).await;
     let found = found
         .map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;

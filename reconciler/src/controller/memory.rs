@@ -21,8 +21,6 @@ pub(crate) struct Memory {
     pub(crate) targets: Vec<Target>,
     /// Digest of what was built.
     pub(crate) digest: String,
-    /// ConfigMaps and Secrets that were read: kind, namespace, name.
-    pub(crate) configs: Vec<(&'static str, String, String)>,
 }
 
 /// An object as the last apply left it.
@@ -34,6 +32,8 @@ pub(crate) struct Left {
     pub(crate) fingerprint: Fingerprint,
     /// Fingerprint before that apply: an event that still shows it comes late and means nothing.
     pub(crate) before: Option<Fingerprint>,
+    /// A mark on it keeps us from applying it.
+    pub(crate) skipped: bool,
 }
 
 /// Digest of a wanted object.

@@ -1,6 +1,6 @@
 //! Keeps GitRepositories fetched: one task for each, which sleeps until its interval or a change. Does I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use crate::source::{
 
 /// The longest pause after failures in a row.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Keys of a Git Secret that are no secrets, and that messages may quote.
+const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
 
 /// Checkouts by source, for those who ask for an artifact.
 #[derive(Default)]
@@ -59,7 +61,6 @@ pub(crate) struct Sources {
     store: Store,
     checkouts: Arc<Checkouts>,
     workers: HashMap<SourceKey, Worker>,
-    leads: watch::Receiver<bool>,
     stop: CancellationToken,
 }
 
@@ -74,7 +75,6 @@ impl Sources {
         recorder: Recorder,
         store: Store,
         checkouts: Arc<Checkouts>,
-        leads: watch::Receiver<bool>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -83,7 +83,6 @@ impl Sources {
             store,
             checkouts,
             workers: HashMap::new(),
-            leads,
             stop,
         }
     }
@@ -109,14 +108,14 @@ impl Sources {
             failures: 0,
             handled: None,
             written: None,
+            secrets: Vec::new(),
         };
-        let leads = self.leads.clone();
         tokio::spawn({
             let stop = stop.clone();
             async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = keeper.keep(leads) => {}
+                    () = keeper.keep() => {}
                 }
             }
         });
@@ -129,6 +128,7 @@ impl Sources {
             worker.stop.cancel();
         }
         self.checkouts.remove(key);
+        self.cx.redactor.forget(&learned_as(key));
         self.cx
             .metrics
             .forget(&super::metrics::key("GitRepository", &key.0, &key.1));
@@ -161,6 +161,8 @@ struct Keeper {
     handled: Option<(i64, Option<String>)>,
     /// The status as it was last written.
     written: Option<GitRepositoryStatus>,
+    /// Changes of the Secrets that were last read (rule 20).
+    secrets: Vec<watch::Receiver<()>>,
 }
 
 /// Why a GitRepository brought no revision.
@@ -171,10 +173,7 @@ struct Failure {
 }
 
 impl Keeper {
-    async fn keep(mut self, mut leads: watch::Receiver<bool>) {
-        if leads.wait_for(|leads| *leads).await.is_err() {
-            return;
-        }
+    async fn keep(mut self) {
         loop {
             let object = self.object.borrow_and_update().clone();
             let pause = self.look(&object).await;
@@ -182,7 +181,7 @@ impl Keeper {
         }
     }
 
-    /// Sleeps until the pause is over, or the object changed in a way that matters.
+    /// Sleeps until the pause is over, or the object changed in a way that matters, or a Secret of it did.
     async fn sleep(&mut self, pause: Option<Duration>) {
         let deadline = pause.map(|pause| tokio::time::Instant::now() + pause);
         loop {
@@ -194,6 +193,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = timer => return,
+                () = any_changed(&mut self.secrets) => return,
                 changed = self.object.changed() => {
                     if changed.is_err() {
                         return std::future::pending().await;
@@ -261,7 +261,7 @@ impl Keeper {
             .await;
     }
 
-    async fn fetch(&self, object: &GitRepository) -> Result<Fetched, Failure> {
+    async fn fetch(&mut self, object: &GitRepository) -> Result<Fetched, Failure> {
         if let Some(field) = unserved(object) {
             return Err(Failure {
                 reason: Reason::InvalidSpec,
@@ -297,26 +297,40 @@ impl Keeper {
             .map_err(|error| source_failure(&error))
     }
 
-    async fn remote(&self, object: &GitRepository) -> Result<Remote, Failure> {
+    async fn remote(&mut self, object: &GitRepository) -> Result<Remote, Failure> {
         let spec = &object.spec;
+        self.secrets.clear();
         let credentials = self.secret(spec.secret_ref.as_ref(), "spec.secretRef").await?;
-        let proxy = self.secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef").await?;
-        let values = credentials.iter().chain(&proxy).flat_map(BTreeMap::values);
-        self.cx.redactor.learn(&format!("GitRepository/{}/{}", self.key.0, self.key.1), values);
+        let proxy = self
+            .secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef")
+            .await?;
+        let fields = credentials.iter().chain(&proxy).flatten();
+        let secrets = fields
+            .filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()))
+            .map(|(_, value)| value);
+        self.cx.redactor.learn(&learned_as(&self.key), secrets);
         Remote::from_secrets(&spec.url, credentials.as_ref(), proxy.as_ref()).map_err(|error| {
             let failure = source_failure(&error);
-            let named = spec.secret_ref.as_ref().map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
-            Failure { message: format!("{}{}", named.unwrap_or_default(), failure.message), ..failure }
+            let named = spec
+                .secret_ref
+                .as_ref()
+                .map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
+            Failure {
+                message: format!("{}{}", named.unwrap_or_default(), failure.message),
+                ..failure
+            }
         })
     }
 
-    /// The values of a Secret in the namespace of the GitRepository.
+    /// The values of a Secret in the namespace of the GitRepository; any change of it from here on ends the sleep.
     async fn secret(
-        &self,
+        &mut self,
         reference: Option<&LocalReference>,
         field: &str,
     ) -> Result<Option<SecretData>, Failure> {
-        let Some(reference) = reference else { return Ok(None) };
+        let Some(reference) = reference else {
+            return Ok(None);
+        };
         let name = format!("{}/{}", self.key.0, reference.name);
         let kind = Kind::fixed("v1", "Secret", "secrets", true);
         let id = ObjectId {
@@ -325,10 +339,22 @@ impl Keeper {
             group: String::new(),
             kind: kind.gvk.kind.clone(),
         };
-        let failure = |message: String| Failure { reason: Reason::AuthenticationFailed, message, stalled: false };
+        let failure = |message: String| Failure {
+            reason: Reason::AuthenticationFailed,
+            message,
+            stalled: false,
+        };
+        self.secrets.push(
+            self.cx
+                .configs
+                .subscribe(("Secret", id.namespace.clone(), id.name.clone())),
+        );
+        self.cx.configs.ensure("Secret", &id.namespace).await;
         match self.cx.api.get(&kind, &id).await {
             Ok(Some(object)) => Ok(Some(decode(&object, true))),
-            Ok(None) => Err(failure(format!("secret '{name}' not found, which {field} names; create it there"))),
+            Ok(None) => Err(failure(format!(
+                "secret '{name}' not found, which {field} names; create it there"
+            ))),
             Err(error) => Err(failure(format!("failed to get secret '{name}': {error}"))),
         }
     }
@@ -382,7 +408,7 @@ impl Keeper {
             conditions: conditions.0,
             artifact: Some(artifact),
             observed_ignore: object.spec.ignore.clone(),
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..GitRepositoryStatus::default()
         };
         let is_new = old.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(&revision);
@@ -460,7 +486,7 @@ impl Keeper {
                 old.observed_generation.or(Some(-1))
             },
             conditions: conditions.0,
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..old
         };
         if self.write(object, status).await {
@@ -565,6 +591,11 @@ fn requested(object: &GitRepository) -> Option<String> {
     object.metadata.annotations.as_ref()?.get(REQUESTED_AT).cloned()
 }
 
+/// The request that a look handles: none while it is suspended (rule 22).
+fn handled(object: &GitRepository) -> Option<String> {
+    requested(object).filter(|_| !object.spec.suspend)
+}
+
 /// What of an object makes another look worth while.
 fn facts(object: &GitRepository) -> (i64, Option<String>) {
     let deleting = object.metadata.deletion_timestamp.is_some();
@@ -604,6 +635,21 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
         (spec.service_account_name.is_some(), "spec.serviceAccountName"),
     ];
     fields.iter().find(|(set, _)| *set).map(|(_, field)| *field)
+}
+
+/// Completes at the first change; never when there is nothing to watch.
+async fn any_changed(secrets: &mut [watch::Receiver<()>]) {
+    if secrets.is_empty() {
+        return std::future::pending().await;
+    }
+    let changes = secrets.iter_mut().map(|changes| Box::pin(changes.changed()));
+    // Whether it changed or its watch ended: both are worth a look.
+    let _ = futures::future::select_all(changes).await;
+}
+
+/// The name under which a source's credentials are known to those who mask them.
+fn learned_as(key: &SourceKey) -> String {
+    format!("GitRepository/{}/{}", key.0, key.1)
 }
 
 fn source_failure(error: &SourceError) -> Failure {
