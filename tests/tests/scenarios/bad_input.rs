@@ -21,7 +21,7 @@ async fn refused_and_mended(scene: &Scene, path: &str, bad: &str, reason: &str, 
 async fn a_yaml_error_is_told_with_file_line_and_column() {
     let scene = Scene::live().await;
     let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\n   namespace: default\n";
-    refused_and_mended(&scene, "app/config.yaml", bad, "BuildFailed", "/app/kustomization.yaml:2:3: in resources entry \"./config.yaml\": /app/config.yaml:5:13: mapping values are not allowed in this context").await;
+    refused_and_mended(&scene, "app/config.yaml", bad, "BuildFailed", "in resources entry \"./config.yaml\": /app/config.yaml:5:13: mapping values are not allowed in this context").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,14 +55,14 @@ async fn an_object_without_a_namespace_is_told_with_its_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_yaml_document_that_is_no_kubernetes_object_is_told() {
     let scene = Scene::live().await;
-    refused_and_mended(&scene, "app/values.yaml", "replicas: 3\n", "BuildFailed", "/app/kustomization.yaml:3:3: in resources entry \"./values.yaml\": /app/values.yaml:1:1: missing kind in object").await;
+    refused_and_mended(&scene, "app/values.yaml", "replicas: 3\n", "BuildFailed", "in resources entry \"./values.yaml\": /app/values.yaml:1:1: missing kind in object").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_object_in_two_files_is_told_with_both() {
     let scene = Scene::live().await;
     let bad = config_map("settings", "three");
-    refused_and_mended(&scene, "app/again.yaml", &bad, "BuildFailed", "/app/kustomization.yaml:3:3: in resources entry \"./config.yaml\": /app/config.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/settings.default; the first one is in /app/again.yaml, line 1").await;
+    refused_and_mended(&scene, "app/again.yaml", &bad, "BuildFailed", "in resources entry \"./config.yaml\": /app/config.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/settings.default; the first one is in /app/again.yaml, line 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,5 +141,5 @@ async fn a_field_that_is_not_served_yet_stalls_and_is_named() {
 async fn an_object_in_a_namespace_that_does_not_exist_is_told_with_its_file() {
     let scene = Scene::live().await;
     let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other\n  namespace: absent\n";
-    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "?").await;
+    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "ConfigMap/absent/other (/app/other.yaml:1) dry-run failed: namespaces \"absent\" not found").await;
 }

@@ -69,7 +69,7 @@ async fn rule_20_an_image_that_cannot_be_pulled_is_told_with_pod_and_container_a
 async fn a_crash_is_told_with_its_exit_code_and_the_last_line_of_the_log() {
     let log = "connecting\nfatal: no database at db:5432\n".to_owned();
     let scene = scene_of(Behaviour::Crash { exit_code: 3, log }, &json!({"wait": true})).await;
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 3, restarted once; its last log line: fatal: no database at db:5432]");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,19 +82,19 @@ async fn the_last_line_of_the_log_can_be_left_out() {
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({"wait": true}));
     scene.world.start().await;
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 3, restarted once; its last log line: fatal: no database at db:5432]");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_much_memory_is_told() {
     let scene = scene_of(Behaviour::OutOfMemory, &json!({"wait": true})).await;
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" was killed for using more memory than its node has, restarted once; its last log line: allocating]");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_never_ready_times_out_and_counts_when_it_is_ready_later() {
     let scene = scene_of(Behaviour::NeverReady, &json!({"wait": true, "timeout": "1s"})).await;
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" was killed for using more memory than its node has, restarted once; its last log line: allocating]");
     scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Ready);
     // The readiness probe is looked at when the pod is touched.
     until_healthy(&scene).await;
@@ -103,7 +103,7 @@ async fn what_is_never_ready_times_out_and_counts_when_it_is_ready_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_no_node_takes_is_told_at_the_timeout() {
     let scene = scene_of(Behaviour::Unschedulable, &json!({"wait": true, "timeout": "1s"})).await;
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "timeout waiting for: [Deployment/default/web status: 'InProgress': pod web-POD: no node takes it: 0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.]");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +128,7 @@ async fn rule_19_a_healthy_workload_that_breaks_later_is_told_and_passes_again()
     let pods = scene.world.cluster.list("v1", "Pod", "default");
     let pod = pods[0]["metadata"]["name"].as_str().unwrap();
     scene.world.cluster.delete("v1", "Pod", "default", pod).unwrap();
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "timeout waiting for: [Deployment/default/web status: 'InProgress': pod web-POD: no node takes it: 0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.]");
     scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Ready);
     until_healthy(&scene).await;
 }
@@ -141,7 +141,7 @@ async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({"healthChecks": checks, "timeout": "1s"}));
     scene.world.start().await;
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "timeout waiting for: [Deployment/default/database status: 'NotFound']");
     scene.world.apply(&json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "database", "namespace": "default"},
         "spec": {
@@ -192,5 +192,5 @@ async fn a_job_that_fails_is_told() {
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({"wait": true}));
     scene.world.start().await;
-    assert_eq!(unhealthy(&scene).await, "?");
+    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Job/default/web status: 'Failed': pod web-POD: container \"migrate\" exited with code 4; its last log line: migration 7 failed]");
 }

@@ -146,7 +146,7 @@ async fn a_secret_that_cannot_be_decrypted_is_told_with_the_key_that_is_missing(
         })
         .await;
     let message = tests::world::condition(&message, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
-    assert_eq!(message, "?");
+    assert_eq!(message, "/app/secret.yaml: no key for it: it is encrypted to age107xam2e0lxnzl8hsucstktg8hnp6qm44s9w06s92prlgv9uw4agsx8smde; Secret flux-system/keys holds the identity of age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267. Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there");
     scene.world.until_event("Kustomization", "app", "BuildFailed", &message).await;
     assert_eq!(scene.world.get("v1", "Secret", "default", "to-b"), None);
     scene.world.secret("keys", &[("age.agekey", &fixture("test-only-b.agekey"))]);
@@ -175,7 +175,7 @@ async fn a_file_that_was_changed_after_its_encryption_is_refused() {
     scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     scene.world.until_applied("app", &scene.upstream.head()).await;
     let bad = scene.push("app/secret.yaml", &fixture("encrypted/secret.yaml").replace("app: shop", "app: other"));
-    assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/./secret.yaml: the file was changed after sops encrypted it: its MAC does not match. Values that are not encrypted count too; if the change is meant, run `sops edit --ignore-mac` on the file and save it");
+    assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/secret.yaml: the file was changed after sops encrypted it: its MAC does not match. Values that are not encrypted count too; if the change is meant, run `sops edit --ignore-mac` on the file and save it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
