@@ -89,7 +89,7 @@ def slim(schema):
         return slim({**schema["allOf"][0], **rest})
     out = {}
     for key, value in schema.items():
-        if key == "description" or (key == "default" and value in ({}, "", 0)):
+        if key == "description" or (key == "default" and value == {}):
             continue
         if key == "properties":
             out[key] = {name: slim(field) for name, field in value.items()}

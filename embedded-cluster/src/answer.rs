@@ -217,6 +217,24 @@ impl ApiError {
         Self::new(500, "", message)
     }
 
+    /// 500: something the server itself cannot do.
+    pub(crate) fn internal(what: &str) -> Self {
+        let cause = Cause {
+            reason: "",
+            message: what.into(),
+            field: String::new(),
+        };
+        let details = Details {
+            causes: vec![cause],
+            ..Details::default()
+        };
+        let message = format!("Internal error occurred: {what}");
+        Self {
+            details: Some(Box::new(details)),
+            ..Self::new(500, "InternalError", message)
+        }
+    }
+
     /// 404 for an object.
     pub(crate) fn not_found(about: About<'_>) -> Self {
         let message = format!("{} {:?} not found", about.resource(), about.name);
@@ -247,15 +265,10 @@ impl ApiError {
     }
 
     /// 405: a verb that this resource does not have.
-    pub(crate) fn method_not_allowed(about: About<'_>) -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        let details = Details {
-            group: about.group.into(),
-            kind: about.plural.into(),
-            ..Details::default()
-        };
         Self {
-            details: Some(Box::new(details)),
+            details: Some(Box::default()),
             ..Self::new(405, "MethodNotAllowed", message)
         }
     }
@@ -383,7 +396,9 @@ impl Details {
         if !self.causes.is_empty() {
             let causes = self.causes.iter().map(|cause| {
                 let mut one = Map::new();
-                one.insert("reason".into(), cause.reason.into());
+                if !cause.reason.is_empty() {
+                    one.insert("reason".into(), cause.reason.into());
+                }
                 one.insert("message".into(), cause.message.as_str().into());
                 if !cause.field.is_empty() {
                     one.insert("field".into(), cause.field.as_str().into());

@@ -234,16 +234,12 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
         }
         ("apps", "deployments") => {
             columns.push(Column::text("Ready", ready_of_wanted));
-            columns.push(Column::path(
-                "Up-to-date",
-                "integer",
-                &["status", "updatedReplicas"],
-            ));
-            columns.push(Column::path(
-                "Available",
-                "integer",
-                &["status", "availableReplicas"],
-            ));
+            columns.push(Column::text("Up-to-date", |deployment| {
+                count(deployment, "updatedReplicas")
+            }));
+            columns.push(Column::text("Available", |deployment| {
+                count(deployment, "availableReplicas")
+            }));
             wide.extend(template_columns());
         }
         ("apps", "statefulsets") => {
@@ -489,6 +485,10 @@ fn ready_of_wanted(value: &Value) -> Value {
         object::number(value, &["spec", "replicas"]).unwrap_or(0)
     )
     .into()
+}
+
+fn count(value: &Value, field: &str) -> Value {
+    object::number(value, &["status", field]).unwrap_or(0).into()
 }
 
 fn pod_ready(pod: &Value) -> Value {

@@ -80,6 +80,8 @@ pub(crate) fn to_served<'a>(stored: &'a Value, kind: &Kind) -> Cow<'a, Value> {
                     share.clone(),
                 );
             }
+            object::take(&mut value, &["status", "currentMetrics"]);
+            crate::schema::conform(&mut value, kind.root.view());
         }
     }
     Cow::Owned(value)

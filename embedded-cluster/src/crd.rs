@@ -229,7 +229,7 @@ pub(crate) fn validate(crd: &Value) -> Vec<Cause> {
         if object::at(version, &["schema", "openAPIV3Schema"]).is_none() {
             causes.push(Cause::required(
                 format!("spec.versions[{index}].schema.openAPIV3Schema"),
-                "schemas are required",
+                "",
             ));
         }
     }
@@ -279,6 +279,22 @@ pub(crate) fn status(crd: &Value, now: &str, established: bool) -> Value {
         "acceptedNames": Value::Object(names.into_iter().collect::<Map<_, _>>()),
         "storedVersions": versions,
     })
+}
+
+/// Says in the status that deletion was asked for.
+pub(crate) fn mark_terminating(crd: &mut Value, now: &str) {
+    let mut conditions = object::items(crd, &["status", "conditions"]).to_vec();
+    if conditions
+        .iter()
+        .any(|condition| object::text(condition, &["type"]) == "Terminating")
+    {
+        return;
+    }
+    conditions.push(json!({
+        "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending", "lastTransitionTime": now,
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }));
+    object::put(crd, &["status", "conditions"], conditions);
 }
 
 /// Whether a CRD is served.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Reads a body.
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 self.path.push('.');
             }
             self.path.push_str(&name);
-            let value = access.next_value_seed(self.below()).map_err(A::Error::custom)?;
+            let value = access.next_value_seed(self.below())?;
             if fields.insert(name, value).is_some() {
                 self.twice.push(self.path.clone());
             }

@@ -20,6 +20,11 @@ pub(crate) fn value(text: &str) -> Option<i128> {
     Some(if negative { -units } else { units })
 }
 
+/// Billionths of a unit, for comparisons.
+pub(crate) fn nanos(text: &str) -> i128 {
+    parse(text).map_or(0, |(nanos, _, negative)| if negative { -nanos } else { nanos })
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Decimal,

@@ -215,11 +215,7 @@ impl Request {
             http::Method::DELETE if named => Verb::Delete,
             http::Method::DELETE => Verb::DeleteCollection,
             _ => {
-                return Err(ApiError::new(
-                    405,
-                    "MethodNotAllowed",
-                    "the server does not allow this method on the requested resource",
-                ));
+                return Err(ApiError::method_not_allowed());
             }
         })
     }

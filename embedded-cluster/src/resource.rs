@@ -62,6 +62,15 @@ impl Kind {
         api_version(&self.group, &self.version)
     }
 
+    /// The name of the Go package of the group: `core`, `apps`, `rbac`.
+    pub(crate) fn internal_group(&self) -> &str {
+        if self.group.is_empty() {
+            "core"
+        } else {
+            self.group.split('.').next().unwrap_or_default()
+        }
+    }
+
     pub(crate) fn about<'a>(&'a self, name: &'a str) -> About<'a> {
         About {
             group: &self.group,

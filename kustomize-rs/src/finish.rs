@@ -62,6 +62,7 @@ pub(crate) fn finish(
     }
     set.as_slice().iter().try_for_each(check)?;
     set.retain(|resource| !is_local(&resource.node));
+    set.refuse_duplicates()?;
     let mut resources = set.into_resources();
     resources = sort(resources, kustomization, options)?;
     let wants = |option: &str| kustomization.build_metadata.iter().any(|m| m.text == option);

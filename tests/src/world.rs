@@ -11,12 +11,14 @@ use kube::runtime::watcher;
 use reconciler::controller::{self, Config, ControllerError, Services};
 use reconciler::report::redact::Redactor;
 use serde_json::{Value, json};
+use telemetry::metrics::Metrics;
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long a scenario waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Namespace of all Flux objects in the scenarios.
 pub const NAMESPACE: &str = "flux-system";
 /// Version of the API of GitRepositories.
@@ -33,6 +35,7 @@ pub struct World {
     directory: TempDir,
     url: String,
     config: Config,
+    metrics: Metrics,
     controller: Option<Running>,
     metrics: Option<telemetry::metrics::Metrics>,
     redactor: Redactor,
@@ -41,6 +44,15 @@ pub struct World {
 struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), ControllerError>>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl World {
@@ -52,11 +64,13 @@ impl World {
         // The first caller installs it; later ones find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cluster = Cluster::start(embedded_cluster::Config::default()).await.unwrap();
-        let client = client(&cluster, "scenario").await;
+        let client = client(&cluster.kubeconfig(), "scenario").await;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
         cluster.apply(&namespace, "scenario").unwrap();
         for crd in reconciler::api::crds() {
-            cluster.apply(&serde_json::to_value(&crd).unwrap(), "scenario").unwrap();
+            cluster
+                .apply(&serde_json::to_value(&crd).unwrap(), "scenario")
+                .unwrap();
         }
         let config = Config {
             storage: directory.path().join("storage"),
@@ -65,16 +79,33 @@ impl World {
             late_write_bound: Duration::from_secs(1),
             ..Config::default()
         };
-        let world = Self { cluster, client, directory, url, config, controller: None, metrics: None, redactor: Redactor::default() };
+        let metrics = Metrics::new().unwrap();
+        let world = Self {
+            cluster,
+            client,
+            directory,
+            url,
+            config,
+            metrics,
+            controller: None,
+        };
         world.established().await;
         world
     }
 
     async fn established(&self) {
-        for plural in ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"] {
-            self.until("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", plural, "established", |crd| {
-                condition(crd, "Established").is_some_and(|condition| condition["status"] == "True")
-            })
+        for plural in [
+            "gitrepositories.source.toolkit.fluxcd.io",
+            "kustomizations.kustomize.toolkit.fluxcd.io",
+        ] {
+            self.until(
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+                "",
+                plural,
+                "established",
+                |crd| condition(crd, "Established").is_some_and(|condition| condition["status"] == "True"),
+            )
             .await;
         }
     }
@@ -86,23 +117,39 @@ impl World {
         self
     }
 
-    /// Starts the controller.
+    /// Starts the controller, on a runtime of its own.
     ///
     /// # Panics
     /// When it runs already, or its client cannot be made.
     pub async fn start(&mut self) {
         assert!(self.controller.is_none(), "the controller runs already");
-        let metrics = telemetry::metrics::Metrics::new().unwrap();
-        self.metrics = Some(metrics.clone());
-        let services = Services {
-            client: client(&self.cluster, "coracle").await,
-            redactor: self.redactor.clone(),
-            metrics,
-            ready: telemetry::health::Readiness::default().check("controller"),
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(controller::run(self.config.clone(), services, stop.clone()));
-        self.controller = Some(Running { stop, task });
+        self.metrics = Metrics::new().unwrap();
+        let kubeconfig = self.cluster.kubeconfig();
+        let (config, metrics, stop) = (
+            self.config.clone(),
+            self.metrics.clone(),
+            CancellationToken::new(),
+        );
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let stopping = stop.clone();
+        let task = runtime.spawn(async move {
+            let services = Services {
+                client: client(&kubeconfig, "coracle").await,
+                redactor: Redactor::default(),
+                metrics,
+                ready: telemetry::health::Readiness::default().check("controller"),
+            };
+            controller::run(config, services, stopping).await
+        });
+        self.controller = Some(Running {
+            stop,
+            task,
+            runtime: Some(runtime),
+        });
     }
 
     /// Stops the controller and waits for its end.
@@ -110,9 +157,29 @@ impl World {
     /// # Panics
     /// When it does not run, or ends with an error.
     pub async fn stop(&mut self) {
-        let running = self.controller.take().expect("the controller runs");
+        let mut running = self.controller.take().expect("the controller runs");
         running.stop.cancel();
-        running.task.await.unwrap().unwrap();
+        (&mut running.task).await.unwrap().unwrap();
+    }
+
+    /// Numbers of the controller that runs.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The URL of the repository.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends the controller where it is, as if its process had been killed: what it sent is on its way.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        drop(self.controller.take().expect("the controller runs"));
     }
 
     /// Has this mask the secrets of the controller.
@@ -162,8 +229,10 @@ impl World {
 
     /// A Secret of the namespace of the Flux objects.
     pub fn secret(&self, name: &str, data: &[(&str, &str)]) {
-        let data: serde_json::Map<_, _> =
-            data.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        let data: serde_json::Map<_, _> = data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Value::from(*value)))
+            .collect();
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": name, "namespace": NAMESPACE}, "stringData": data,
@@ -226,7 +295,8 @@ impl World {
     /// When there is none.
     #[must_use]
     pub fn get_kustomization(&self, name: &str) -> Value {
-        self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name).expect("it is there")
+        self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name)
+            .expect("it is there")
     }
 
     /// Waits, by events, until an object is as wanted, and gives it.
@@ -242,12 +312,19 @@ impl World {
         what: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
-        let found = self.wait(api_version, kind, namespace, name, |object| object.is_some_and(&wanted)).await;
+        let found = self
+            .wait(api_version, kind, namespace, name, |object| {
+                object.is_some_and(&wanted)
+            })
+            .await;
         match found {
             Ok(object) => object.unwrap_or_default(),
             Err(()) => {
                 let live = self.get(api_version, kind, namespace, name);
-                panic!("{kind}/{namespace}/{name} did not become {what}:\n{:#}", live.unwrap_or_default())
+                panic!(
+                    "{kind}/{namespace}/{name} did not become {what}:\n{:#}",
+                    live.unwrap_or_default()
+                )
             }
         }
     }
@@ -258,7 +335,8 @@ impl World {
     /// When there is none.
     #[must_use]
     pub fn get_source(&self, name: &str) -> Value {
-        self.get(SOURCE_API, "GitRepository", NAMESPACE, name).expect("it is there")
+        self.get(SOURCE_API, "GitRepository", NAMESPACE, name)
+            .expect("it is there")
     }
 
     /// Value of a key of a ConfigMap in the namespace `default`.
@@ -270,10 +348,19 @@ impl World {
 
     /// Waits until a GitRepository has fetched a commit, and gives it.
     pub async fn until_fetched(&self, name: &str, commit: &str) -> Value {
-        self.until(SOURCE_API, "GitRepository", NAMESPACE, name, "fetched", |object| {
-            let revision = object.pointer("/status/artifact/revision").and_then(Value::as_str);
-            revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
-        })
+        self.until(
+            SOURCE_API,
+            "GitRepository",
+            NAMESPACE,
+            name,
+            "fetched",
+            |object| {
+                let revision = object
+                    .pointer("/status/artifact/revision")
+                    .and_then(Value::as_str);
+                revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
+            },
+        )
         .await
     }
 
@@ -285,7 +372,9 @@ impl World {
                 condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
             })
             .await;
-        let message = condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default();
+        let message = condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default();
         self.until_event(kind, name, reason, message).await;
         message.to_owned()
     }
@@ -301,8 +390,12 @@ impl World {
         let search = async {
             let mut seen = watcher::watcher(events, watcher::Config::default()).boxed();
             loop {
-                let Some(event) = seen.try_next().await.unwrap() else { panic!("the watch of Events ended") };
-                let (watcher::Event::InitApply(event) | watcher::Event::Apply(event)) = event else { continue };
+                let Some(event) = seen.try_next().await.unwrap() else {
+                    panic!("the watch of Events ended")
+                };
+                let (watcher::Event::InitApply(event) | watcher::Event::Apply(event)) = event else {
+                    continue;
+                };
                 let event = serde_json::to_value(&event).unwrap();
                 let about = &event["involvedObject"];
                 if about["kind"] == kind
@@ -316,7 +409,10 @@ impl World {
         };
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(event) => event,
-            Err(_) => panic!("no Event of {kind}/{name} says {reason}: {short}\n{:#?}", self.events(name)),
+            Err(_) => panic!(
+                "no Event of {kind}/{name} says {reason}: {short}\n{:#?}",
+                self.events(name)
+            ),
         }
     }
 
@@ -325,9 +421,20 @@ impl World {
     pub fn events(&self, name: &str) -> Vec<String> {
         let about = |event: &Value| event["involvedObject"]["name"] == name;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let events = self.cluster.list("v1", "Event", NAMESPACE).into_iter().filter(about);
+        let events = self
+            .cluster
+            .list("v1", "Event", NAMESPACE)
+            .into_iter()
+            .filter(about);
         events
-            .map(|event| format!("{} {}: {}", text(&event["type"]), text(&event["reason"]), text(&event["message"])))
+            .map(|event| {
+                format!(
+                    "{} {}: {}",
+                    text(&event["type"]),
+                    text(&event["reason"]),
+                    text(&event["message"])
+                )
+            })
             .collect()
     }
 
@@ -337,7 +444,12 @@ impl World {
     /// When the controller never ran.
     #[must_use]
     pub fn metrics(&self) -> String {
-        let text = self.metrics.as_ref().expect("the controller ran").encode().unwrap();
+        let text = self
+            .metrics
+            .as_ref()
+            .expect("the controller ran")
+            .encode()
+            .unwrap();
         telemetry::Redaction::from(self.redactor.clone()).apply_to(text)
     }
 
@@ -346,7 +458,9 @@ impl World {
     /// # Panics
     /// When it stays.
     pub async fn until_gone(&self, api_version: &str, kind: &str, namespace: &str, name: &str) {
-        let gone = self.wait(api_version, kind, namespace, name, |object| object.is_none()).await;
+        let gone = self
+            .wait(api_version, kind, namespace, name, |object| object.is_none())
+            .await;
         assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed");
     }
 
@@ -366,7 +480,9 @@ impl World {
         let search = async {
             let mut states = watcher::watch_object(objects, name).boxed();
             while let Ok(state) = states.try_next().await {
-                let object = state.flatten().map(|object| serde_json::to_value(&object).unwrap());
+                let object = state
+                    .flatten()
+                    .map(|object| serde_json::to_value(&object).unwrap());
                 if wanted(object.as_ref()) {
                     return object;
                 }
@@ -378,21 +494,41 @@ impl World {
 
     /// Waits until a Kustomization is Ready at a revision that ends with `commit`.
     pub async fn until_applied(&self, name: &str, commit: &str) -> Value {
-        self.until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, "ready", |object| {
-            let applied = object.pointer("/status/lastAppliedRevision").and_then(Value::as_str);
-            applied.is_some_and(|applied| applied.ends_with(commit)) && is_ready(object)
-        })
+        self.until(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            name,
+            "ready",
+            |object| {
+                let applied = object
+                    .pointer("/status/lastAppliedRevision")
+                    .and_then(Value::as_str);
+                applied.is_some_and(|applied| applied.ends_with(commit)) && is_ready(object)
+            },
+        )
         .await
     }
 
     /// Waits until a Kustomization's Ready condition is False with this reason, and gives its message.
     pub async fn until_failed(&self, name: &str, reason: &str) -> String {
         let object = self
-            .until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, reason, |object| {
-                condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
-            })
+            .until(
+                "kustomize.toolkit.fluxcd.io/v1",
+                "Kustomization",
+                NAMESPACE,
+                name,
+                reason,
+                |object| {
+                    condition(object, "Ready")
+                        .is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+                },
+            )
             .await;
-        condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned()
+        condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Changes an object with a merge patch as a person with `kubectl edit` does.
@@ -402,22 +538,35 @@ impl World {
     pub async fn edit(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: &Value) {
         let resource = resource(api_version, kind);
         let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
-        objects.patch(name, &parameters, &Patch::Merge(patch)).await.unwrap();
+        let parameters = PatchParams {
+            field_manager: Some("somebody".to_owned()),
+            ..PatchParams::default()
+        };
+        objects
+            .patch(name, &parameters, &Patch::Merge(patch))
+            .await
+            .unwrap();
     }
 }
 
 /// A client whose requests carry a user agent of their own, so that they can be counted apart.
-async fn client(cluster: &Cluster, agent: &str) -> kube::Client {
-    let kubeconfig = kube::config::Kubeconfig::from_yaml(&cluster.kubeconfig()).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.headers.push((http::header::USER_AGENT, agent.parse().unwrap()));
+///
+/// # Panics
+/// When the kubeconfig cannot be used.
+pub async fn client(kubeconfig: &str, agent: &str) -> kube::Client {
+    let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
+    let mut config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+            .await
+            .unwrap();
+    config
+        .headers
+        .push((http::header::USER_AGENT, agent.parse().unwrap()));
     kube::Client::try_from(config).unwrap()
 }
 
-fn resource(api_version: &str, kind: &str) -> ApiResource {
+/// A kind as a client needs it.
+pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource {
         group: group.to_owned(),
@@ -441,7 +590,11 @@ fn plural(kind: &str) -> String {
 /// A condition of an object.
 #[must_use]
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
-    object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == type_)
+    object
+        .pointer("/status/conditions")?
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == type_)
 }
 
 /// Whether an object's Ready condition is True for its generation.
@@ -456,8 +609,16 @@ pub fn is_ready(object: &Value) -> bool {
 /// # Panics
 /// When it fails.
 pub fn program(directory: &Path, name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(name).current_dir(directory).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(name)
+        .current_dir(directory)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{name} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 

@@ -137,7 +137,7 @@ impl Waiting<'_> {
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let Ok(next) = tokio::time::timeout(left, states.next()).await else {
-                return Err(self.out_of_time(target, namespace, &said));
+                return Err(self.out_of_time(target, &said));
             };
             let state = match next {
                 Some(Ok(Some(object))) => Summary::new(target.kind, &object),
@@ -161,15 +161,13 @@ impl Waiting<'_> {
         }
     }
 
-    fn out_of_time(&self, target: &Target, namespace: &str, said: &str) -> Error {
+    fn out_of_time(&self, target: &Target, said: &str) -> Error {
         let late = Error::new(
             Kind::Timeout,
             format!("{} is not done after {}", target.display(), self.timeout),
         );
         if said.is_empty() {
-            return late.hint(format!(
-                "Does the controller run? `kubectl -n {namespace} get deployment coracle` says so."
-            ));
+            return late.hint("Does the controller run? `coracle version` says so.");
         }
         late.hint(format!("It said last: {said}"))
             .hint("--timeout waits longer; `coracle events --watch` follows it.")

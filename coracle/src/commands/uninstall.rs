@@ -330,24 +330,32 @@ async fn await_end(cluster: &Cluster, namespace: &str, ui: &mut Ui) -> Result<()
 
 /// A controller elsewhere would take the deletions for a wish to prune.
 async fn refuse_other_controllers(cluster: &Cluster, namespace: &str, ended: &[String]) -> Result<(), Error> {
+    let Some((holder, lease)) = lease_holder(cluster, namespace).await? else {
+        return Ok(());
+    };
+    if ended.iter().any(|pod| holder.contains(pod.as_str())) {
+        return Ok(());
+    }
+    let running = format!("a controller still runs: `{holder}` holds the lease {lease}");
+    Err(Error::new(Kind::Negative, running)
+        .hint("End it first; it would delete what it applied. --force goes on without it."))
+}
+
+/// Who reconciles in this namespace, and the lease that says so.
+pub(super) async fn lease_holder(
+    cluster: &Cluster,
+    namespace: &str,
+) -> Result<Option<(String, &'static str)>, Error> {
     for name in LEASES {
         let lease = Api::<Lease>::namespaced(cluster.client.clone(), namespace)
             .get_opt(name)
             .await
             .map_err(|error| cluster.explain("look who runs", error))?;
-        let Some(holder) = lease.and_then(|lease| holder(&lease, Timestamp::now())) else {
-            continue;
-        };
-        if ended.iter().any(|pod| holder.contains(pod.as_str())) {
-            continue;
+        if let Some(holder) = lease.and_then(|lease| holder(&lease, Timestamp::now())) {
+            return Ok(Some((holder, name)));
         }
-        return Err(Error::new(
-            Kind::Negative,
-            format!("a controller still runs: `{holder}` holds the lease {name}"),
-        )
-        .hint("End it first; it would delete what it applied. --force goes on without it."));
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Who holds a lease that has not run out.

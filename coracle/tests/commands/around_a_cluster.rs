@@ -161,7 +161,7 @@ async fn a_request_that_nobody_handles_times_out_with_a_hint() {
     let terminal = two_kustomizations().await;
     insta::assert_snapshot!(terminal.run("reconcile cluster --timeout 200ms").await, @r"
     error: kustomization/cluster is not done after 200ms
-    hint: Does the controller run? `kubectl -n flux-system get deployment coracle` says so.
+    hint: Does the controller run? `coracle version` says so.
     [6]
     ");
 }

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A person at a terminal, with a cluster of their own.
-pub struct Terminal {
-    pub cluster: Cluster,
+pub(crate) struct Terminal {
+    pub(crate) cluster: Cluster,
     directory: TempDir,
 }
 
 impl Terminal {
     /// An empty cluster.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cluster = Cluster::start(Config::default()).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -25,7 +25,7 @@ impl Terminal {
     }
 
     /// A cluster with everything that `coracle install` prints.
-    pub async fn installed() -> Self {
+    pub(crate) async fn installed() -> Self {
         let terminal = Self::new().await;
         for manifest in installed() {
             terminal.cluster.apply(&manifest, "kubectl").unwrap();
@@ -54,14 +54,14 @@ impl Terminal {
     }
 
     /// The path of a file that the person has.
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// Runs a command line and returns what it printed and how it ended, machine-specific text taken out.
-    pub async fn run(&self, line: &str) -> String {
+    pub(crate) async fn run(&self, line: &str) -> String {
         let kubeconfig = self.directory.path().join("kubeconfig");
         let url = self.cluster.url();
         let mut command = program(line);
@@ -75,7 +75,7 @@ impl Terminal {
     }
 
     /// Creates a Kustomization with this state.
-    pub fn kustomization(&self, name: &str, status: &Value) {
+    pub(crate) fn kustomization(&self, name: &str, status: &Value) {
         let spec = json!({
             "interval": "10m", "prune": true, "path": "./apps",
             "sourceRef": { "kind": "GitRepository", "name": "apps" },
@@ -90,7 +90,7 @@ impl Terminal {
     }
 
     /// Creates a GitRepository with this state.
-    pub fn repository(&self, name: &str, status: &Value) {
+    pub(crate) fn repository(&self, name: &str, status: &Value) {
         let spec = json!({ "interval": "1m", "url": "https://git.example.org/apps.git" });
         self.object(
             "source.toolkit.fluxcd.io/v1",
@@ -114,7 +114,7 @@ impl Terminal {
 }
 
 /// The program with these words, and nothing of this machine's environment that it reads.
-pub fn program(line: &str) -> Command {
+pub(crate) fn program(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
     command.args(line.split_whitespace());
     command.env("HOME", "/nonexistent");
@@ -131,7 +131,7 @@ pub fn program(line: &str) -> Command {
 }
 
 /// What a command printed, and how it ended.
-pub fn show(command: &mut Command) -> String {
+pub(crate) fn show(command: &mut Command) -> String {
     let output = command.output().unwrap();
     // The command line's own help pads empty lines.
     let text = |bytes: &[u8]| {
@@ -149,7 +149,7 @@ pub fn show(command: &mut Command) -> String {
 }
 
 /// The objects that `coracle install` prints.
-pub fn installed() -> Vec<Value> {
+pub(crate) fn installed() -> Vec<Value> {
     let text = include_str!("../../../deploy/install.yaml");
     text.split("---\n")
         .map(|document| serde_saphyr::from_str(document).unwrap())

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::options::{self, Validation};
 use crate::answer::ApiError;
 use crate::request::Request;
-use crate::resource::Kind;
+use crate::resource::{Kind, split_api_version};
 
 /// A write, apart from its content.
 #[derive(Clone, Debug)]
@@ -90,15 +90,20 @@ pub(crate) fn parse_body(request: &Request, kind: &Kind) -> Result<Body, ApiErro
             Err(ApiError::bad_request(format!("error decoding patch: {error}")))
         }
         Err(error) => {
-            let bytes: String = request
-                .body
-                .iter()
-                .take(30)
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            let more = if request.body.len() > 30 { " ..." } else { "" };
+            let text = String::from_utf8_lossy(&request.body);
+            let shown: String = if text.is_empty() {
+                "<empty>".into()
+            } else {
+                text.chars().take(30).collect()
+            };
+            let more = if text.chars().count() > 30 { " ..." } else { "" };
+            let error = if error.is_eof() {
+                "unexpected end of JSON input".to_owned()
+            } else {
+                error.to_string()
+            };
             Err(ApiError::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({bytes}{more})",
+                "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({shown}{more})",
                 kind.kind
             )))
         }
@@ -121,15 +126,28 @@ pub(crate) fn check_type(value: &Value, kind: &Kind) -> Result<(), ApiError> {
         return Err(ApiError::bad_request("Object 'Kind' is missing in the body"));
     }
     if !version.is_empty() && version != kind.api_version() {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({})",
-            kind.api_version()
-        )));
+        let shown = if name.is_empty() { &kind.kind } else { name };
+        return Err(ApiError::bad_request(if kind.custom.is_some() {
+            format!(
+                "the API version in the data ({version}) does not match the expected API version ({})",
+                kind.api_version()
+            )
+        } else {
+            format!(
+                "{shown} in version {:?} cannot be handled as a {}: no kind {shown:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\"",
+                split_api_version(version).1,
+                kind.kind
+            )
+        }));
     }
     if !name.is_empty() && name != kind.kind {
         return Err(ApiError::bad_request(format!(
-            "{name} in version {:?} cannot be handled as a {}: converting ({name}) to ({}): unknown conversion",
-            kind.version, kind.kind, kind.kind
+            "{name} in version {:?} cannot be handled as a {}: converting ({}.{name}) to ({}.{}): unknown conversion",
+            kind.version,
+            kind.kind,
+            kind.version,
+            kind.internal_group(),
+            kind.kind
         )));
     }
     Ok(())

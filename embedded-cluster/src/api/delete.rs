@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::selector::Selector;
 use super::{Answer, Api, options, prepare, render};
-use crate::answer::{ApiError, Cause};
+use crate::answer::{About, ApiError, Cause};
 use crate::clock;
 use crate::object;
 use crate::request::Request;
@@ -137,6 +137,10 @@ pub(crate) fn delete_object(
     options: &DeleteOptions,
 ) -> Result<Deleted, ApiError> {
     let about = kind.about(&context.name);
+    let by_kind = About {
+        plural: &kind.kind,
+        ..about
+    };
     let key = Key::new(
         if kind.namespaced { &context.namespace } else { "" },
         &context.name,
@@ -150,8 +154,10 @@ pub(crate) fn delete_object(
         object::meta(&live.value, "resourceVersion"),
     );
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
-        return Err(ApiError::conflict(about, &why));
+        let why = format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        );
+        return Err(ApiError::conflict(by_kind, &why));
     }
     if let Some(wanted) = options
         .resource_version
@@ -159,9 +165,9 @@ pub(crate) fn delete_object(
         .filter(|wanted| *wanted != version)
     {
         let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {version}"
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
         );
-        return Err(ApiError::conflict(about, &why));
+        return Err(ApiError::conflict(by_kind, &why));
     }
     if kind.is("", "namespaces") && matches!(context.name.as_str(), "default" | "kube-system" | "kube-public")
     {
@@ -187,7 +193,9 @@ pub(crate) fn delete_object(
     if value == live.value {
         return Ok(Deleted::Pending(live));
     }
-    prepare::generation(&mut value, &live.value, kind);
+    if !kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        prepare::generation(&mut value, &live.value, kind);
+    }
     let managers = live.managers.clone();
     if options.dry_run {
         return Ok(Deleted::Pending(Arc::new(Stored {
@@ -210,6 +218,10 @@ fn mark(value: &mut Value, kind: &Kind, context: &Context, grace: i64) {
             clock::seconds(moment.unwrap_or(context.now)).into(),
         );
         meta.insert("deletionGracePeriodSeconds".into(), grace.into());
+    }
+    if kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        object::meta_mut(value).remove("deletionGracePeriodSeconds");
+        crate::crd::mark_terminating(value, &clock::seconds(context.now));
     }
     if kind.is("", "namespaces") {
         object::put(value, &["status", "phase"], "Terminating");

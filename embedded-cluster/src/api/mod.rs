@@ -115,7 +115,7 @@ impl Api {
     fn kind_of(&self, request: &Request) -> Result<Arc<Kind>, ApiError> {
         let target = &request.target;
         let registry = Arc::clone(&self.store.lock().registry);
-        if registry.version(&target.group, &target.version).is_none() {
+        if !registry.groups.iter().any(|group| group.name == target.group) {
             return Err(ApiError::not_a_page());
         }
         let found = registry.find(&target.group, &target.version, &target.plural);
@@ -123,10 +123,14 @@ impl Api {
         let subresource = target.subresource.split('/').next().unwrap_or_default();
         let verbs = match subresource {
             "" => &kind.verbs,
-            name => &kind.subresource(name).ok_or_else(ApiError::no_such_path)?.verbs,
+            name => match kind.subresource(name) {
+                Some(found) => &found.verbs,
+                None if kind.custom.is_some() => return Err(ApiError::not_found(kind.about(&target.name))),
+                None => return Err(ApiError::no_such_path()),
+            },
         };
         if !verbs.iter().any(|verb| verb == request.verb.name()) {
-            return Err(ApiError::method_not_allowed(kind.about("")));
+            return Err(ApiError::method_not_allowed());
         }
         let scope_fits = kind.namespaced || target.namespace.is_empty();
         let needs_namespace = kind.namespaced

@@ -52,13 +52,10 @@ fn check_not_too_new(api: &Api, request: &Request) -> Result<(), ApiError> {
 }
 
 fn invalid_version(text: &str) -> ApiError {
-    ApiError::new(
-        422,
-        "Invalid",
-        format!(
-            "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-        ),
-    )
+    let parse = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+    ApiError::bad_request(format!(
+        "invalid resource version: resourceVersion: Invalid value: {text:?}: {parse}"
+    ))
 }
 
 fn too_large(wanted: u64, current: u64) -> ApiError {
@@ -149,7 +146,11 @@ impl Page {
     }
 
     fn decode(token: &str) -> Result<Self, ApiError> {
-        let refused = || ApiError::bad_request("continue key is not valid: not enough keys");
+        let refused = || {
+            ApiError::bad_request(
+                "invalid continue token: continue key is not valid: invalid character 'i' looking for beginning of value",
+            )
+        };
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused())?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| refused())?;
         let start = object::items(&value, &["start"]);

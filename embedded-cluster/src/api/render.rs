@@ -141,10 +141,13 @@ pub(crate) struct ListMeta {
 }
 
 impl ListMeta {
-    fn body(&self) -> Value {
+    fn body(&self, kind: &Kind) -> Value {
         let mut meta = json!({"resourceVersion": self.revision.to_string()});
         if let Some(next) = &self.next {
             object::put(&mut meta, &["continue"], next.as_str());
+        }
+        if kind.custom.is_some() && self.next.is_none() {
+            object::put(&mut meta, &["continue"], "");
         }
         if let Some(remaining) = self.remaining {
             object::put(&mut meta, &["remainingItemCount"], remaining);
@@ -156,7 +159,7 @@ impl ListMeta {
 /// A list of objects.
 pub(crate) fn list(kind: &Kind, items: &[&Stored], meta: &ListMeta, form: Form) -> Vec<u8> {
     if let Form::Table(form) = form {
-        return bytes(&table::table(kind, items, Some(meta.body()), form));
+        return bytes(&table::table(kind, items, Some(meta.body(kind)), form));
     }
     let (version, name) = match form {
         Form::Metadata => (
@@ -171,7 +174,7 @@ pub(crate) fn list(kind: &Kind, items: &[&Stored], meta: &ListMeta, form: Form) 
     out.extend_from_slice(b",\"apiVersion\":");
     out.extend(bytes(&version));
     out.extend_from_slice(b",\"metadata\":");
-    out.extend(bytes(&meta.body()));
+    out.extend(bytes(&meta.body(kind)));
     out.extend_from_slice(b",\"items\":[");
     for (index, stored) in items.iter().enumerate() {
         if index > 0 {

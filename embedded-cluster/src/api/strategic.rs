@@ -146,8 +146,9 @@ fn merge_list(
             )));
         };
         let Some(id) = fields.get(key) else {
-            return Err(ApiError::bad_request(format!(
-                "map: {change} does not contain declared merge key: {key}"
+            return Err(ApiError::unclassified(format!(
+                "map: {} does not contain declared merge key: {key}",
+                crate::apply::plain(change)
             )));
         };
         if fields.get("$patch").and_then(Value::as_str) == Some("delete") {

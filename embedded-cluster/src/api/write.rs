@@ -127,7 +127,7 @@ fn review(kind: &Kind, value: &Value) -> Option<Value> {
             })
         }
         ("authorization.k8s.io", _) => {
-            json!({"allowed": true, "reason": "the embedded cluster allows everything"})
+            json!({"allowed": true})
         }
         ("authentication.k8s.io", "SelfSubjectReview") => {
             json!({"userInfo": {"username": "admin", "groups": ["system:masters", "system:authenticated"]}})
@@ -220,6 +220,12 @@ pub(crate) fn create_object(
     let about = kind.about(&name);
     prepare::check_namespace(state, kind, &context.namespace, &name)?;
     defaults::set(&mut value, kind);
+    let managers = managers.unwrap_or_else(|| {
+        let version = kind.api_version();
+        let who = manager(context, kind, &version);
+        apply::update(None, &value, sent, who, kind.root.view())
+    });
+    // What the server decides on its own is nobody's.
     defaults::on_create(&mut value, kind, state);
     let causes = validate::create(&value, kind);
     if !causes.is_empty() {
@@ -228,18 +234,11 @@ pub(crate) fn create_object(
     let key = Key::new(if kind.namespaced { &context.namespace } else { "" }, &name);
     if state.get(&kind.storage, &key).is_some() {
         if generated {
-            return Err(ApiError::conflict(
-                about,
-                "the server was not able to generate a unique name for the object",
-            ));
+            let why = "the server was not able to generate a unique name for the object";
+            return Err(ApiError::conflict(about, why));
         }
         return Err(ApiError::already_exists(about));
     }
-    let managers = managers.unwrap_or_else(|| {
-        let version = kind.api_version();
-        let who = manager(context, kind, &version);
-        apply::update(None, &value, sent, who, kind.root.view())
-    });
     if context.dry_run {
         return Ok(Arc::new(Stored {
             value,
@@ -350,7 +349,13 @@ fn check_preconditions(value: &Value, live: &Stored, kind: &Kind, context: &Cont
     let about = kind.about(&context.name);
     let (uid, live_uid) = (object::meta(value, "uid"), object::meta(&live.value, "uid"));
     if !uid.is_empty() && uid != live_uid {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}");
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}{}{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}",
+            kind.plural,
+            context.namespace,
+            if kind.namespaced { "/" } else { "" },
+            context.name,
+        );
         return Err(ApiError::conflict(about, &why));
     }
     let version = object::meta(value, "resourceVersion");

@@ -229,7 +229,7 @@ fn go_syntax(value: &Value) -> String {
 }
 
 /// Go's `%v` of a decoded JSON value.
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(" ")),

@@ -30,7 +30,10 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
 
 fn fill(value: &mut Value, kind: &Kind) {
     match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods") => pods::spec(value, &["spec"]),
+        ("", "pods") => {
+            pods::requests(value);
+            pods::spec(value, &["spec"]);
+        }
         ("" | "apps" | "batch", _) if workloads::set(value, kind) => {}
         ("", _) => {
             network::core(value, kind);

@@ -84,13 +84,17 @@ fn mismatch(value: &Value, of: Type<'_>, holder: &str, path: &mut String) -> Opt
         (_, Value::Null) | (Shape::Deduced | Shape::Untyped, _) => return None,
         (Shape::Map(_), Value::Object(entries)) => {
             let holder = of.node.name.as_deref().unwrap_or(holder);
+            let declares = |name: &str| of.declares(name);
             return entries.iter().find_map(|(name, entry)| {
                 let of = of.entry(name)?;
                 let length = path.len();
-                if !path.is_empty() {
-                    path.push('.');
+                // Go names the map, not its entry.
+                if declares(name) {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(name);
                 }
-                path.push_str(name);
                 let found = mismatch(entry, of, holder, path);
                 path.truncate(length);
                 found

@@ -158,25 +158,17 @@ impl Rules {
         let length = text.chars().count() as u64;
         if let Some(most) = self.length.most.filter(|most| length > *most) {
             out.push(Cause::too_long(path, usize::try_from(most).unwrap_or(usize::MAX)));
-        }
-        if let Some(least) = self.length.least.filter(|least| length < *least) {
-            out.push(Cause::invalid(
-                path,
-                value,
-                &format!("{path} in body should be at least {least} chars long"),
-            ));
-        }
-        if let Some(pattern) = &self.pattern
+        } else if let Some(least) = self.length.least.filter(|least| length < *least) {
+            let why = format!("{path} in body should be at least {least} chars long");
+            out.push(Cause::invalid(path, value, &why));
+        } else if let Some(pattern) = &self.pattern
             && pattern
                 .compiled
                 .as_ref()
                 .is_some_and(|compiled| !compiled.is_match(text))
         {
-            out.push(Cause::invalid(
-                path,
-                value,
-                &format!("{path} in body should match '{}'", pattern.source),
-            ));
+            let why = format!("{path} in body should match '{}'", pattern.source);
+            out.push(Cause::invalid(path, value, &why));
         }
         if let Some(format) = self.format.as_deref()
             && !fits_format(format, text)
@@ -378,7 +370,7 @@ fn visit(value: &Value, of: Type<'_>, nullable: bool, path: &mut String, out: &m
         };
         out.push(Cause::wrong_type(
             shown,
-            value,
+            &got.into(),
             &format!("{path} in body must be of type {expected}: {got:?}"),
         ));
         return;
@@ -497,6 +489,9 @@ pub(crate) fn set_defaults(value: &mut Value, of: Type<'_>) {
                     Some(_) => {}
                 }
             }
+            fields.retain(|name, value| {
+                !value.is_null() || map.fields.get(name).is_none_or(|slot| slot.nullable)
+            });
             for (name, entry) in fields {
                 if let Some(of) = of.entry(name) {
                     set_defaults(entry, of);

@@ -223,6 +223,8 @@ async fn replicas_that_nobody_applies_any_more_become_the_default() -> Result<()
     wanted["spec"].as_object_mut().map(|spec| spec.remove("replicas"));
     let dropped = apply(&api, "one", &wanted).await?;
     assert_eq!(dropped.data["spec"]["replicas"], 1);
+    wanted["spec"]["replicas"] = 2.into();
+    apply(&api, "one", &wanted).await?;
     let scaled = api
         .patch_scale(
             "a",

@@ -5,13 +5,16 @@
 mod plugins;
 mod steps;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::{self, Config};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{EntryKind, Fs, normalize};
 use crate::generate::{self, Kind};
+use crate::merge::openapi::OpenApi;
 use crate::model::{Kustomization, Located, Var};
 use crate::origin::Note;
 use crate::resource::Origin;
@@ -38,6 +41,8 @@ pub(crate) struct Layer<'a> {
     root: PathBuf,
     file: PathBuf,
     parent: Option<&'a Layer<'a>>,
+    /// The schema of the whole build, once a kustomization file has named one.
+    openapi: Rc<OnceCell<OpenApi>>,
     /// The way here from the root, if origins are to be noted.
     way: Option<PathBuf>,
     pub(crate) kustomization: Kustomization,
@@ -72,12 +77,14 @@ impl<'a> Layer<'a> {
             file,
             parent,
             way: None,
+            openapi: parent.map(|p| Rc::clone(&p.openapi)).unwrap_or_default(),
             kustomization,
         })
     }
 
     /// Gathers and transforms everything that this directory names.
     pub(crate) fn accumulate(&self, mut into: Accumulated) -> Result<Accumulated> {
+        self.load_openapi()?;
         for entry in &self.kustomization.resources {
             self.add_resource(&mut into, entry)?;
         }
@@ -90,6 +97,9 @@ impl<'a> Layer<'a> {
             let own = std::mem::replace(&mut into, empty);
             into = layer
                 .accumulate(own)
+                .map_err(|e| self.in_entry(e, "components", entry))?;
+            into.set
+                .refuse_duplicates()
                 .map_err(|e| self.in_entry(e, "components", entry))?;
         }
         self.run_transformers(&mut into)?;

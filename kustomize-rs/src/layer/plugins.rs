@@ -56,7 +56,7 @@ impl Layer<'_> {
     pub(super) fn run_validators(&self, into: &mut Accumulated) -> Result<()> {
         for step in self.plugin_steps(&self.kustomization.validators, "validators")? {
             let before = values(&into.set)?;
-            step.run(&mut into.set)
+            step.run(&mut into.set, self.openapi.get())
                 .map_err(|e| e.at(&self.file, step.position))?;
             if values(&into.set)? != before {
                 let message = "a validator must not change resources";

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::fieldspec::{FieldSpec, FieldSpecs};
 use crate::fs::normalize;
 use crate::id::Gvk;
+use crate::merge::openapi::OpenApi;
 use crate::model::replacement::{self, Replacement};
 use crate::model::{Label, Patch, ReplacementEntry};
 use crate::resource::Resource;
@@ -26,14 +27,13 @@ impl Layer<'_> {
         let mut steps = self.steps(&config)?;
         steps.extend(self.plugin_steps(&self.kustomization.transformers, "transformers")?);
         for step in &steps {
-            step.run(&mut into.set)
+            step.run(&mut into.set, self.openapi.get())
                 .map_err(|e| e.at(&self.file, step.position))?;
         }
         Ok(())
     }
 
     fn steps(&self, config: &Arc<Config>) -> Result<Vec<Step>> {
-        self.check_openapi()?;
         let kustomization = &self.kustomization;
         let of = |field: fn(&Config) -> &FieldSpecs| Specs::Of(Arc::clone(config), field);
         let mut steps = Vec::new();
@@ -159,21 +159,31 @@ impl Layer<'_> {
         Ok(steps)
     }
 
-    fn check_openapi(&self) -> Result<()> {
+    /// Reads the schema that the file names. The first one that a build meets stays in force to its end.
+    pub(super) fn load_openapi(&self) -> Result<()> {
         let Some(openapi) = &self.kustomization.openapi else {
             return Ok(());
         };
-        if openapi.contains_key("path") {
-            let message =
-                "openapi.path is not supported yet: strategic merges use the schema of Kubernetes v1.21.2";
-            return Err(Error::unsupported(message).at(&self.file, None));
-        }
-        match openapi.get("version").map(String::as_str) {
-            None | Some("" | "v1.21.2") => Ok(()),
-            Some(_) => {
-                let message = "openapi.version: the only version is v1.21.2";
-                Err(Error::kustomization(message).at(&self.file, None))
+        let (path, version) = (
+            openapi.get("path"),
+            openapi.get("version").filter(|v| !v.is_empty()),
+        );
+        let wrong = |message: &str| Err(Error::kustomization(message).at(&self.file, None));
+        if let Some(path) = path {
+            let text = self.read_text(path)?;
+            if self.openapi.get().is_some() {
+                return Ok(());
             }
+            if version.is_some() {
+                return wrong("openapi has either a path or a version, not both");
+            }
+            let document = OpenApi::read(&text, &self.root.join(path))?;
+            let _ = self.openapi.set(document);
+            return Ok(());
+        }
+        match version.map(String::as_str) {
+            None | Some("v1.21.2") => Ok(()),
+            Some(_) => wrong("openapi.version: the only version is v1.21.2"),
         }
     }
 

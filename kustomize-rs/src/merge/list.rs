@@ -14,8 +14,8 @@ use crate::yaml::{Content, Node};
 pub(super) fn merge_list(
     mut target: Node,
     patch: Option<&Node>,
-    keys: &'static [&'static str],
-    items: Option<Field>,
+    keys: &[&str],
+    items: Option<Field<'_>>,
 ) -> Result<Option<Node>> {
     let Content::Sequence(list) = &mut target.content else {
         return Ok(Some(target));
@@ -67,7 +67,7 @@ fn merge_item(
     patch: Option<&[Node]>,
     keys: &[&str],
     values: &[String],
-    items: Option<Field>,
+    items: Option<Field<'_>>,
 ) -> Result<Option<Node>> {
     let alone = [values.to_vec()];
     let (keys, values) = valid(&alone, values, keys);

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::fieldspec::FieldSpecs;
 use crate::merge::json6902::Operation;
+use crate::merge::openapi::OpenApi;
 use crate::model::replacement::Replacement;
 use crate::model::{Image, Replica, Selector};
 use crate::origin::Note;
@@ -87,8 +88,9 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    pub(crate) fn run(&self, set: &mut ResourceSet) -> Result<()> {
-        self.transformer.apply(set)?;
+    /// `openapi` takes the place of Kubernetes' own schema in strategic merges.
+    pub(crate) fn run(&self, set: &mut ResourceSet, openapi: Option<&OpenApi>) -> Result<()> {
+        self.transformer.apply(set, openapi)?;
         if let Some(note) = &self.note {
             set.as_mut_slice()
                 .iter_mut()
@@ -101,10 +103,10 @@ impl Step {
 }
 
 impl Transformer {
-    fn apply(&self, set: &mut ResourceSet) -> Result<()> {
+    fn apply(&self, set: &mut ResourceSet, openapi: Option<&OpenApi>) -> Result<()> {
         match self {
-            Self::StrategicMerges(patches) => patches::apply_by_name(set, patches),
-            Self::Patch(patch) => patch.apply(set),
+            Self::StrategicMerges(patches) => patches::apply_by_name(set, patches, openapi),
+            Self::Patch(patch) => patch.apply(set, openapi),
             Self::Namespace {
                 namespace,
                 specs,

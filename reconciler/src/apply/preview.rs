@@ -9,9 +9,14 @@ use serde_json::{Value, json};
 use crate::api::APPLY_MANAGER;
 use crate::assess::reduce::Observed;
 use crate::cluster::{Api, ApiError, Applied, ApplyOptions, Fingerprint, Kind, Seen, Status};
-use crate::plan::{self, Action, Drift, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields};
+use crate::plan::{
+    self, Action, Drift, ObjectId, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields,
+};
 
 use super::{Permit, Revoked};
+
+/// How much of a name is kept in that of a replacement, which fits a label value then.
+const REPLACEMENT_NAME: usize = 51;
 
 /// What is known of the live object without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub struct Preview {
     pub drift: Option<Drift>,
     /// The patch that takes fields over from `kubectl`, to be written before the apply.
     pub takeover: Option<Value>,
-    /// Managers of fields that would change hands, for the contest rule.
+    /// Who holds each field that differs, in the order of `drift`; empty where nobody is named.
     pub managers: Vec<String>,
     /// The live object, reduced, when it was looked at.
     pub live: Option<Seen>,
@@ -126,7 +131,7 @@ pub async fn preview(
     if let Some(reason) = plan::skip_reason(&wanted.value, None)
         && reason != SkipReason::Present
     {
-        return Ok(Previewed::Ok(skipped(None)));
+        return Ok(Previewed::Ok(Preview::of(Action::Skipped, None)));
     }
     let options = ApplyOptions {
         dry_run: true,
@@ -153,14 +158,67 @@ pub async fn preview(
                 Err(error) if error.is_forbidden() => None,
                 Err(error) => return Err(error.into()),
             };
-            Ok(refused(wanted, us, live.as_ref(), &status, force))
+            let previewed = refused(wanted, us, live.as_ref(), &status, force);
+            if !recreates(&previewed) {
+                return Ok(previewed);
+            }
+            prove_replacement(api, permit, kind, wanted)
+                .await
+                .map(|rejected| rejected.unwrap_or(previewed))
         }
         Err(error) => Err(error.into()),
     }
 }
 
+fn recreates(previewed: &Previewed) -> bool {
+    matches!(previewed, Previewed::Ok(preview) | Previewed::OwnedBy(_, preview) if preview.action == Action::Recreated)
+}
+
+/// Rule 18: nothing is deleted whose replacement would be refused. A dry run of its creation under another name
+/// tells; gives the rejection, if it is one.
+async fn prove_replacement(
+    api: &Api,
+    permit: &Permit,
+    kind: &Kind,
+    wanted: &Wanted,
+) -> Result<Option<Previewed>, PreviewError> {
+    let kept = &wanted.id.name[..wanted.id.name.floor_char_boundary(REPLACEMENT_NAME)];
+    let name = format!(
+        "{}-replacement",
+        kept.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
+    );
+    let mut object = wanted.value.clone();
+    object["metadata"]["name"] = json!(name);
+    let id = ObjectId {
+        name,
+        ..wanted.id.clone()
+    };
+    let options = ApplyOptions {
+        dry_run: true,
+        force: true,
+        manager: APPLY_MANAGER,
+    };
+    match permit.race(api.apply(kind, &id, &object, options)).await? {
+        Ok(_) => Ok(None),
+        Err(ApiError::Refused(status)) => Ok(Some(Previewed::Rejected(Rejection {
+            subject: wanted.subject(),
+            origin: wanted.origin.clone(),
+            message: format!(
+                "it would have to be deleted and created anew, and its replacement is refused: {}",
+                status.message
+            ),
+            transient: is_transient(&status),
+        }))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_transient(status: &Status) -> bool {
+    matches!(status.code, 429 | 500 | 502 | 503 | 504)
+}
+
 fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Previewed {
-    if let Some(settled) = settled_by_live(wanted, live) {
+    if let Some(settled) = settled_by_live(wanted, us, live) {
         return settled;
     }
     let drift = drift(live, previewed);
@@ -173,14 +231,14 @@ fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Prev
             Action::Unchanged
         },
         uid: uid_of(live),
-        managers: foreign_managers(live),
+        managers: drift
+            .iter()
+            .flat_map(|drift| &drift.paths)
+            .map(|path| plan::holder_of(live, path))
+            .collect(),
         drift,
         takeover,
-        live: Some(Seen {
-            observed: Observed::reduce(live, Timestamp::now()),
-            fingerprint: Fingerprint::of(live),
-            owner: None,
-        }),
+        live: Some(seen(live)),
     };
     match plan::owner_of(live, us) {
         Ownership::Other(owner) => Previewed::OwnedBy(owner, preview),
@@ -188,9 +246,15 @@ fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Prev
     }
 }
 
-fn settled_by_live(wanted: &Wanted, live: &Value) -> Option<Previewed> {
+fn settled_by_live(wanted: &Wanted, us: &Owner, live: &Value) -> Option<Previewed> {
     if plan::skip_reason(&wanted.value, Some(live)).is_some() {
-        return Some(Previewed::Ok(skipped(uid_of(live))));
+        // The watch of owned objects shows it only if it carries our labels.
+        let ours = plan::owner_of(live, us) == Ownership::Ours;
+        let live_seen = ours.then(|| seen(live));
+        return Some(Previewed::Ok(Preview {
+            live: live_seen,
+            ..Preview::of(Action::Skipped, uid_of(live))
+        }));
     }
     if live.pointer("/metadata/deletionTimestamp").is_some() {
         return Some(Previewed::Terminating {
@@ -201,7 +265,7 @@ fn settled_by_live(wanted: &Wanted, live: &Value) -> Option<Previewed> {
 }
 
 fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, force: bool) -> Previewed {
-    if let Some(settled) = live.and_then(|live| settled_by_live(wanted, live)) {
+    if let Some(settled) = live.and_then(|live| settled_by_live(wanted, us, live)) {
         return settled;
     }
     if is_missing_namespace(status) {
@@ -271,18 +335,12 @@ fn lost_ownership(live: &Value, previewed: &Value) -> bool {
     ours(live) != ours(previewed)
 }
 
-fn foreign_managers(live: &Value) -> Vec<String> {
-    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let mut managers: Vec<String> = entries
-        .into_iter()
-        .flatten()
-        .filter(|entry| entry["subresource"].as_str().unwrap_or_default().is_empty())
-        .filter_map(|entry| entry["manager"].as_str())
-        .filter(|manager| *manager != APPLY_MANAGER)
-        .map(ToOwned::to_owned)
-        .collect();
-    managers.dedup();
-    managers
+fn seen(live: &Value) -> Seen {
+    Seen {
+        observed: Observed::reduce(live, Timestamp::now()),
+        fingerprint: Fingerprint::of(live),
+        owner: None,
+    }
 }
 
 fn uid_of(object: &Value) -> Option<String> {
@@ -290,10 +348,6 @@ fn uid_of(object: &Value) -> Option<String> {
         .pointer("/metadata/uid")
         .and_then(Value::as_str)
         .map(ToOwned::to_owned)
-}
-
-fn skipped(uid: Option<String>) -> Preview {
-    Preview::of(Action::Skipped, uid)
 }
 
 /// Why no preview could be made.

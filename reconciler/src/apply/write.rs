@@ -1,6 +1,6 @@
 //! Writes one object of a recorded plan. Does I/O; the only place that creates or changes objects.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::APPLY_MANAGER;
 use crate::cluster::{Api, ApiError, ApplyOptions, Kind, Preconditions};
@@ -22,6 +22,8 @@ pub struct Written {
     pub action: Action,
     /// The object as it is stored now.
     pub object: Value,
+    /// An earlier attempt to create it got no answer, and may still be carried out.
+    pub repeated: bool,
 }
 
 /// Why an object was not written.
@@ -33,6 +35,14 @@ pub enum WriteError {
     /// The server refused, or was not heard.
     #[error(transparent)]
     Api(#[from] ApiError),
+}
+
+impl WriteError {
+    /// Whether the write may have been carried out, or may yet be.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Api(ApiError::Ambiguous(_)))
+    }
 }
 
 /// Applies one object as it was previewed.
@@ -74,6 +84,7 @@ pub async fn write(
     Ok(Written {
         action,
         object: applied.object,
+        repeated: applied.repeated && uid.is_none(),
     })
 }
 
@@ -93,7 +104,6 @@ async fn recreate(
     wanted: &Wanted,
     uid: Option<&str>,
 ) -> Result<(), WriteError> {
-    prove_replacement(permit, api, kind, wanted).await?;
     permit.check()?;
     let preconditions = Preconditions {
         uid: uid.map(ToOwned::to_owned),
@@ -101,27 +111,6 @@ async fn recreate(
     };
     api.delete(kind, &wanted.id, &preconditions).await?;
     permit.race(until_gone(api, kind, wanted, uid)).await??;
-    Ok(())
-}
-
-async fn prove_replacement(
-    permit: &Permit,
-    api: &Api,
-    kind: &Kind,
-    wanted: &Wanted,
-) -> Result<(), WriteError> {
-    let mut id = wanted.id.clone();
-    let keep = 240.min(id.name.len());
-    id.name = format!("{}-replacement", &id.name[..id.name.floor_char_boundary(keep)]);
-    let mut object = wanted.value.clone();
-    object["metadata"]["name"] = json!(id.name);
-    permit.check()?;
-    let options = ApplyOptions {
-        dry_run: true,
-        force: true,
-        manager: APPLY_MANAGER,
-    };
-    api.apply(kind, &id, &object, options).await?;
     Ok(())
 }
 

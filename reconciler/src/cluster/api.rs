@@ -19,6 +19,8 @@ use crate::plan::{ObjectId, Owner};
 
 const MAX_ANSWER: usize = 64 << 20;
 const ATTEMPTS: u32 = 5;
+/// How long an answer is waited for: kube-apiserver gives a write up after 34 s itself.
+const MAX_WAIT: Duration = Duration::from_secs(40);
 const JSON: &str = "application/json";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
@@ -58,6 +60,15 @@ pub struct Applied {
     pub created: bool,
     /// The object as it is, or would be, stored.
     pub object: Value,
+    /// An earlier attempt got no answer, and may still be carried out.
+    pub repeated: bool,
+}
+
+/// A whole answer.
+struct Answer<T> {
+    status: StatusCode,
+    body: T,
+    repeated: bool,
 }
 
 /// What must hold of the object for a delete to be carried out.
@@ -170,7 +181,7 @@ impl Api {
             path.push_str("&dryRun=All");
         }
         let body = Bytes::from(object.to_string());
-        let (status, object) = self
+        let answer = self
             .send(
                 Method::PATCH,
                 &path,
@@ -179,8 +190,9 @@ impl Api {
             )
             .await?;
         Ok(Applied {
-            created: status == StatusCode::CREATED,
-            object,
+            created: answer.status == StatusCode::CREATED,
+            object: answer.body,
+            repeated: answer.repeated,
         })
     }
 
@@ -302,8 +314,8 @@ impl Api {
             "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={}&previous={previous}&tailLines={lines}&limitBytes=16384",
             encode(container)
         );
-        let (_, bytes) = self.bytes(Method::GET, &path, "*/*", None).await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let answer = self.bytes(Method::GET, &path, "*/*", None).await?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
     /// Reads any path as JSON, with an `Accept` header of its own.
@@ -323,7 +335,7 @@ impl Api {
     ) -> Result<Value, ApiError> {
         self.send(method, path, accept, body)
             .await
-            .map(|(_, value)| value)
+            .map(|answer| answer.body)
     }
 
     async fn send(
@@ -332,11 +344,18 @@ impl Api {
         path: &str,
         accept: &str,
         body: Option<(&str, Bytes)>,
-    ) -> Result<(StatusCode, Value), ApiError> {
-        let (status, bytes) = self.bytes(method, path, accept, body).await?;
-        let value =
-            serde_json::from_slice(&bytes).map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        Ok((status, value))
+    ) -> Result<Answer<Value>, ApiError> {
+        let Answer {
+            status,
+            body,
+            repeated,
+        } = self.bytes(method, path, accept, body).await?;
+        let body = serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        Ok(Answer {
+            status,
+            body,
+            repeated,
+        })
     }
 
     async fn bytes(
@@ -345,12 +364,24 @@ impl Api {
         path: &str,
         accept: &str,
         body: Option<(&str, Bytes)>,
-    ) -> Result<(StatusCode, Bytes), ApiError> {
+    ) -> Result<Answer<Bytes>, ApiError> {
         let mut attempt = 0;
+        let mut repeated = false;
         loop {
             attempt += 1;
-            let answer = self.attempt(method.clone(), path, accept, body.clone()).await;
+            let asked = self.attempt(method.clone(), path, accept, body.clone());
+            let answer = tokio::time::timeout(MAX_WAIT, asked).await;
+            let answer =
+                answer.unwrap_or_else(|_| Err(ApiError::Ambiguous(format!("no answer within {MAX_WAIT:?}"))));
+            repeated |= matches!(answer, Err(ApiError::Ambiguous(_)));
             match answer {
+                Ok((status, body)) => {
+                    return Ok(Answer {
+                        status,
+                        body,
+                        repeated,
+                    });
+                }
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                     let pause = error
                         .retry_after()
@@ -358,7 +389,7 @@ impl Api {
                     tracing::debug!(%method, path, attempt, %error, "request is tried again");
                     tokio::time::sleep(pause).await;
                 }
-                answer => return answer,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -392,7 +423,11 @@ impl Api {
             .acquire()
             .await
             .map_err(|_| ApiError::NotPermitted("the controller is stopping"))?;
-        let response = self.client.send(request).await.map_err(|error| connection_error(&error))?;
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| connection_error(&error))?;
         let (parts, body) = response.into_parts();
         let bytes = Limited::new(body, MAX_ANSWER)
             .collect()

@@ -2,14 +2,16 @@
 //!
 //! Rule 10: uid plus our own Apply entry in `managedFields`. Another manager that changes or removes a value
 //! we own takes it out of our set; an autoscaler or a status writer does not touch it. So metadata is enough,
-//! and the contents of Secrets stay on the server. Kinds without a generation have no status either: of them
-//! any new resourceVersion may be a change.
+//! and the contents of Secrets stay on the server. Marks that steer us (`kustomize.toolkit.fluxcd.io/...` as
+//! label or annotation) count too, whoever wrote them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
 use crate::api::APPLY_MANAGER;
+
+const MARKS: &str = "kustomize.toolkit.fluxcd.io/";
 
 /// A digest of an object's identity, our ownership of its fields, and the labels and annotations that steer us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,12 @@ impl Fingerprint {
             entry["time"].as_str().hash(&mut hasher);
             hash_value(&entry["fieldsV1"], &mut hasher);
         }
-        if metadata["generation"].is_null() {
-            metadata["resourceVersion"].as_str().hash(&mut hasher);
+        for place in ["labels", "annotations"] {
+            for (key, value) in metadata[place].as_object().into_iter().flatten() {
+                if key.starts_with(MARKS) {
+                    (key, value.as_str()).hash(&mut hasher);
+                }
+            }
         }
         Self(hasher.finish())
     }

@@ -366,9 +366,16 @@ fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {
 fn has_status(kind: &Kind) -> bool {
     !matches!(
         (kind.gvk.group.as_str(), kind.gvk.kind.as_str()),
-        ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints") |
-("rbac.authorization.k8s.io" | "scheduling.k8s.io" | "storage.k8s.io" |
-"node.k8s.io" | "admissionregistration.k8s.io", _) |
-("networking.k8s.io", "NetworkPolicy" | "IngressClass")
+        (
+            "",
+            "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
+        ) | (
+            "rbac.authorization.k8s.io"
+                | "scheduling.k8s.io"
+                | "storage.k8s.io"
+                | "node.k8s.io"
+                | "admissionregistration.k8s.io",
+            _
+        ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
     )
 }

@@ -214,7 +214,8 @@ async fn read_keyring(
         )));
     };
     let keyring = Keyring::from_secret(&origin, &data).map_err(|error| Failure::Build(error.to_string()))?;
-    cx.redactor.learn(&learned_as(owner, "keys"), keyring.secret_keys());
+    cx.redactor
+        .learn(&learned_as(owner, "keys"), keyring.secret_keys());
     Ok(Some(keyring))
 }
 

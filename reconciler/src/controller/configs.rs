@@ -36,7 +36,13 @@ pub(crate) struct Configs {
 
 impl Configs {
     pub(crate) fn new(client: Client, messages: mpsc::Sender<Message>, stop: CancellationToken) -> Self {
-        Self { client, messages, stop, started: Mutex::default(), subscribers: Mutex::default() }
+        Self {
+            client,
+            messages,
+            stop,
+            started: Mutex::default(),
+            subscribers: Mutex::default(),
+        }
     }
 
     /// Watches a kind in a namespace from now on; completes when changes from here on are seen, or when it turns out
@@ -45,7 +51,10 @@ impl Configs {
         let mut listed = {
             let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
             let key = (kind, namespace.to_owned());
-            started.entry(key).or_insert_with(|| self.start(kind, namespace)).clone()
+            started
+                .entry(key)
+                .or_insert_with(|| self.start(kind, namespace))
+                .clone()
         };
         // The watch ends only with the controller.
         let _ = listed.wait_for(|listed| *listed).await;
@@ -55,14 +64,23 @@ impl Configs {
     pub(crate) fn subscribe(&self, key: ConfigKey) -> watch::Receiver<()> {
         let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
         subscribers.retain(|_, sender| !sender.is_closed());
-        subscribers.entry(key).or_insert_with(|| watch::Sender::new(())).subscribe()
+        subscribers
+            .entry(key)
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe()
     }
 
     fn start(self: &std::sync::Arc<Self>, kind: &'static str, namespace: &str) -> watch::Receiver<bool> {
         let (listed, receiver) = watch::channel(false);
         let (this, namespace) = (self.clone(), namespace.to_owned());
         tokio::spawn(async move {
-            let watch = Watch { configs: &this, kind, namespace, versions: HashMap::new(), listed };
+            let watch = Watch {
+                configs: &this,
+                kind,
+                namespace,
+                versions: HashMap::new(),
+                listed,
+            };
             tokio::select! {
                 () = this.stop.cancelled() => {}
                 () = watch.run() => {}
@@ -72,12 +90,24 @@ impl Configs {
     }
 
     async fn changed(&self, key: ConfigKey) {
-        if let Some(subscriber) = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(subscriber) = self
+            .subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
             subscriber.send_replace(());
         }
         let (kind, namespace, name) = key;
         // The fleet ends only when the controller does.
-        let _ = self.messages.send(Message::Config { kind, namespace, name }).await;
+        let _ = self
+            .messages
+            .send(Message::Config {
+                kind,
+                namespace,
+                name,
+            })
+            .await;
     }
 }
 
@@ -119,15 +149,23 @@ impl Watch<'_> {
                     self.found(name, object.metadata.resource_version).await;
                 }
                 Ok(Event::InitDone) => {
-                    let gone: Vec<String> =
-                        self.versions.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+                    let gone: Vec<String> = self
+                        .versions
+                        .keys()
+                        .filter(|name| !seen.contains(*name))
+                        .cloned()
+                        .collect();
                     for name in gone {
                         self.gone(name).await;
                     }
                     self.listed.send_replace(true);
                 }
                 Ok(Event::Apply(object)) => {
-                    self.found(object.metadata.name.unwrap_or_default(), object.metadata.resource_version).await;
+                    self.found(
+                        object.metadata.name.unwrap_or_default(),
+                        object.metadata.resource_version,
+                    )
+                    .await;
                 }
                 Ok(Event::Delete(object)) => self.gone(object.metadata.name.unwrap_or_default()).await,
                 Err(error) => {
@@ -155,6 +193,8 @@ impl Watch<'_> {
     }
 
     async fn tell(&self, name: String) {
-        self.configs.changed((self.kind, self.namespace.clone(), name)).await;
+        self.configs
+            .changed((self.kind, self.namespace.clone(), name))
+            .await;
     }
 }

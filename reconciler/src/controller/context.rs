@@ -1,13 +1,13 @@
 //! What all runs share. No logic.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use super::configs::Configs;
+use super::doubts::Doubts;
 use super::fleet::Message;
 use super::registry::Registry;
 use crate::cluster::{Api, Discovery, Index, Watches};
@@ -31,8 +31,8 @@ pub(crate) struct Context {
     pub(crate) messages: mpsc::Sender<Message>,
     /// Cancelled when leadership is lost.
     pub(crate) leadership: CancellationToken,
-    /// When this process began: writes of an earlier one may still arrive for a while.
-    pub(crate) began: Instant,
+    /// Writes of an earlier process, and those without an answer, may still arrive for a while.
+    pub(crate) doubts: Doubts,
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) metrics: telemetry::metrics::Metrics,
 }

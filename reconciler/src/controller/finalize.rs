@@ -1,7 +1,7 @@
 //! The end of a Kustomization: what its deletion policy asks for, then the finalizer. Does I/O.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -28,6 +28,14 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure
     };
     if delete && !spec.suspend {
         let deleted = delete_all(cx, job, &inventory).await?;
+        if let Some(until) = doubted_until(cx, job, &inventory) {
+            // Rule 2: a late write may bring back what nobody would look after any more.
+            job.permit
+                .race(tokio::time::sleep_until(until.into()))
+                .await
+                .map_err(revoked)?;
+            delete_all(cx, job, &inventory).await?;
+        }
         if policy == DeletionPolicy::WaitForTermination {
             wait_until_gone(cx, job, &deleted).await?;
         }
@@ -74,6 +82,14 @@ async fn delete_all(
         return Ok(deleted);
     }
     Err(Failure::Prune(failures.join("\n")))
+}
+
+fn doubted_until(cx: &Context, job: &Job, inventory: &Inventory) -> Option<Instant> {
+    let mut latest = None;
+    for (id, _) in inventory.iter() {
+        latest = latest.max(cx.doubts.until(id, job.statuses.is_inherited(id)));
+    }
+    latest
 }
 
 async fn wait_until_gone(cx: &Context, job: &Job, deleted: &[(Kind, ObjectId)]) -> Result<(), Failure> {

@@ -49,6 +49,9 @@ pub(crate) enum Message {
     KustomizationGone(Owner),
     Source(SourceKey, SourceState),
     SourceGone(SourceKey),
+    /// There is such a source; it has not been looked at yet.
+    SourceSeen(SourceKey),
+    SourcesListed,
     Object(ObjectEvent),
     RunEnded(Arc<Owner>, u64, Box<Done>),
     Finalized(Arc<Owner>, u64, Result<(), Failure>),
@@ -64,7 +67,8 @@ pub(crate) enum Message {
     },
     Explain(Arc<Owner>),
     Trickled,
-    Lead,
+    /// All Kustomizations that there are have been seen.
+    Listed,
 }
 
 /// What is known of a source.
@@ -104,7 +108,8 @@ pub(crate) struct Fleet {
     running: usize,
     trickle: VecDeque<Arc<Owner>>,
     trickling: usize,
-    leads: bool,
+    listed: bool,
+    sources_listed: bool,
     pods: super::pods::PodWatch,
 }
 
@@ -121,7 +126,8 @@ impl Fleet {
             running: 0,
             trickle: VecDeque::new(),
             trickling: 0,
-            leads: false,
+            listed: false,
+            sources_listed: false,
             pods,
         }
     }
@@ -185,12 +191,26 @@ impl Fleet {
                 self.trickling -= 1;
                 self.drain_trickle();
             }
-            Message::Lead => {
-                self.leads = true;
-                for owner in self.by_urgency() {
-                    self.refresh(&owner);
-                }
+            Message::SourceSeen(key) => {
+                self.sources.entry(key).or_insert(SourceState {
+                    checkout: None,
+                    failure: None,
+                });
             }
+            Message::SourcesListed => {
+                self.sources_listed = true;
+                self.refresh_all();
+            }
+            Message::Listed => {
+                self.listed = true;
+                self.refresh_all();
+            }
+        }
+    }
+
+    fn refresh_all(&mut self) {
+        for owner in self.by_urgency() {
+            self.refresh(&owner);
         }
     }
 
@@ -440,7 +460,7 @@ impl Fleet {
     }
 
     fn refresh(&mut self, owner: &Arc<Owner>) {
-        if !self.leads {
+        if !self.listed || self.awaits_source(owner) {
             return;
         }
         if let Some(inputs) = self.inputs(owner) {
@@ -472,6 +492,20 @@ impl Fleet {
             timeout: timeout(kustomization),
             phase: phase(kustomization.metadata.uid.as_deref().unwrap_or_default()),
         })
+    }
+
+    /// Whether its source has not been looked at since this process leads: nothing can be said of it yet.
+    fn awaits_source(&self, owner: &Arc<Owner>) -> bool {
+        let Some(member) = self.members.get(owner) else {
+            return true;
+        };
+        if member.kustomization.metadata.deletion_timestamp.is_some() {
+            return false;
+        }
+        match self.sources.get(&source_key(&member.kustomization)) {
+            None => !self.sources_listed,
+            Some(source) => source.checkout.is_none() && source.failure.is_none(),
+        }
     }
 
     /// What keeps it from running.
@@ -571,7 +605,7 @@ impl Fleet {
     }
 
     fn step(&mut self, owner: &Arc<Owner>, event: Event) {
-        if !self.leads {
+        if !self.listed {
             return;
         }
         let Some(member) = self.members.get_mut(owner) else {
@@ -727,7 +761,10 @@ impl Fleet {
                     member.applied = revision;
                     self.recorder_success(owner, took);
                 }
-                Ended::Applied { wait: applied.wait }
+                Ended::Applied {
+                    wait: applied.wait,
+                    recheck: applied.recheck,
+                }
             }
             Err(Failure::Canceled(_)) => Ended::Canceled,
             Err(failure) => Ended::Failed(failure),

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::fleet::Message;
 use crate::cluster::{Kind, LEASE_DURATION, LeaseHold, RENEW_EVERY};
 use crate::plan::ObjectId;
 
@@ -28,9 +27,9 @@ pub(crate) async fn lead(
             Attempt::Leads => {
                 if renewed.replace(Instant::now()).is_none() {
                     tracing::info!("leading: reconciliation starts");
+                    cx.doubts.leads();
                     ready.ready();
                     leads.send_replace(true);
-                    let _ = cx.messages.send(Message::Lead).await;
                 }
                 RENEW_EVERY
             }

@@ -32,6 +32,8 @@ pub(crate) struct Left {
     pub(crate) fingerprint: Fingerprint,
     /// Fingerprint before that apply: an event that still shows it comes late and means nothing.
     pub(crate) before: Option<Fingerprint>,
+    /// A mark on it keeps us from applying it.
+    pub(crate) skipped: bool,
 }
 
 /// Digest of a wanted object.

@@ -14,6 +14,7 @@ mod config;
 mod configs;
 mod contest;
 mod context;
+mod doubts;
 mod elsewhere;
 mod events;
 mod explain;
@@ -33,7 +34,6 @@ pub mod step;
 mod watching;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,11 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     let watches = Watches::new(api.clone(), index.clone(), objects, tasks.clone());
     let recorder = events::Recorder::start(api.clone(), config.identity.clone());
     let cx = Arc::new(context::Context {
-        configs: Arc::new(configs::Configs::new(api.client().clone(), messages.clone(), tasks.clone())),
+        configs: Arc::new(configs::Configs::new(
+            api.client().clone(),
+            messages.clone(),
+            tasks.clone(),
+        )),
         renders: Arc::new(Semaphore::new(2)),
         runs: Arc::new(Semaphore::new(config.concurrent)),
         api,
@@ -113,7 +117,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         registry: registry::Registry::default(),
         messages,
         leadership: leadership.clone(),
-        began: Instant::now(),
+        doubts: doubts::Doubts::new(config.late_write_bound),
         redactor: Arc::new(services.redactor),
         metrics: services.metrics,
         config,
@@ -126,15 +130,14 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     tokio::spawn(server.serve(artifacts::routes(checkouts.clone()), tasks.clone()));
 
     let (leads, leading) = watch::channel(false);
-    let sources = sources::Sources::new(
+    let sources = sources::Sources::new(cx.clone(), recorder.clone(), store, checkouts, tasks.clone());
+    tokio::spawn(watching::start_once_leading(
         cx.clone(),
-        recorder.clone(),
-        store,
-        checkouts,
+        sources,
+        seen,
         leading,
         tasks.clone(),
-    );
-    watching::start(&cx, sources, seen, &tasks);
+    ));
     let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
     let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 

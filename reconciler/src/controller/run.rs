@@ -64,8 +64,8 @@ pub(crate) struct Done {
 pub(crate) struct Applied {
     /// Whether health is to be waited for.
     pub(crate) wait: bool,
-    /// Entries that stay in the inventory until a late write can no longer arrive.
-    pub(crate) uncertain: bool,
+    /// When entries that stay in the inventory until a late write can no longer arrive are to be looked at.
+    pub(crate) recheck: Option<Timestamp>,
 }
 
 /// A field that was put back.
@@ -252,13 +252,13 @@ impl Run<'_> {
             self.write_stage(recorded.as_ref(), items, &previews, &mut memory, &mut uids)
                 .await?;
             if index + 1 < last {
-                self.settle(*stage, items).await?;
+                self.settle(*stage, items, &previews).await?;
             }
         }
-        let uncertain = self.prune(recorded, &old, &new, stale, &uids).await?;
+        let recheck = self.prune(recorded, &old, &new, stale, &uids).await?;
         memory.targets = self.targets(&staged, memory.targets);
         let wait = !memory.targets.is_empty();
-        Ok((Applied { wait, uncertain }, memory))
+        Ok((Applied { wait, recheck }, memory))
     }
 
     /// Rule 25: the finalizer is added by a patch that tests what it found.
@@ -461,8 +461,12 @@ impl Run<'_> {
             );
             return (item, Ok(Previewed::Deferred(why)));
         }
-        // What is wanted as before is compared with what is live: somebody may have touched it unseen.
-        let changed = self.left(&id).is_some_and(|left| left.wanted != item.digest);
+        // What is wanted as before is compared with what is live: somebody may have touched it unseen. So is
+        // what is left alone, since that may be for a mark on the live object.
+        let changed = self
+            .left(&id)
+            .is_some_and(|left| left.wanted != item.digest && !left.skipped)
+            && !plan::has_mark(&item.wanted.value, "ssa", "IfNotPresent");
         let known = if changed && self.as_we_left_it(&id) {
             Known::AsWeLeftIt
         } else {
@@ -646,7 +650,7 @@ impl Run<'_> {
         };
         let contested = self.job.contested.contains(id) && matches!(self.job.scope, Scope::Drift(_));
         match (preview.action, recorded) {
-            (Action::Skipped, _) => return Ok(Wrote::nothing(Action::Skipped)),
+            (Action::Skipped, _) => return Ok(self.skipped(item, preview.live.as_ref())),
             (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live.as_ref())),
             _ if contested => return Ok(self.unchanged(item, preview.live.as_ref())),
             (_, None) => return Err(ApiError::NotPermitted("the intent is not in the inventory").into()),
@@ -668,15 +672,23 @@ impl Run<'_> {
             &item.wanted,
             &preview,
         )
-        .await?;
+        .await;
+        if written
+            .as_ref()
+            .map_or_else(WriteError::is_ambiguous, |written| written.repeated)
+        {
+            self.cx.doubts.lost_answer(id);
+        }
+        let written = written?;
         let fingerprint = self.seed(id, before.as_ref(), &written.object);
         let corrections = match &preview.drift {
             Some(drift) if matches!(self.job.scope, Scope::Drift(_)) => drift
                 .paths
                 .iter()
-                .map(|path| Correction {
+                .zip(&preview.managers)
+                .map(|(path, manager)| Correction {
                     id: id.clone(),
-                    manager: preview.managers.last().cloned().unwrap_or_default(),
+                    manager: manager.clone(),
                     path: path.clone(),
                 })
                 .collect(),
@@ -693,6 +705,7 @@ impl Run<'_> {
                 wanted: item.digest,
                 fingerprint,
                 before: before.map(|seen| seen.fingerprint),
+                skipped: false,
             }),
             target: Some(Target::applied(&written.object)),
             corrections,
@@ -713,11 +726,18 @@ impl Run<'_> {
 
     /// An object that needed no look: it is as it was left.
     fn settled(&self, item: &Item) -> Wrote {
+        let left = self.left(&item.wanted.id);
+        if left.is_some_and(|left| left.skipped) {
+            return Wrote {
+                left,
+                ..Wrote::nothing(Action::Skipped)
+            };
+        }
         let seen = self.cx.index.get(&item.wanted.id);
         Wrote {
             action: Action::Unchanged,
             uid: seen.as_ref().map(|seen| seen.observed.uid.to_string()),
-            left: self.left(&item.wanted.id),
+            left,
             target: Some(target_of(item, seen.as_ref())),
             corrections: Vec::new(),
         }
@@ -725,26 +745,38 @@ impl Run<'_> {
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
     fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
-        let id = &item.wanted.id;
-        self.cx.watches.ensure(&item.kind);
-        if let Some(live) = live {
-            let seen = Seen {
-                owner: Some(self.job.owner.clone()),
-                ..live.clone()
-            };
-            self.cx.index.put_if_unchanged(id, None, seen);
-        }
         Wrote {
             action: Action::Unchanged,
             uid: live.map(|live| live.observed.uid.to_string()),
-            left: live.map(|live| Left {
-                wanted: item.digest,
-                fingerprint: live.fingerprint,
-                before: None,
-            }),
+            left: self.keep_in_sight(item, live, false),
             target: Some(target_of(item, live)),
             corrections: Vec::new(),
         }
+    }
+
+    /// An object that a mark keeps us from: it is looked at again when what was seen changes. Its health is
+    /// nobody's business.
+    fn skipped(&self, item: &Item, live: Option<&Seen>) -> Wrote {
+        Wrote {
+            left: self.keep_in_sight(item, live, true),
+            ..Wrote::nothing(Action::Skipped)
+        }
+    }
+
+    fn keep_in_sight(&self, item: &Item, live: Option<&Seen>, skipped: bool) -> Option<Left> {
+        let live = live?;
+        self.cx.watches.ensure(&item.kind);
+        let seen = Seen {
+            owner: Some(self.job.owner.clone()),
+            ..live.clone()
+        };
+        self.cx.index.put_if_unchanged(&item.wanted.id, None, seen);
+        Some(Left {
+            wanted: item.digest,
+            fingerprint: live.fingerprint,
+            before: None,
+            skipped,
+        })
     }
 
     async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: &str) -> Result<(), WriteError> {
@@ -768,7 +800,12 @@ impl Run<'_> {
     }
 
     /// Waits until what was applied in a stage can be built on: definitions are established.
-    async fn settle(&self, stage: Stage, items: &[Item]) -> Result<(), Failure> {
+    async fn settle(
+        &self,
+        stage: Stage,
+        items: &[Item],
+        previews: &HashMap<ObjectId, Previewed>,
+    ) -> Result<(), Failure> {
         if stage != Stage::Definitions {
             return Ok(());
         }
@@ -777,6 +814,12 @@ impl Run<'_> {
             .iter()
             .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
         {
+            let id = &item.wanted.id;
+            let preview_skips =
+                matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
+            if preview_skips || item.settled && self.left(id).is_some_and(|left| left.skipped) {
+                continue;
+            }
             new_kinds |= !item.settled;
             self.await_current(&item.wanted.id).await?;
         }
@@ -815,8 +858,8 @@ impl Run<'_> {
         })
     }
 
-    /// Deletes what left the source. Gives whether entries had to stay because a late write may still bring
-    /// them back (rule 2).
+    /// Deletes what left the source. Gives when to look again if entries had to stay because a late write may
+    /// still bring their objects back (rule 2).
     async fn prune(
         &mut self,
         recorded: Option<Recorded>,
@@ -824,19 +867,22 @@ impl Run<'_> {
         new: &Inventory,
         stale: Vec<(ObjectId, String)>,
         uids: &[String],
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<Timestamp>, Failure> {
         let recorded = recorded.unwrap_or(Recorded(()));
         let mut survivors = new.clone();
         let mut failures = Vec::new();
-        let mut uncertain = false;
+        let mut recheck = None;
         for (id, version) in stale {
             match self.prune_one(&recorded, &id, &version, uids).await {
-                Ok(Pruned::Deleted) => self.changes.push((id, Action::Deleted)),
                 Ok(Pruned::Kept) => {}
-                Ok(Pruned::Absent) if self.is_certainly_gone(&id) => {}
-                Ok(Pruned::Absent) => {
-                    uncertain = true;
-                    survivors.insert(id, version);
+                Ok(pruned) => {
+                    if pruned == Pruned::Deleted {
+                        self.changes.push((id.clone(), Action::Deleted));
+                    }
+                    if let Some(until) = self.doubted_until(&id) {
+                        recheck = recheck.max(Some(until));
+                        survivors.insert(id, version);
+                    }
                 }
                 Err(Failure::Prune(why)) => {
                     failures.push(why);
@@ -849,7 +895,7 @@ impl Run<'_> {
             self.shrink(&survivors).await?;
         }
         if failures.is_empty() {
-            return Ok(uncertain);
+            return Ok(recheck);
         }
         Err(Failure::Prune(failures.join("\n")))
     }
@@ -895,10 +941,11 @@ impl Run<'_> {
         }
     }
 
-    /// An absent object is gone for good when this process applied it itself and saw the answer, or when no
-    /// write of an earlier process can still arrive.
-    fn is_certainly_gone(&self, id: &ObjectId) -> bool {
-        self.left(id).is_some() || self.cx.began.elapsed() > self.cx.config.late_write_bound
+    /// Until when a write may still bring back an object that is gone now.
+    fn doubted_until(&self, id: &ObjectId) -> Option<Timestamp> {
+        let until = self.cx.doubts.until(id, self.job.statuses.is_inherited(id))?;
+        let wait = until.saturating_duration_since(Instant::now());
+        Some(Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX))
     }
 
     /// The inventory shrinks only after everything else has succeeded.

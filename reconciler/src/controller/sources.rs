@@ -15,13 +15,13 @@ use super::events::{Recorder, Subject};
 use super::fleet::{Message, SourceKey, SourceState};
 use crate::api::{
     Artifact, Condition, ConditionStatus, Conditions, FINALIZER, GitProvider, GitRepository,
-    GitRepositoryStatus, LocalReference, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
+    GitRepositoryStatus, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
 };
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, ObjectId};
 use crate::report::{Event, Severity};
 use crate::source::{
-    Checkout, Fetched, Reference, ReferenceFields, Remote, SecretData, Source, SourceError, Store,
+    Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Source, SourceError, Store,
 };
 
 /// The longest pause after failures in a row.
@@ -61,7 +61,6 @@ pub(crate) struct Sources {
     store: Store,
     checkouts: Arc<Checkouts>,
     workers: HashMap<SourceKey, Worker>,
-    leads: watch::Receiver<bool>,
     stop: CancellationToken,
 }
 
@@ -76,7 +75,6 @@ impl Sources {
         recorder: Recorder,
         store: Store,
         checkouts: Arc<Checkouts>,
-        leads: watch::Receiver<bool>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -85,7 +83,6 @@ impl Sources {
             store,
             checkouts,
             workers: HashMap::new(),
-            leads,
             stop,
         }
     }
@@ -113,13 +110,12 @@ impl Sources {
             written: None,
             secrets: Vec::new(),
         };
-        let leads = self.leads.clone();
         tokio::spawn({
             let stop = stop.clone();
             async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = keeper.keep(leads) => {}
+                    () = keeper.keep() => {}
                 }
             }
         });
@@ -177,10 +173,7 @@ struct Failure {
 }
 
 impl Keeper {
-    async fn keep(mut self, mut leads: watch::Receiver<bool>) {
-        if leads.wait_for(|leads| *leads).await.is_err() {
-            return;
-        }
+    async fn keep(mut self) {
         loop {
             let object = self.object.borrow_and_update().clone();
             let pause = self.look(&object).await;
@@ -308,14 +301,24 @@ impl Keeper {
         let spec = &object.spec;
         self.secrets.clear();
         let credentials = self.secret(spec.secret_ref.as_ref(), "spec.secretRef").await?;
-        let proxy = self.secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef").await?;
+        let proxy = self
+            .secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef")
+            .await?;
         let fields = credentials.iter().chain(&proxy).flatten();
-        let secrets = fields.filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str())).map(|(_, value)| value);
+        let secrets = fields
+            .filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()))
+            .map(|(_, value)| value);
         self.cx.redactor.learn(&learned_as(&self.key), secrets);
         Remote::from_secrets(&spec.url, credentials.as_ref(), proxy.as_ref()).map_err(|error| {
             let failure = source_failure(&error);
-            let named = spec.secret_ref.as_ref().map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
-            Failure { message: format!("{}{}", named.unwrap_or_default(), failure.message), ..failure }
+            let named = spec
+                .secret_ref
+                .as_ref()
+                .map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
+            Failure {
+                message: format!("{}{}", named.unwrap_or_default(), failure.message),
+                ..failure
+            }
         })
     }
 
@@ -325,7 +328,9 @@ impl Keeper {
         reference: Option<&LocalReference>,
         field: &str,
     ) -> Result<Option<SecretData>, Failure> {
-        let Some(reference) = reference else { return Ok(None) };
+        let Some(reference) = reference else {
+            return Ok(None);
+        };
         let name = format!("{}/{}", self.key.0, reference.name);
         let kind = Kind::fixed("v1", "Secret", "secrets", true);
         let id = ObjectId {
@@ -334,12 +339,22 @@ impl Keeper {
             group: String::new(),
             kind: kind.gvk.kind.clone(),
         };
-        let failure = |message: String| Failure { reason: Reason::AuthenticationFailed, message, stalled: false };
-        self.secrets.push(self.cx.configs.subscribe(("Secret", id.namespace.clone(), id.name.clone())));
+        let failure = |message: String| Failure {
+            reason: Reason::AuthenticationFailed,
+            message,
+            stalled: false,
+        };
+        self.secrets.push(
+            self.cx
+                .configs
+                .subscribe(("Secret", id.namespace.clone(), id.name.clone())),
+        );
         self.cx.configs.ensure("Secret", &id.namespace).await;
         match self.cx.api.get(&kind, &id).await {
             Ok(Some(object)) => Ok(Some(decode(&object, true))),
-            Ok(None) => Err(failure(format!("secret '{name}' not found, which {field} names; create it there"))),
+            Ok(None) => Err(failure(format!(
+                "secret '{name}' not found, which {field} names; create it there"
+            ))),
             Err(error) => Err(failure(format!("failed to get secret '{name}': {error}"))),
         }
     }

@@ -1,5 +1,6 @@
 //! The one place that writes a Kustomization's status: in order, only when it changed. Does I/O.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,31 +31,52 @@ struct Cell {
     run: u64,
     /// The inventory of a finished run, to be written with its outcome.
     staged: Option<Inventory>,
+    /// The last versions that came of our own writes: a watch shows them late.
+    ours: VecDeque<String>,
 }
 
 /// The status of one Kustomization.
 #[derive(Debug)]
 pub(crate) struct StatusWriter {
     owner: Arc<Owner>,
+    /// What was in the inventory when the object was first seen: earlier processes may have written it.
+    inherited: Inventory,
     cell: Mutex<Cell>,
 }
 
+/// Versions of our own writes that are remembered.
+const OURS: usize = 8;
+/// How often a write is tried again when the object was changed meanwhile.
+const ATTEMPTS: usize = 4;
+
 impl StatusWriter {
     pub(crate) fn new(owner: Arc<Owner>, status: KustomizationStatus, resource_version: String) -> Self {
+        let inherited = inventory_in(&status);
+        let cell = Cell {
+            status,
+            resource_version,
+            run: 0,
+            staged: None,
+            ours: VecDeque::new(),
+        };
         Self {
             owner,
-            cell: Mutex::new(Cell {
-                status,
-                resource_version,
-                run: 0,
-                staged: None,
-            }),
+            inherited,
+            cell: Mutex::new(cell),
         }
     }
 
     /// Takes in what a watch has seen of the object's version; the status is ours and is not read back.
     pub(crate) async fn saw(&self, resource_version: &str) {
-        resource_version.clone_into(&mut self.cell.lock().await.resource_version);
+        let mut cell = self.cell.lock().await;
+        if !cell.ours.iter().any(|version| version == resource_version) {
+            resource_version.clone_into(&mut cell.resource_version);
+        }
+    }
+
+    /// Whether an object was in the inventory when this process first saw it.
+    pub(crate) fn is_inherited(&self, id: &ObjectId) -> bool {
+        self.inherited.contains(id)
     }
 
     /// The inventory as it stands.
@@ -81,18 +103,26 @@ impl StatusWriter {
             return Ok(None);
         }
         cell.run = run;
-        let staged = cell.staged.clone();
-        let patch = StatusPatch {
-            inventory: patch.inventory.or(staged.as_ref()),
-            ..patch.clone()
-        };
-        let next = next_status(&cell.status, &patch, Timestamp::now());
-        if next == cell.status {
-            return Ok(None);
+        for _ in 0..ATTEMPTS {
+            let staged = cell.staged.clone();
+            let patch = StatusPatch {
+                inventory: patch.inventory.or(staged.as_ref()),
+                ..patch.clone()
+            };
+            let next = next_status(&cell.status, &patch, Timestamp::now());
+            if next == cell.status {
+                return Ok(None);
+            }
+            match self.write(api, &mut cell, next).await {
+                Err(error) if error.is_conflict() => self.catch_up(api, &mut cell).await?,
+                answer => {
+                    let written = answer?;
+                    cell.staged = None;
+                    return Ok(Some(written));
+                }
+            }
         }
-        let written = self.write(api, &mut cell, next, false).await?;
-        cell.staged = None;
-        Ok(Some(written))
+        Err(self.contested())
     }
 
     /// Writes a report whose inventory must be in place before anything else happens: refused when somebody
@@ -106,24 +136,43 @@ impl StatusWriter {
         let mut cell = self.cell.lock().await;
         cell.run = run;
         cell.staged = None;
-        let next = next_status(&cell.status, patch, Timestamp::now());
-        match self.write(api, &mut cell, next.clone(), true).await {
-            Err(error) if error.is_conflict() => {
-                let id = ObjectId::from(&*self.owner);
-                let live = api.get(&kustomization_kind(), &id).await?;
-                let unchanged = live
-                    .as_ref()
-                    .is_some_and(|live| inventory_of(live) == inventory_in(&cell.status));
-                if !unchanged {
-                    return Err(error);
+        let planned_on = inventory_in(&cell.status);
+        for _ in 0..ATTEMPTS {
+            let next = next_status(&cell.status, patch, Timestamp::now());
+            match self.write(api, &mut cell, next).await {
+                Err(error) if error.is_conflict() => {
+                    self.catch_up(api, &mut cell).await?;
+                    if inventory_in(&cell.status) != planned_on {
+                        return Err(error);
+                    }
                 }
-                if let Some(version) = live.as_ref().and_then(resource_version) {
-                    version.clone_into(&mut cell.resource_version);
-                }
-                self.write(api, &mut cell, next, true).await
+                answer => return answer,
             }
-            answer => answer,
         }
+        Err(self.contested())
+    }
+
+    /// Reads the object's version. Every write names it, so that one of an earlier process that arrives late
+    /// cannot put an old inventory back. Entries of the inventory that we do not know are taken in, from
+    /// whomever they are: what is in it is looked at, what is not is forgotten.
+    async fn catch_up(&self, api: &Api, cell: &mut Cell) -> Result<(), ApiError> {
+        let id = ObjectId::from(&*self.owner);
+        let Some(live) = api.get(&kustomization_kind(), &id).await? else {
+            return Ok(());
+        };
+        if let Some(version) = resource_version(&live) {
+            version.clone_into(&mut cell.resource_version);
+        }
+        let known = inventory_in(&cell.status);
+        for (id, version) in inventory_of(&live).minus(&known) {
+            let mut inventory = inventory_in(&cell.status);
+            inventory.insert(id.clone(), version.clone());
+            cell.status.inventory = Some(inventory.to_status());
+            if let Some(staged) = &mut cell.staged {
+                staged.insert(id, version);
+            }
+        }
+        Ok(())
     }
 
     async fn write(
@@ -131,19 +180,28 @@ impl StatusWriter {
         api: &Api,
         cell: &mut Cell,
         next: KustomizationStatus,
-        guarded: bool,
     ) -> Result<KustomizationStatus, ApiError> {
-        let version = guarded.then_some(cell.resource_version.as_str());
-        let patch = status_patch(&next, version);
+        let patch = status_patch(&next, Some(&cell.resource_version));
         let id = ObjectId::from(&*self.owner);
         let answer = api
             .merge_status(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
             .await?;
         if let Some(version) = resource_version(&answer) {
             version.clone_into(&mut cell.resource_version);
+            cell.ours.push_back(version.to_owned());
+            while cell.ours.len() > OURS {
+                cell.ours.pop_front();
+            }
         }
         cell.status = next.clone();
         Ok(next)
+    }
+
+    fn contested(&self) -> ApiError {
+        ApiError::Unreadable(format!(
+            "Kustomization {} changed each time its status was about to be written",
+            self.owner
+        ))
     }
 }
 

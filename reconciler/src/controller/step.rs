@@ -81,6 +81,9 @@ pub enum Ended {
     Applied {
         /// Whether there is something to wait for.
         wait: bool,
+        /// When everything is to be looked at again, because a late write may bring back until then what was
+        /// pruned (rule 2).
+        recheck: Option<Timestamp>,
     },
     /// It failed.
     Failed(Failure),
@@ -164,6 +167,7 @@ pub struct State {
     pending: Pending,
     next_full: Timestamp,
     retry_at: Option<Timestamp>,
+    recheck_at: Option<Timestamp>,
     run_started: Timestamp,
     finalized: bool,
 }
@@ -196,6 +200,7 @@ impl State {
             pending: Pending::default(),
             next_full: now,
             retry_at: None,
+            recheck_at: None,
             run_started: now,
             finalized: false,
         }
@@ -269,11 +274,15 @@ impl State {
         self.phase = Phase::Idle;
         match ended {
             Ended::Applied { .. } if drift => effects.push(Effect::Judge),
-            Ended::Applied { wait: true } => {
+            Ended::Applied { wait: true, recheck } => {
+                self.recheck_at = recheck;
                 self.settling = Settling::Until(after(self.run_started, self.inputs.timeout));
                 effects.push(Effect::Judge);
             }
-            Ended::Applied { wait: false } => self.settling = Settling::No,
+            Ended::Applied { wait: false, recheck } => {
+                self.recheck_at = recheck;
+                self.settling = Settling::No;
+            }
             Ended::Failed(failure) => {
                 if let Some(attempted) = &mut self.attempted {
                     attempted.failed = true;
@@ -355,13 +364,9 @@ impl State {
             return;
         }
         if let Some(block) = self.inputs.blocked.clone() {
-            // Whoever asked waits for an answer, also when it is the one they have (rule 22).
-            let asked = self.is_requested();
-            if asked {
-                self.handled.clone_from(&self.inputs.requested);
-            }
-            if asked || self.reported_block.as_ref() != Some(&block) {
+            if self.is_requested() || self.reported_block.as_ref() != Some(&block) {
                 effects.push(Effect::ReportBlocked(block.clone()));
+                self.handled.clone_from(&self.inputs.requested);
                 self.reported_block = Some(block);
                 self.settling = Settling::No;
                 self.attempted = None;
@@ -387,7 +392,11 @@ impl State {
         {
             return Some(Scope::Changes);
         }
-        if self.retry_at.is_some_and(|at| now >= at) {
+        if [self.retry_at, self.recheck_at]
+            .into_iter()
+            .flatten()
+            .any(|at| now >= at)
+        {
             return Some(Scope::Full);
         }
         if !self.pending.touched.is_empty() && !attempted.failed {
@@ -420,6 +429,7 @@ impl State {
                 failed: false,
             });
             self.next_full = self.next_full_after(now);
+            self.recheck_at = None;
             if self.inputs.requested.is_some() {
                 self.handled.clone_from(&self.inputs.requested);
             }
@@ -449,7 +459,7 @@ impl State {
             Settling::Until(at) | Settling::Again(at) => Some(at),
             _ => None,
         };
-        [Some(self.next_full), self.retry_at, deadline]
+        [Some(self.next_full), self.retry_at, self.recheck_at, deadline]
             .into_iter()
             .flatten()
             .min()

@@ -11,7 +11,7 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::ControllerError;
@@ -39,13 +39,18 @@ pub(crate) async fn require_kinds(api: &Api, discovery: &Discovery) -> Result<()
     Ok(())
 }
 
-/// Starts the watches; they end with `stop`.
-pub(crate) fn start(
-    cx: &Arc<Context>,
+/// Starts the watches once this process leads; they end with `stop`. Nothing is read before: while another
+/// process leads it writes statuses, and an inventory read then would be an old one.
+pub(crate) async fn start_once_leading(
+    cx: Arc<Context>,
     sources: Sources,
     mut seen: mpsc::Receiver<ObjectEvent>,
-    stop: &CancellationToken,
+    mut leading: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
+    if leading.wait_for(|leads| *leads).await.is_err() {
+        return;
+    }
     let watch = |task: futures::future::BoxFuture<'static, ()>| {
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -90,6 +95,7 @@ async fn kustomizations(cx: Arc<Context>) {
                 let _ = cx.messages.send(Message::KustomizationGone(owner)).await;
             }
             Seen::Listed => {
+                let _ = cx.messages.send(Message::Listed).await;
                 let absent: Vec<Owner> = known.difference(&listed).cloned().collect();
                 for owner in absent {
                     known.remove(&owner);
@@ -113,6 +119,7 @@ async fn repositories(cx: Arc<Context>, mut sources: Sources) {
             Seen::Restarted => listed.clear(),
             Seen::Object(object) => {
                 listed.insert(key_of(&object));
+                let _ = cx.messages.send(Message::SourceSeen(key_of(&object))).await;
                 sources.seen(*object);
             }
             Seen::Gone(object) => sources.gone(&key_of(&object)).await,
@@ -120,6 +127,7 @@ async fn repositories(cx: Arc<Context>, mut sources: Sources) {
                 for key in sources.keys().into_iter().filter(|key| !listed.contains(key)) {
                     sources.gone(&key).await;
                 }
+                let _ = cx.messages.send(Message::SourcesListed).await;
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod drift;
 mod guard;
+mod holder;
 mod identity;
 mod inventory;
 mod normalize;
@@ -19,6 +20,7 @@ mod takeover;
 
 pub use drift::{Drift, drift};
 pub use guard::{Guard, GuardRefusal};
+pub use holder::holder_of;
 pub use identity::{Gvk, InvalidObjectId, ObjectId};
 pub use inventory::Inventory;
 pub use normalize::normalize;

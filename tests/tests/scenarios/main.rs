@@ -4,17 +4,18 @@
 #[expect(dead_code, reason = "the fetch tests use more of it")]
 mod git_server;
 
-mod bad_input;
-mod bad_sources;
-mod dependencies;
-mod health;
-mod secrets;
-mod sources;
+mod annotations;
+mod budgets;
+mod controlling;
+mod drift;
+mod ownership;
+mod preview;
+mod recording;
 mod story;
 mod variables;
 
 use git_server::{GitServer, Upstream};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::World;
 use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
@@ -30,7 +31,11 @@ impl Scene {
         let upstream = Upstream::empty();
         let server = GitServer::http(upstream.root()).await;
         let world = World::new(tempfile::tempdir().unwrap(), server.url("repo.git")).await;
-        Self { upstream, world, server }
+        Self {
+            upstream,
+            world,
+            server,
+        }
     }
 
     /// A Kustomization `app` of the folder `app`, which holds the ConfigMap `settings`, applied.
@@ -41,7 +46,9 @@ impl Scene {
     /// The same, with more of the Kustomization's spec.
     pub(crate) async fn live_with(spec: &Value) -> Self {
         let mut scene = Self::new().await;
-        let first = scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
+        let first = scene
+            .upstream
+            .commit("app/config.yaml", &config_map("settings", "one"));
         scene.world.git_repository("app", "main");
         scene.world.kustomization("app", "app", "./app", spec);
         scene.world.start().await;
@@ -64,7 +71,10 @@ impl Scene {
 
     /// The version of the ConfigMap `settings`, to see that nothing touched it.
     pub(crate) fn settings(&self) -> Value {
-        let settings = self.world.get("v1", "ConfigMap", "default", "settings").expect("it is there");
+        let settings = self
+            .world
+            .get("v1", "ConfigMap", "default", "settings")
+            .expect("it is there");
         settings["metadata"]["resourceVersion"].clone()
     }
 
@@ -73,15 +83,75 @@ impl Scene {
     pub(crate) async fn until_failed_at(&self, name: &str, commit: &str, reason: &str) -> String {
         let object = self
             .world
-            .until(KUSTOMIZE_API, "Kustomization", NAMESPACE, name, "failed", |object| {
-                let attempted = object.pointer("/status/lastAttemptedRevision").and_then(Value::as_str);
-                attempted.is_some_and(|attempted| attempted.ends_with(commit))
-                    && condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
-            })
+            .until(
+                KUSTOMIZE_API,
+                "Kustomization",
+                NAMESPACE,
+                name,
+                "failed",
+                |object| {
+                    let attempted = object
+                        .pointer("/status/lastAttemptedRevision")
+                        .and_then(Value::as_str);
+                    attempted.is_some_and(|attempted| attempted.ends_with(commit))
+                        && condition(object, "Ready")
+                            .is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+                },
+            )
             .await;
-        let message = condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default();
-        self.world.until_event("Kustomization", name, reason, message).await;
+        let message = condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default();
+        self.world
+            .until_event("Kustomization", name, reason, message)
+            .await;
         message.to_owned()
+    }
+
+    /// A scene whose controller has applied these files of `app/` with a Kustomization `app`.
+    pub(crate) async fn applied(files: &[(&str, &str)], spec: &Value) -> Self {
+        let mut scene = Self::new().await;
+        scene.world.git_repository("app", "main");
+        scene.world.kustomization("app", "app", "./app", spec);
+        let commit = scene.commit(files);
+        scene.world.start().await;
+        scene.world.until_applied("app", &commit).await;
+        scene
+    }
+
+    /// Commits files of `app/`; one without content is removed.
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> String {
+        for (path, content) in files {
+            let path = format!("app/{path}");
+            if content.is_empty() {
+                std::fs::remove_file(self.upstream.work().join(path)).unwrap();
+            } else {
+                self.upstream.write(&path, content);
+            }
+        }
+        self.upstream.commit_all("Change the application")
+    }
+
+    /// Commits files of `app/` and has the source fetch them.
+    pub(crate) fn push(&self, files: &[(&str, &str)]) -> String {
+        let commit = self.commit(files);
+        self.world.poll("app", &commit);
+        commit
+    }
+
+    /// Commits files of `app/` and waits until they are applied.
+    pub(crate) async fn deploy(&self, files: &[(&str, &str)]) -> String {
+        let commit = self.push(files);
+        self.world.until_applied("app", &commit).await;
+        commit
+    }
+
+    /// The data of a ConfigMap in namespace `default`.
+    pub(crate) fn data(&self, name: &str) -> Value {
+        self.world
+            .get("v1", "ConfigMap", "default", name)
+            .map(|object| object["data"].clone())
+            .unwrap_or_default()
     }
 }
 
@@ -92,17 +162,9 @@ pub(crate) fn config_map(name: &str, value: &str) -> String {
     )
 }
 
-/// A kustomization file with these resources.
-pub(crate) fn kustomization_of(resources: &[&str]) -> String {
-    let list: String = resources.iter().map(|resource| format!("  - {resource}\n")).collect();
-    format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{list}")
-}
-
-/// A Deployment of one replica in namespace `default` as YAML.
-pub(crate) fn deployment(name: &str, image: &str) -> String {
+/// A Deployment in namespace `default` as YAML.
+pub(crate) fn deployment(name: &str, more: &str) -> String {
     format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n  namespace: default\nspec:\n  \
-         replicas: 1\n  selector:\n    matchLabels:\n      app: {name}\n  template:\n    metadata:\n      labels:\n        \
-         app: {name}\n    spec:\n      containers:\n        - name: {name}\n          image: {image}\n"
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n  namespace: default\nspec:\n  selector:\n    matchLabels:\n      app: {name}\n  template:\n    metadata:\n      labels:\n        app: {name}\n    spec:\n      containers:\n      - name: web\n        image: example.org/web:1\n{more}"
     )
 }

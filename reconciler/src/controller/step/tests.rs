@@ -33,10 +33,14 @@ fn ended(state: &mut State, ended: Ended, second: i64) -> Vec<Effect> {
     acts(state.step(Event::Finished(ended), at(second)))
 }
 
+fn applied(wait: bool) -> Ended {
+    Ended::Applied { wait, recheck: None }
+}
+
 fn settled() -> State {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
-    ended(&mut state, Ended::Applied { wait: true }, 1);
+    ended(&mut state, applied(true), 1);
     assert_eq!(
         acts(state.step(Event::Judged(Health::Healthy), at(2))),
         [Effect::ReportReady]
@@ -48,10 +52,7 @@ fn settled() -> State {
 fn a_new_kustomization_runs_at_once_and_waits_for_health() {
     let mut state = State::new(at(0));
     assert_eq!(given(&mut state, inputs("a"), 0), [Effect::Start(Scope::Full)]);
-    assert_eq!(
-        ended(&mut state, Ended::Applied { wait: true }, 1),
-        [Effect::Judge]
-    );
+    assert_eq!(ended(&mut state, applied(true), 1), [Effect::Judge]);
     assert_eq!(acts(state.step(Event::Judged(Health::InProgress), at(2))), []);
     assert_eq!(
         acts(state.step(Event::Judged(Health::Healthy), at(3))),
@@ -71,7 +72,7 @@ fn nothing_happens_when_nothing_changed() {
 fn a_commit_that_comes_while_a_run_waits_for_health_cancels_the_wait() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
-    ended(&mut state, Ended::Applied { wait: true }, 1);
+    ended(&mut state, applied(true), 1);
     assert_eq!(given(&mut state, inputs("b"), 2), [Effect::Start(Scope::Changes)]);
 }
 
@@ -82,10 +83,10 @@ fn commits_that_come_while_a_run_writes_are_run_for_once_when_it_ends() {
     assert_eq!(given(&mut state, inputs("b"), 1), []);
     assert_eq!(given(&mut state, inputs("c"), 2), []);
     assert_eq!(
-        ended(&mut state, Ended::Applied { wait: false }, 3),
+        ended(&mut state, applied(false), 3),
         [Effect::Start(Scope::Changes)]
     );
-    assert_eq!(ended(&mut state, Ended::Applied { wait: false }, 4), []);
+    assert_eq!(ended(&mut state, applied(false), 4), []);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn a_failed_run_is_tried_again_after_the_retry_interval_and_at_once_for_a_new_co
 fn what_is_not_healthy_at_the_deadline_is_reported_and_reports_ready_when_it_recovers() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
-    ended(&mut state, Ended::Applied { wait: true }, 1);
+    ended(&mut state, applied(true), 1);
     assert_eq!(acts(state.step(Event::Tick, at(119))), []);
     assert_eq!(
         acts(state.step(Event::Tick, at(120))),
@@ -155,7 +156,7 @@ fn touched_objects_are_corrected_together() {
     );
     assert_eq!(acts(state.step(Event::Touched(id("y")), at(10))), []);
     assert_eq!(
-        ended(&mut state, Ended::Applied { wait: false }, 11),
+        ended(&mut state, applied(false), 11),
         [
             Effect::Judge,
             Effect::Start(Scope::Drift(BTreeSet::from([id("y")])))
@@ -225,7 +226,7 @@ fn a_request_runs_everything_anew_also_while_a_run_is_under_way() {
     };
     assert_eq!(given(&mut state, again, 11), []);
     assert_eq!(
-        ended(&mut state, Ended::Applied { wait: false }, 12),
+        ended(&mut state, applied(false), 12),
         [Effect::Start(Scope::Full)]
     );
 }
@@ -253,7 +254,48 @@ fn the_full_check_comes_at_the_phase_of_the_uid() {
         })),
         at(0),
     );
-    let first = wake(early.step(Event::Finished(Ended::Applied { wait: false }), at(1))).unwrap();
-    let second = wake(late.step(Event::Finished(Ended::Applied { wait: false }), at(1))).unwrap();
+    let first = wake(early.step(Event::Finished(applied(false)), at(1))).unwrap();
+    let second = wake(late.step(Event::Finished(applied(false)), at(1))).unwrap();
     assert_eq!((second.as_second() - first.as_second()).rem_euclid(600), 180);
+}
+
+#[test]
+fn rule_2_everything_is_looked_at_again_when_no_late_write_can_arrive_any_more() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    ended(
+        &mut state,
+        Ended::Applied {
+            wait: false,
+            recheck: Some(at(60)),
+        },
+        1,
+    );
+    assert_eq!(acts(state.step(Event::Tick, at(59))), []);
+    assert_eq!(
+        acts(state.step(Event::Tick, at(60))),
+        [Effect::Start(Scope::Full)]
+    );
+    ended(&mut state, applied(false), 61);
+    assert_eq!(acts(state.step(Event::Tick, at(130))), []);
+}
+
+#[test]
+fn rule_22_a_request_is_answered_also_while_something_blocks() {
+    let mut state = State::new(at(0));
+    let why = Failure::Dependency("dependency 'a/b' is not ready".into());
+    let blocked = Inputs {
+        blocked: Some(why.clone()),
+        ..inputs("a")
+    };
+    given(&mut state, blocked.clone(), 0);
+    let requested = Inputs {
+        requested: Some("now".into()),
+        ..blocked
+    };
+    assert_eq!(
+        given(&mut state, requested.clone(), 1),
+        [Effect::ReportBlocked(why)]
+    );
+    assert_eq!(given(&mut state, requested, 2), []);
 }

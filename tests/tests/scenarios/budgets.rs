@@ -1,0 +1,189 @@
+//! How many requests things cost. A drift of another object, which is corrected after an event was taken in,
+//! shows that the event has led to nothing.
+
+use serde_json::{Value, json};
+
+use crate::{Scene, config_map, deployment};
+
+const STATUS: &str = "patch kustomizations.kustomize.toolkit.fluxcd.io/status flux-system/app -> 200";
+
+/// A scene with an application of five objects, and a second Kustomization `marker`.
+async fn scene(spec: &Value) -> Scene {
+    let mut scene = Scene::new().await;
+    scene.upstream.write("marker/m.yaml", config_map("m", "1"));
+    scene.upstream.write(
+        "marker/d.yaml",
+        deployment("m", "").replace("spec:\n  selector", "spec:\n  paused: true\n  selector"),
+    );
+    scene.world.git_repository("app", "main");
+    scene.world.kustomization("app", "app", "./app", spec);
+    scene.world.kustomization("marker", "app", "./marker", &json!({}));
+    let commit = scene.commit(&[
+        ("a.yaml", &config_map("a", "1")),
+        ("b.yaml", &config_map("b", "1")),
+        ("c.yaml", &config_map("c", "1")),
+        ("d.yaml", &config_map("d", "1")),
+        ("web.yaml", &deployment("web", "")),
+    ]);
+    scene.world.start().await;
+    for name in ["app", "marker"] {
+        scene.world.until_applied(name, &commit).await;
+    }
+    scene
+}
+
+impl Scene {
+    /// Has an object of `marker` corrected, through the watch of its kind.
+    async fn mark_a_config_map(&self) {
+        self.world
+            .edit(
+                "v1",
+                "ConfigMap",
+                "default",
+                "m",
+                &json!({"data": {"key": "mine"}}),
+            )
+            .await;
+        let right = |object: &Value| object["data"]["key"] == "1";
+        self.world
+            .until("v1", "ConfigMap", "default", "m", "put back", right)
+            .await;
+    }
+
+    async fn mark_a_deployment(&self) {
+        self.world
+            .edit(
+                "apps/v1",
+                "Deployment",
+                "default",
+                "m",
+                &json!({"spec": {"paused": false}}),
+            )
+            .await;
+        let right = |object: &Value| object["spec"]["paused"] == true;
+        self.world
+            .until("apps/v1", "Deployment", "default", "m", "put back", right)
+            .await;
+    }
+
+    /// Requests that are not about the marker or the source.
+    fn cost(&self, mark: u64) -> Vec<String> {
+        let others = |line: &String| {
+            !line.contains(" default/m")
+                && !line.contains("flux-system/marker")
+                && !line.contains("gitrepositories")
+                && !line.contains("events")
+        };
+        self.world.since(mark).into_iter().filter(others).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_drift_costs_no_request_and_no_render() {
+    let scene = scene(&json!({"wait": true})).await;
+    let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
+    // Somebody else's field on a ConfigMap; a status of a Deployment.
+    scene
+        .world
+        .edit(
+            "v1",
+            "ConfigMap",
+            "default",
+            "a",
+            &json!({"metadata": {"annotations": {"x": "y"}}}),
+        )
+        .await;
+    let mut web = scene
+        .world
+        .get("apps/v1", "Deployment", "default", "web")
+        .unwrap();
+    web["status"]["observedGeneration"] = json!(1);
+    web["status"]["collisionCount"] = json!(1);
+    scene.world.cluster.update_status(&web, "somebody").unwrap();
+    scene.mark_a_config_map().await;
+    scene.mark_a_deployment().await;
+    assert_eq!(scene.cost(mark), Vec::<String>::new());
+    assert_eq!(scene.world.runs("app"), runs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_finds_nothing_new_costs_no_request_and_no_render() {
+    let scene = scene(&json!({})).await;
+    let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
+    scene.world.poll_and_wait("app", "again").await;
+    scene.world.reconcile("marker", "after").await;
+    assert_eq!(scene.cost(mark), Vec::<String>::new());
+    assert_eq!(scene.world.runs("app"), runs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_touches_none_of_its_files_costs_one_status_and_no_render() {
+    let scene = scene(&json!({"wait": true})).await;
+    let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
+    scene.upstream.write("README.md", "Nothing of the application.\n");
+    scene.deploy(&[]).await;
+    assert_eq!(scene.cost(mark), [STATUS]);
+    assert_eq!(scene.world.runs("app"), runs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_changed_object_costs_one_preview_one_apply_and_one_status() {
+    let scene = scene(&json!({})).await;
+    let mark = scene.world.mark();
+    scene.deploy(&[("a.yaml", &config_map("a", "2"))]).await;
+    assert_eq!(
+        scene.cost(mark),
+        [
+            "patch configmaps default/a (dry run) -> 200",
+            "patch configmaps default/a -> 200",
+            STATUS
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_changed_object_with_health_costs_two_statuses_at_most() {
+    let scene = scene(&json!({"wait": true})).await;
+    let mark = scene.world.mark();
+    scene.deploy(&[("a.yaml", &config_map("a", "2"))]).await;
+    let cost = scene.cost(mark);
+    let statuses = cost.iter().filter(|line| *line == STATUS).count();
+    assert!(statuses <= 2, "{cost:#?}");
+    assert_eq!(cost.len() - statuses, 2, "{cost:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_new_object_costs_two_statuses_one_of_them_its_intent() {
+    let scene = scene(&json!({})).await;
+    let mark = scene.world.mark();
+    scene.deploy(&[("e.yaml", &config_map("e", "1"))]).await;
+    assert_eq!(
+        scene.cost(mark),
+        [
+            "patch configmaps default/e (dry run) -> 201",
+            STATUS,
+            "patch configmaps default/e -> 201",
+            STATUS
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_costs_a_look_at_each_object_and_one_status() {
+    let mut scene = scene(&json!({})).await;
+    scene.world.stop().await;
+    let mark = scene.world.mark();
+    scene.world.start().await;
+    let done = |world: &tests::World| (world.runs("app") == 1).then_some(());
+    scene
+        .world
+        .when("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "a run", done)
+        .await;
+    let cost = scene.cost(mark);
+    let writes: Vec<&String> = cost
+        .iter()
+        .filter(|line| !line.contains("(dry run)") && !line.starts_with("get"))
+        .collect();
+    assert_eq!(writes, [STATUS]);
+    assert_eq!(cost.len(), 5 + 5 + 1, "{cost:#?}");
+}
