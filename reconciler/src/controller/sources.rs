@@ -15,13 +15,13 @@ use super::events::{Recorder, Subject};
 use super::fleet::{Message, SourceKey, SourceState};
 use crate::api::{
     Artifact, Condition, ConditionStatus, Conditions, FINALIZER, GitProvider, GitRepository,
-    GitRepositoryStatus, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
+    GitRepositoryStatus, LocalReference, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
 };
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, ObjectId};
 use crate::report::{Event, Severity};
 use crate::source::{
-    Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Source, SourceError, Store,
+    Checkout, Fetched, Reference, ReferenceFields, Remote, SecretData, Source, SourceError, Store,
 };
 
 /// The longest pause after failures in a row.

@@ -4,7 +4,7 @@ use embedded_cluster::Behaviour;
 use serde_json::{Value, json};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
-use crate::{Scene, config_map, deployment};
+use crate::{Scene, config_map, deployment_of};
 
 const IMAGE: &str = "registry.example.org/web:1.0.0";
 
@@ -12,7 +12,7 @@ const IMAGE: &str = "registry.example.org/web:1.0.0";
 async fn scene_of(behaviour: Behaviour, spec: &Value) -> Scene {
     let mut scene = Scene::new().await;
     scene.world.cluster.workloads().when_image(IMAGE, behaviour);
-    scene.upstream.commit("app/web.yaml", &deployment("web", IMAGE));
+    scene.upstream.commit("app/web.yaml", &deployment_of("web", IMAGE));
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", spec);
     scene.world.start().await;
@@ -78,7 +78,7 @@ async fn the_last_line_of_the_log_can_be_left_out() {
     let mut scene = Scene::new().await;
     scene.world = scene.world.configured(|config| config.log_excerpts = false);
     scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Crash { exit_code: 3, log });
-    scene.upstream.commit("app/web.yaml", &deployment("web", IMAGE));
+    scene.upstream.commit("app/web.yaml", &deployment_of("web", IMAGE));
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({"wait": true}));
     scene.world.start().await;
@@ -116,7 +116,7 @@ async fn a_commit_ends_the_wait_for_what_it_replaces() {
                 .is_some_and(|c| c["message"].as_str().is_some_and(|m| m.starts_with("Running health checks")))
         })
         .await;
-    let mended = scene.push("app/web.yaml", &deployment("web", "registry.example.org/web:1.0.1"));
+    let mended = scene.push_file("app/web.yaml", &deployment_of("web", "registry.example.org/web:1.0.1"));
     scene.world.until_applied("app", &mended).await;
 }
 
@@ -155,10 +155,10 @@ async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
     until_healthy(&scene).await;
 
     // The first owned Deployment starts a watch of its own, which does not show the other one.
-    let web = scene.push("web/web.yaml", &deployment("web", IMAGE));
+    let web = scene.push_file("web/web.yaml", &deployment_of("web", IMAGE));
     scene.world.kustomization("web", "app", "./web", &json!({"wait": true}));
     scene.world.until_applied("web", &web).await;
-    let next = scene.push("app/config.yaml", &config_map("settings", "two"));
+    let next = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     assert_ne!(commit, next);
     until_healthy(&scene).await;
 }
@@ -168,7 +168,7 @@ async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
     let checks = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "namespace": "default"}]);
     let mut scene = Scene::new().await;
     scene.world.cluster.workloads().when_image(IMAGE, Behaviour::NeverReady);
-    scene.upstream.write("app/web.yaml", deployment("web", IMAGE));
+    scene.upstream.write("app/web.yaml", deployment_of("web", IMAGE));
     scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({"healthChecks": checks}));

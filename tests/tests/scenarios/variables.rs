@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::world::{KUSTOMIZE_API, workspace};
 
-use crate::{Scene, config_map, deployment, kustomization_of};
+use crate::{Scene, config_map, deployment_of, kustomization_of};
 
 fn fixture(path: &str) -> String {
     std::fs::read_to_string(workspace("reconciler/tests/fixtures/sops").join(path)).unwrap()
@@ -75,7 +75,7 @@ async fn later_sources_win_and_the_spec_wins_over_all() {
     .await;
     scene.world.config_map("first", &json!({"color": "red", "inline": "no", "shape": "round"}));
     scene.world.secret("second", &[("color", "green")]);
-    let commit = scene.push("app/config.yaml", &config_map("settings", "${color} ${inline} ${shape}"));
+    let commit = scene.push_file("app/config.yaml", &config_map("settings", "${color} ${inline} ${shape}"));
     scene.world.until_applied("app", &commit).await;
     assert_eq!(scene.world.value("settings", "key").unwrap(), "green yes round");
 }
@@ -84,7 +84,7 @@ async fn later_sources_win_and_the_spec_wins_over_all() {
 async fn a_variable_that_nobody_sets_is_told_with_its_file() {
     let scene = scene_with_variable(&json!({"postBuild": {"substitute": {"color": "red"}}})).await;
     until_color(&scene, "red").await;
-    let bad = scene.push("app/config.yaml", &config_map("settings", "${colour}"));
+    let bad = scene.push_file("app/config.yaml", &config_map("settings", "${colour}"));
     assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/config.yaml:1: variables in ConfigMap/default/settings: not set: `colour`; define it in spec.postBuild, give it a default as in `${colour:=value}`, or write `$${` where the text is meant as it stands");
     until_color(&scene, "red").await;
 }
@@ -96,7 +96,7 @@ async fn what_is_marked_keeps_its_dollar_signs() {
         "  namespace: default\n",
         "  namespace: default\n  annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}\n",
     );
-    let commit = scene.push("app/config.yaml", &marked);
+    let commit = scene.push_file("app/config.yaml", &marked);
     scene.world.until_applied("app", &commit).await;
     assert_eq!(scene.world.value("settings", "key").unwrap(), "${color}");
 }
@@ -147,7 +147,7 @@ async fn a_secret_that_cannot_be_decrypted_is_told_with_the_key_that_is_missing(
         .await;
     let message = tests::world::condition(&message, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
     assert_eq!(message, "/app/secret.yaml: no key for it: it is encrypted to age107xam2e0lxnzl8hsucstktg8hnp6qm44s9w06s92prlgv9uw4agsx8smde; Secret flux-system/keys holds the identity of age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267. Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there");
-    scene.world.until_event("Kustomization", "app", "BuildFailed", &message).await;
+    scene.world.until_event_says("Kustomization", "app", "BuildFailed", &message).await;
     assert_eq!(scene.world.get("v1", "Secret", "default", "to-b"), None);
     scene.world.secret("keys", &[("age.agekey", &fixture("test-only-b.agekey"))]);
     scene.world.until_applied("app", &scene.upstream.head()).await;
@@ -156,7 +156,7 @@ async fn a_secret_that_cannot_be_decrypted_is_told_with_the_key_that_is_missing(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_secret_without_decryption_is_never_applied() {
     let scene = Scene::live_with(&json!({"targetNamespace": "default"})).await;
-    let bad = scene.push("app/secret.yaml", &fixture("encrypted/secret.yaml"));
+    let bad = scene.push_file("app/secret.yaml", &fixture("encrypted/secret.yaml"));
     assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/secret.yaml:1: Secret/default/database is encrypted with SOPS to age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267, and spec.decryption is missing: set its provider to `sops` and its secretRef to a Secret that holds the identity");
     assert_eq!(scene.world.get("v1", "Secret", "default", "database"), None);
     scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
@@ -174,7 +174,7 @@ async fn a_file_that_was_changed_after_its_encryption_is_refused() {
     let scene = scene_with_sops("secret.yaml").await;
     scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     scene.world.until_applied("app", &scene.upstream.head()).await;
-    let bad = scene.push("app/secret.yaml", &fixture("encrypted/secret.yaml").replace("app: shop", "app: other"));
+    let bad = scene.push_file("app/secret.yaml", &fixture("encrypted/secret.yaml").replace("app: shop", "app: other"));
     assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/secret.yaml: the file was changed after sops encrypted it: its MAC does not match. Values that are not encrypted count too; if the change is meant, run `sops edit --ignore-mac` on the file and save it");
 }
 
@@ -182,7 +182,7 @@ async fn a_file_that_was_changed_after_its_encryption_is_refused() {
 async fn the_fields_of_the_spec_are_laid_over_the_files() {
     let mut scene = Scene::new().await;
     scene.upstream.write("app/config.yaml", config_map("settings", "one"));
-    scene.upstream.write("app/web.yaml", deployment("web", "registry.example.org/web:1.0.0"));
+    scene.upstream.write("app/web.yaml", deployment_of("web", "registry.example.org/web:1.0.0"));
     scene.upstream.write(
         "debug/kustomization.yaml",
         "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nlabels:\n  - pairs: {debug: \"on\"}\n",
@@ -231,6 +231,6 @@ async fn a_change_of_the_spec_alone_is_applied() {
         })
         .await;
     let kept = kustomization_of(&["config.yaml"]);
-    let commit = scene.push("app/kustomization.yaml", &kept);
+    let commit = scene.push_file("app/kustomization.yaml", &kept);
     scene.world.until_applied("app", &commit).await;
 }
