@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::clock::since;
+use crate::jsonpath::json_path;
 use crate::object;
 use crate::resource::Kind;
 
@@ -81,7 +83,7 @@ impl Column {
             }
             Cell::JsonPath(path) if self.kind == "date" => {
                 let found = json_path(value, path);
-                found.as_str().map_or(Value::Null, |time| since(time, now))
+                found.as_str().map_or(Value::Null, |time| since(time, now).into())
             }
             Cell::JsonPath(path) => json_path(value, path),
             Cell::Age(path) => age(value, path, now),
@@ -90,104 +92,12 @@ impl Column {
     }
 }
 
-/// Follows the simple form that CRDs use: `.status.conditions[?(@.type=="Ready")].status`.
-fn json_path(value: &Value, path: &str) -> Value {
-    let mut at = vec![value];
-    let mut rest = path.trim_start_matches('$');
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix("[?(@.") {
-            let Some((test, after)) = after.split_once(")]") else {
-                return Value::Null;
-            };
-            let Some((field, wanted)) = test.split_once("==") else {
-                return Value::Null;
-            };
-            let wanted = wanted.trim().trim_matches(['"', '\'']);
-            at = at
-                .into_iter()
-                .flat_map(|value| value.as_array().into_iter().flatten())
-                .filter(|item| item.get(field.trim()).and_then(Value::as_str) == Some(wanted))
-                .collect();
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('[') {
-            let Some((index, after)) = after.split_once(']') else {
-                return Value::Null;
-            };
-            let key = index.trim_matches(['"', '\'']);
-            at = at
-                .into_iter()
-                .flat_map(|value| match index.parse::<usize>() {
-                    Ok(index) => value.get(index).into_iter().collect::<Vec<_>>(),
-                    Err(_) if index == "*" => value.as_array().into_iter().flatten().collect(),
-                    Err(_) => value.get(key).into_iter().collect(),
-                })
-                .collect();
-            rest = after;
-        } else {
-            let name = rest.trim_start_matches('.');
-            let mut end = name.len();
-            let mut escaped = false;
-            for (place, c) in name.char_indices() {
-                if !escaped && matches!(c, '.' | '[') {
-                    end = place;
-                    break;
-                }
-                escaped = c == '\\';
-            }
-            let (name, after) = name.split_at(end);
-            let name = name.replace('\\', "");
-            at = at.into_iter().filter_map(|value| value.get(&name)).collect();
-            rest = after;
-        }
-    }
-    match at.as_slice() {
-        [] => Value::Null,
-        [one] => (*one).clone(),
-        many => many
-            .iter()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), String::from))
-            .collect::<Vec<_>>()
-            .join(",")
-            .into(),
-    }
-}
-
 fn created(value: &Value) -> Value {
     object::meta(value, "creationTimestamp").into()
 }
 
 fn age(value: &Value, path: &[&str], now: Timestamp) -> Value {
-    since(object::text(value, path), now)
-}
-
-/// A span as k8s.io/apimachinery's `HumanDuration` writes it.
-fn since(time: &str, now: Timestamp) -> Value {
-    let Ok(then) = time.parse::<Timestamp>() else {
-        return "<unknown>".into();
-    };
-    let seconds = now.as_second() - then.as_second();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    let two = |big: i64, unit: &str, small: i64, rest: &str| {
-        if small == 0 {
-            format!("{big}{unit}")
-        } else {
-            format!("{big}{unit}{small}{rest}")
-        }
-    };
-    let text = match () {
-        () if seconds < -1 => "<invalid>".into(),
-        () if seconds < 0 => "0s".into(),
-        () if seconds < 120 => format!("{seconds}s"),
-        () if minutes < 10 => two(minutes, "m", seconds % 60, "s"),
-        () if minutes < 180 => format!("{minutes}m"),
-        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
-        () if hours < 48 => format!("{hours}h"),
-        () if hours < 192 => two(days, "d", hours % 24, "h"),
-        () if days < 730 => format!("{days}d"),
-        () if days < 2920 => two(days / 365, "y", days % 365, "d"),
-        () => format!("{}y", days / 365),
-    };
-    text.into()
+    since(object::text(value, path), now).into()
 }
 
 fn joined<'a>(items: impl Iterator<Item = &'a str>) -> Value {

@@ -183,3 +183,27 @@ fn exponent(nanos: i128) -> String {
         format!("{value}e{power}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{canonical, value};
+
+    #[test]
+    fn quantities_take_the_largest_suffix_that_fits() {
+        let pairs = [
+            ("1000m", "1"),
+            ("0.5", "500m"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("1000k", "1M"),
+            ("0", "0"),
+            ("1e3", "1e3"),
+            ("-1000m", "-1"),
+        ];
+        for (given, wanted) in pairs {
+            assert_eq!(canonical(&given.into()).as_deref(), Some(wanted), "{given}");
+        }
+        assert_eq!(canonical(&"1x".into()), None);
+        assert_eq!(value("1Ki"), Some(1024));
+    }
+}

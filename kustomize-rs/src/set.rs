@@ -112,6 +112,10 @@ impl ResourceSet {
                 let old = &self.resources[at];
                 inherit(&mut resource, old);
                 if resource.behavior == Behavior::Merge {
+                    let origin = old.node.at(&["metadata", "annotations", crate::origin::ORIGIN]);
+                    if let Some(origin) = origin.cloned() {
+                        metadata_map(&mut resource.node, "annotations").insert(crate::origin::ORIGIN, origin);
+                    }
                     merge_data(&mut resource.node, &old.node, "data");
                     merge_data(&mut resource.node, &old.node, "binaryData");
                 }

@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 KUSTOMIZE = os.environ.get("KUSTOMIZE", "kustomize")
@@ -411,7 +412,8 @@ def main():
     seed = int(sys.argv[4]) if len(sys.argv) > 4 else int(time.time())
     make = {"yaml": yaml_case, "trees": tree_case}[mode]
     end, tried, built, wrong = time.time() + seconds, 0, 0, 0
-    root = os.path.join(keep, "current")
+    root = os.path.join(tempfile.mkdtemp(prefix="kustomize-fuzz-"), "tree")
+    os.makedirs(keep, exist_ok=True)
     while time.time() < end:
         shutil.rmtree(root, ignore_errors=True)
         r = random.Random(seed + tried)

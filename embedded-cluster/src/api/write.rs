@@ -15,7 +15,7 @@ use crate::apply::{self, Manager, Managers, same};
 use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
-use crate::schema::{drop_unknown, find_unknown};
+use crate::schema::{defaulting, drop_unknown, find_unknown};
 use crate::store::{Key, State, Stored};
 use crate::{convert, defaults, strategy, validate};
 
@@ -176,6 +176,9 @@ pub(crate) fn decode(
         )));
     }
     drop_unknown(value, of);
+    if kind.custom.is_some() {
+        defaulting::drop_nulls(value, of);
+    }
     if kind.custom.is_none()
         && let Some(found) = crate::schema::wrong_types(value, of)
     {
@@ -227,6 +230,7 @@ pub(crate) fn create_object(
     });
     // What the server decides on its own is nobody's.
     defaults::on_create(&mut value, kind, state);
+    defaults::settle(&mut value, kind);
     let causes = validate::create(&value, kind);
     if !causes.is_empty() {
         return Err(ApiError::invalid(about, causes));
@@ -290,9 +294,7 @@ pub(crate) fn update_object(
     prepare::namespace(&mut value, kind, &context.namespace)?;
     check_preconditions(&value, live, kind, context)?;
     let sent = take_managers(&mut value, Some(&live.managers), &context.subresource);
-    if managers.is_none() || context.subresource.is_empty() {
-        defaults::set(&mut value, kind);
-    }
+    defaults::set(&mut value, kind);
     prepare::for_update(&mut value, &live.value, kind, &context.subresource);
     defaults::on_update(&mut value, &live.value, kind);
     let managers = managers.unwrap_or_else(|| {
@@ -300,6 +302,7 @@ pub(crate) fn update_object(
         let who = manager(context, kind, &version);
         apply::update(Some(&live.value), &value, sent, who, kind.root.view())
     });
+    defaults::settle(&mut value, kind);
     prepare::generation(&mut value, &live.value, kind);
     let causes = validate::update(&value, &live.value, kind, &context.subresource);
     if !causes.is_empty() {

@@ -77,6 +77,37 @@ fn keeps(slot: Option<&Slot>, value: &Value) -> bool {
     }
 }
 
+/// Makes null of empty lists and maps that are always written: storage does not tell them from none.
+pub(crate) fn settle(value: &mut Value, of: Type<'_>) {
+    match (value, of.shape()) {
+        (Value::Object(fields), Shape::Map(map)) => {
+            for (name, value) in fields {
+                let Some(below) = of.entry(name) else { continue };
+                let marked = map
+                    .fields
+                    .get(name)
+                    .is_some_and(|slot| slot.zero == Some(Zero::Null));
+                if marked && is_empty_container(value) {
+                    *value = Value::Null;
+                } else {
+                    settle(value, below);
+                }
+            }
+        }
+        (Value::Array(items), Shape::List(_)) => {
+            let element = of.element();
+            for item in items {
+                settle(item, element);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_empty_container(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
+
 fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,

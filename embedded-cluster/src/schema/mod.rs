@@ -9,6 +9,7 @@ mod builder;
 mod builtin;
 mod check;
 mod conform;
+pub(crate) mod defaulting;
 pub(crate) mod structural;
 
 use std::collections::BTreeMap;
@@ -108,7 +109,7 @@ pub(crate) struct Patch {
     pub(crate) merge_key: Option<String>,
 }
 
-pub(crate) use conform::{Zero, conform};
+pub(crate) use conform::{Zero, conform, settle};
 
 /// A type within its schema.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
-//! Validation and defaulting by a CRD's schema.
+//! Validation by a CRD's schema.
 //!
-//! In: an object and its type. Out: causes, or the object with defaults. No I/O. The words are those of
+//! In: an object and its type. Out: causes. No I/O. The words are those of
 //! k8s.io/kube-openapi's validation errors. CEL rules (`x-kubernetes-validations`) are not evaluated.
 
 use regex::Regex;
@@ -470,39 +470,5 @@ fn wrong_type(value: &Value, of: Type<'_>) -> Option<&'static str> {
                 _ => "string",
             }),
         },
-    }
-}
-
-/// Fills in what the schema defaults, and drops nulls where a default stands and null is not allowed.
-pub(crate) fn set_defaults(value: &mut Value, of: Type<'_>) {
-    match (value, of.shape()) {
-        (Value::Object(fields), Shape::Map(map)) => {
-            for (name, slot) in &map.fields {
-                let Some(default) = &slot.default else { continue };
-                match fields.get(name) {
-                    None => {
-                        fields.insert(name.clone(), default.clone());
-                    }
-                    Some(Value::Null) if !slot.nullable => {
-                        fields.insert(name.clone(), default.clone());
-                    }
-                    Some(_) => {}
-                }
-            }
-            fields.retain(|name, value| {
-                !value.is_null() || map.fields.get(name).is_none_or(|slot| slot.nullable)
-            });
-            for (name, entry) in fields {
-                if let Some(of) = of.entry(name) {
-                    set_defaults(entry, of);
-                }
-            }
-        }
-        (Value::Array(items), Shape::List(_)) => {
-            for item in items {
-                set_defaults(item, of.element());
-            }
-        }
-        _ => {}
     }
 }

@@ -10,9 +10,8 @@ use crate::quantity;
 /// Causes in the pod spec at `path` of an object; `at` is that path as text.
 pub(super) fn spec(value: &Value, at: &str, path: &[&str], causes: &mut Vec<Cause>) {
     let spec = object::at(value, path).unwrap_or(&Value::Null);
-    let containers = object::items(spec, &["containers"]);
-    if containers.is_empty() {
-        causes.push(Cause::required(format!("{at}.containers"), ""));
+    for (index, volume) in object::items(spec, &["volumes"]).iter().enumerate() {
+        check_volume(volume, &format!("{at}.volumes[{index}]"), causes);
     }
     let named = |list: &'static [&'static str], of: &'_ Value| -> Vec<String> {
         let name = |item: &Value| {
@@ -27,6 +26,9 @@ pub(super) fn spec(value: &Value, at: &str, path: &[&str], causes: &mut Vec<Caus
     };
     let mut mountable = named(&["volumes"], spec);
     mountable.extend(named(&["spec", "volumeClaimTemplates"], value));
+    if object::items(spec, &["containers"]).is_empty() {
+        causes.push(Cause::required(format!("{at}.containers"), ""));
+    }
     let mut seen: Vec<&str> = Vec::new();
     for list in ["containers", "initContainers"] {
         for (index, container) in object::items(spec, &[list]).iter().enumerate() {
@@ -34,6 +36,46 @@ pub(super) fn spec(value: &Value, at: &str, path: &[&str], causes: &mut Vec<Caus
             check_name(container, &at, &mut seen, causes);
             check_container(container, &at, &mountable, causes);
         }
+    }
+}
+
+/// The kinds of volumes in the order in which upstream looks at them; those left out come last.
+const VOLUMES: [&str; 8] = [
+    "emptyDir",
+    "hostPath",
+    "secret",
+    "nfs",
+    "persistentVolumeClaim",
+    "downwardAPI",
+    "configMap",
+    "projected",
+];
+
+fn check_volume(volume: &Value, at: &str, causes: &mut Vec<Cause>) {
+    let name = object::text(volume, &["name"]);
+    if name.is_empty() {
+        causes.push(Cause::required(format!("{at}.name"), ""));
+    } else {
+        let complaints = names::label(name).into_iter();
+        causes.extend(
+            complaints.map(|complaint| Cause::invalid(format!("{at}.name"), &name.into(), &complaint)),
+        );
+    }
+    let mut sources: Vec<&String> = object::entries(volume, &[])
+        .keys()
+        .filter(|key| *key != "name")
+        .collect();
+    sources.sort_by_key(|source| {
+        VOLUMES
+            .iter()
+            .position(|known| known == source)
+            .unwrap_or(VOLUMES.len())
+    });
+    for source in sources.into_iter().skip(1) {
+        causes.push(Cause::forbidden(
+            format!("{at}.{source}"),
+            "may not specify more than 1 volume type",
+        ));
     }
 }
 

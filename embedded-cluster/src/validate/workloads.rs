@@ -81,6 +81,9 @@ fn workload(value: &Value, kind: &Kind, causes: &mut Vec<Cause>) {
             &["Always"],
         ));
     }
+    if kind.plural == "deployments" {
+        strategy(value, causes);
+    }
 }
 
 /// Whether a label selector covers these labels.
@@ -102,6 +105,20 @@ pub(crate) fn selects(selector: &Value, labels: &serde_json::Map<String, Value>)
             }
         });
     exact && expressions
+}
+
+fn strategy(value: &Value, causes: &mut Vec<Cause>) {
+    let kind = object::text(value, &["spec", "strategy", "type"]);
+    if kind == "Recreate" && object::at(value, &["spec", "strategy", "rollingUpdate"]).is_some() {
+        let why = "may not be specified when strategy `type` is 'Recreate'";
+        causes.push(Cause::forbidden("spec.strategy.rollingUpdate", why));
+    } else if !matches!(kind, "Recreate" | "RollingUpdate") {
+        causes.push(Cause::unsupported(
+            "spec.strategy.type",
+            &kind.into(),
+            &["Recreate", "RollingUpdate"],
+        ));
+    }
 }
 
 fn job(value: &Value, causes: &mut Vec<Cause>) {
@@ -153,11 +170,17 @@ fn service(value: &Value, causes: &mut Vec<Cause>) {
             other.get("port") == port.get("port") && other.get("protocol") == port.get("protocol")
         };
         if earlier.clone().any(same) {
-            let shown = serde_json::json!({
-                "Name": "", "Protocol": port.get("protocol"), "AppProtocol": null, "Port": port.get("port"),
-                "TargetPort": 0, "NodePort": 0,
+            // As Go prints the struct.
+            let message = format!(
+                "Duplicate value: {{\"Name\":\"\",\"Protocol\":{:?},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                object::text(port, &["protocol"]),
+                object::number(port, &["port"]).unwrap_or(0),
+            );
+            causes.push(Cause {
+                reason: "FieldValueDuplicate",
+                message,
+                field: at,
             });
-            causes.push(Cause::duplicate(at, &shown));
         }
     }
     if !matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName") {

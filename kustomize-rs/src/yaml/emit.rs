@@ -2,6 +2,8 @@
 //!
 //! The state of go-yaml's emitter is kept (column, whether the line holds only indentation so far), because
 //! line folding and compact nesting (`- - a: b`) follow from it.
+//!
+//! The file is long because all styles of scalars write through one emitter.
 
 use super::node::Node;
 use super::number::yaml_float;

@@ -1,5 +1,7 @@
 //! Text to [`Node`] trees. In: the text of a file. Out: one tree a document, with positions, aliases
 //! expanded and merge keys merged. Pure; depth, aliases and size are bounded.
+//!
+//! The file is long because each kind of collection has its grammar here, side by side.
 
 use std::collections::HashMap;
 

@@ -3,6 +3,8 @@
 //! A scanner of our own, because output must agree with go-yaml also where it departs from the YAML 1.2
 //! that other parsers implement: tabs between tokens, `?` inside plain scalars, line breaks of YAML 1.1,
 //! keys recognised only within 1024 characters, and which malformed texts are refused.
+//!
+//! The file is long because its many small steps share one state.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -28,7 +29,7 @@ use super::events::Recorder;
 use super::explain::{Whys, explain};
 use super::finalize::finalize;
 use super::memory::Memory;
-use super::registry::Entry;
+use super::registry::{Claims, Entry};
 use super::run::{Done, Job, annotation, masked, report, run};
 use super::served::unserved;
 use super::skip::Changes;
@@ -105,6 +106,8 @@ pub(crate) struct Fleet {
     sources: HashMap<SourceKey, SourceState>,
     timers: BTreeSet<(Timestamp, Arc<Owner>)>,
     runs: u64,
+    /// Reports are written in the order in which they were decided.
+    tickets: AtomicU64,
     running: usize,
     trickle: VecDeque<Arc<Owner>>,
     trickling: usize,
@@ -123,6 +126,7 @@ impl Fleet {
             sources: HashMap::new(),
             timers: BTreeSet::new(),
             runs: 0,
+            tickets: AtomicU64::new(1),
             running: 0,
             trickle: VecDeque::new(),
             trickling: 0,
@@ -352,10 +356,11 @@ impl Fleet {
             return true;
         }
         member.state.skip_to(&revision);
-        member.applied = Some(revision);
+        let before = member.applied.replace(revision);
         self.cx.registry.update(owner, |entry| {
             let key = entry.key();
-            if let Some(claims) = &mut entry.claims {
+            let of_before = |claims: &&mut Claims| Some(&claims.key.revision) == before.as_ref();
+            if let Some(claims) = entry.claims.as_mut().filter(of_before) {
                 claims.key = key;
             }
         });
@@ -382,7 +387,11 @@ impl Fleet {
             let Some(owner) = self.trickle.pop_front() else {
                 return;
             };
-            let Some(member) = self.members.get(&owner) else {
+            // What happened since it was put in line has been reported, or will be.
+            let still_so = |member: &&Member| {
+                member.state.may_skip() && member.applied != member.status.last_applied_revision
+            };
+            let Some(member) = self.members.get(&owner).filter(still_so) else {
                 continue;
             };
             let job = self.job(&owner, member, Scope::Changes);
@@ -434,10 +443,7 @@ impl Fleet {
         if let Some(memory) = &member.memory {
             let seen = self.cx.index.get(&event.id);
             let touched = match (memory.objects.get(&event.id), &seen) {
-                (Some(left), Some(seen)) => {
-                    seen.fingerprint != left.fingerprint && Some(seen.fingerprint) != left.before
-                }
-                (Some(_), None) => true,
+                (Some(left), seen) => left.is_touched(seen.as_ref().map(|seen| seen.fingerprint)),
                 (None, _) => false,
             };
             if touched {
@@ -612,10 +618,14 @@ impl Fleet {
             return;
         };
         let effects = member.state.step(event, Timestamp::now());
-        self.set_timer(owner, None);
         for effect in effects {
             self.carry_out(owner, effect);
         }
+        let wake = self
+            .members
+            .get(owner)
+            .and_then(|member| member.state.next_wake());
+        self.set_timer(owner, wake);
     }
 
     fn set_timer(&mut self, owner: &Arc<Owner>, at: Option<Timestamp>) {
@@ -654,7 +664,6 @@ impl Fleet {
             Effect::ReportReady => self.report_ready(owner),
             Effect::ReportBlocked(failure) => self.report_blocked(owner, failure),
             Effect::Forget => self.forget(owner),
-            Effect::WakeAt(at) => self.set_timer(owner, Some(at)),
         }
     }
 
@@ -673,6 +682,7 @@ impl Fleet {
             statuses: member.statuses.clone(),
             permit: Permit::new(self.cx.leadership.clone(), member.cancel.clone(), timeout),
             number: member.number,
+            ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
             timeout,
             contested: member.contest.contested(Timestamp::now()),
         }
@@ -743,22 +753,17 @@ impl Fleet {
                     crate::report::Event {
                         severity: Severity::Error,
                         reason: Reason::ReconciliationFailed,
-                        revision: member.applied.clone(),
+                        revision: done.revision.clone(),
                         message: contested,
                     },
                 );
             }
         }
-        let revision = self
-            .sources
-            .get(&source_key(&member.kustomization))
-            .and_then(|source| source.checkout.as_ref())
-            .map(|checkout| checkout.revision().to_string());
         let took = member.started.elapsed();
         let ended = match done.result {
             Ok(applied) => {
                 if !applied.wait {
-                    member.applied = revision;
+                    member.applied = done.revision;
                     self.recorder_success(owner, took);
                 }
                 Ended::Applied {
@@ -788,9 +793,8 @@ impl Fleet {
             .objects
             .iter()
             .filter(|(id, left)| {
-                self.cx.index.get(id).is_some_and(|seen| {
-                    seen.fingerprint != left.fingerprint && Some(seen.fingerprint) != left.before
-                })
+                let seen = self.cx.index.get(id);
+                left.is_touched(seen.map(|seen| seen.fingerprint))
             })
             .map(|(id, _)| id.clone())
             .collect();

@@ -34,6 +34,18 @@ pub(crate) struct Left {
     pub(crate) before: Option<Fingerprint>,
     /// A mark on it keeps us from applying it.
     pub(crate) skipped: bool,
+    /// The cluster deletes it when it is done: a Job with a TTL.
+    pub(crate) vanishes: bool,
+}
+
+impl Left {
+    /// Whether what is seen of it now, if anything, is neither what was left nor a late sight of what was before.
+    pub(crate) fn is_touched(&self, seen: Option<Fingerprint>) -> bool {
+        match seen {
+            Some(seen) => seen != self.fingerprint && Some(seen) != self.before,
+            None => !self.vanishes,
+        }
+    }
 }
 
 /// Digest of a wanted object.

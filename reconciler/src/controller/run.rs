@@ -29,12 +29,14 @@ use super::build::{self, Built};
 use super::context::Context;
 use super::events::Recorder;
 use super::memory::{Left, Memory, digest};
-use super::registry::Claims;
+use super::registry::{ClaimKey, Claims};
 use super::statuses::{StatusWriter, kustomization_kind};
 use super::step::Scope;
 
 /// Objects of one run that are previewed or written at once.
 const PARALLEL: usize = 8;
+/// How often the finalizer is tried when the object changes meanwhile.
+const ATTEMPTS: usize = 4;
 
 /// All that a run is given.
 pub(crate) struct Job {
@@ -47,6 +49,8 @@ pub(crate) struct Job {
     pub(crate) permit: Permit,
     /// Number of this run: later ones have larger numbers.
     pub(crate) number: u64,
+    /// Place of its reports among all reports: one that was decided earlier is not written later.
+    pub(crate) ticket: u64,
     pub(crate) timeout: Duration,
     pub(crate) contested: BTreeSet<ObjectId>,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Done {
     pub(crate) result: Result<Applied, Failure>,
     /// What to remember; nothing when the run did not get through.
     pub(crate) memory: Option<Arc<Memory>>,
+    /// The revision that was run for.
+    pub(crate) revision: Option<String>,
     /// Objects that were put back, with who had changed what.
     pub(crate) corrections: Vec<Correction>,
 }
@@ -166,6 +172,7 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
         }
     }
     Done {
+        revision: job.revision(),
         result,
         memory,
         corrections,
@@ -175,7 +182,7 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
 /// Writes a status and tells the fleet of it; a status that cannot be written is logged, and comes with the
 /// next run.
 pub(crate) async fn report(cx: &Context, job: &Job, patch: &StatusPatch<'_>) {
-    match job.statuses.report(&cx.api, job.number, patch).await {
+    match job.statuses.report(&cx.api, job.ticket, patch).await {
         Ok(Some(status)) => {
             let message = super::fleet::Message::StatusWritten(job.owner.clone(), Box::new(status));
             // The fleet ends only when the controller does.
@@ -263,54 +270,62 @@ impl Run<'_> {
 
     /// Rule 25: the finalizer is added by a patch that tests what it found.
     async fn ensure_finalizer(&self) -> Result<(), Failure> {
-        let finalizers = self
-            .job
-            .kustomization
-            .metadata
-            .finalizers
-            .clone()
-            .unwrap_or_default();
-        if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
-            return Ok(());
-        }
-        let patch = if finalizers.is_empty() {
-            json!([{"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}])
-        } else {
-            json!([
-                {"op": "test", "path": "/metadata/finalizers", "value": finalizers},
-                {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER},
-            ])
-        };
-        self.job.permit.check().map_err(revoked)?;
+        let metadata = &self.job.kustomization.metadata;
+        let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+        let mut version = metadata.resource_version.clone().unwrap_or_default();
         let id = ObjectId::from(&*self.job.owner);
-        let answer = self
-            .cx
-            .api
-            .json_patch(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
-            .await;
-        match answer {
-            Ok(object) => {
-                if let Some(version) = object
-                    .pointer("/metadata/resourceVersion")
-                    .and_then(Value::as_str)
-                {
-                    self.job.statuses.saw(version).await;
-                }
-                Ok(())
+        let gone = || Failure::Canceled("the Kustomization is gone".into());
+        let failed = |error: ApiError| Failure::Apply(format!("the finalizer could not be added: {error}"));
+        for _ in 0..ATTEMPTS {
+            if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+                return Ok(());
             }
-            Err(error) if error.is_not_found() => Err(Failure::Canceled("the Kustomization is gone".into())),
-            Err(error) => Err(Failure::Apply(format!(
-                "the finalizer could not be added: {error}"
-            ))),
+            self.job.permit.check().map_err(revoked)?;
+            let patch = finalizer_patch(&finalizers, &version);
+            let answer = self
+                .cx
+                .api
+                .json_patch(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+                .await;
+            match answer {
+                Ok(object) => {
+                    self.job
+                        .statuses
+                        .saw(text(&object, "/metadata/resourceVersion"))
+                        .await;
+                    return Ok(());
+                }
+                Err(error) if error.is_not_found() => return Err(gone()),
+                Err(error) if error.is_conflict() || error.is_invalid() => {}
+                Err(error) => return Err(failed(error)),
+            }
+            // The object is not as this run was given it: look, and try again on what it is.
+            let live = self
+                .cx
+                .api
+                .get_metadata(&kustomization_kind(), &id)
+                .await
+                .map_err(failed)?;
+            let live = live.ok_or_else(gone)?;
+            text(&live, "/metadata/resourceVersion").clone_into(&mut version);
+            let found = live.pointer("/metadata/finalizers").cloned().unwrap_or_default();
+            finalizers = serde_json::from_value(found).unwrap_or_default();
         }
+        Err(Failure::Apply(
+            "the object changed each time the finalizer was about to be added".to_owned(),
+        ))
     }
 
     /// Lets others know what this Kustomization wants at this revision.
     fn claim(&self, wanted: &[Wanted]) {
-        self.cx.registry.update(&self.job.owner, |entry| {
-            let key = entry.key();
-            entry.claims = Some(Claims::new(key, wanted));
-        });
+        let key = ClaimKey {
+            generation: self.job.generation(),
+            revision: self.job.revision().unwrap_or_default(),
+        };
+        let claims = Claims::new(key, wanted);
+        self.cx
+            .registry
+            .update(&self.job.owner, |entry| entry.claims = Some(claims));
     }
 
     fn stale(&self, old: &Inventory, new: &Inventory) -> Vec<(ObjectId, String)> {
@@ -353,7 +368,7 @@ impl Run<'_> {
         let status = self
             .job
             .statuses
-            .record(&self.cx.api, self.job.number, &patch)
+            .record(&self.cx.api, self.job.ticket, &patch)
             .await
             .map_err(|error| {
                 Failure::Apply(format!(
@@ -706,6 +721,7 @@ impl Run<'_> {
                 fingerprint,
                 before: before.map(|seen| seen.fingerprint),
                 skipped: false,
+                vanishes: vanishes(&item.wanted.value),
             }),
             target: Some(Target::applied(&written.object)),
             corrections,
@@ -776,6 +792,7 @@ impl Run<'_> {
             fingerprint: live.fingerprint,
             before: None,
             skipped,
+            vanishes: vanishes(&item.wanted.value),
         })
     }
 
@@ -995,6 +1012,32 @@ fn target_of(item: &Item, seen: Option<&Seen>) -> Target {
     object["metadata"]["uid"] = (*seen.observed.uid).into();
     object["metadata"]["generation"] = seen.observed.generation.into();
     Target::applied(&object)
+}
+
+/// Adds our finalizer to what was found, by a patch that tests what that was.
+fn finalizer_patch(found: &[String], version: &str) -> Value {
+    if found.is_empty() {
+        return json!([
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]},
+        ]);
+    }
+    json!([
+        {"op": "test", "path": "/metadata/finalizers", "value": found},
+        {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER},
+    ])
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Whether the cluster deletes an object when it is done.
+fn vanishes(object: &Value) -> bool {
+    object["kind"] == "Job" && !object["spec"]["ttlSecondsAfterFinished"].is_null()
 }
 
 /// What was done to one object.

@@ -27,7 +27,7 @@ pub(crate) fn kustomization_kind() -> Kind {
 struct Cell {
     status: KustomizationStatus,
     resource_version: String,
-    /// The run that wrote last: a report of an earlier one comes too late.
+    /// Ticket of the report that was written last: an earlier one comes too late.
     run: u64,
     /// The inventory of a finished run, to be written with its outcome.
     staged: Option<Inventory>,
