@@ -37,8 +37,8 @@ pub struct World {
     config: Config,
     metrics: Metrics,
     controller: Option<Running>,
-    metrics: Option<telemetry::metrics::Metrics>,
     redactor: Redactor,
+    logs: Option<tracing::Dispatch>,
 }
 
 struct Running {
@@ -87,6 +87,8 @@ impl World {
             url,
             config,
             metrics,
+            redactor: Redactor::default(),
+            logs: None,
             controller: None,
         };
         world.established().await;
@@ -125,21 +127,28 @@ impl World {
         assert!(self.controller.is_none(), "the controller runs already");
         self.metrics = Metrics::new().unwrap();
         let kubeconfig = self.cluster.kubeconfig();
-        let (config, metrics, stop) = (
+        let (config, metrics, redactor, stop) = (
             self.config.clone(),
             self.metrics.clone(),
+            self.redactor.clone(),
             CancellationToken::new(),
         );
+        let logs = self.logs.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
+            // The guard would end with this closure; the thread ends with the runtime.
+            .on_thread_start(move || {
+                logs.iter()
+                    .for_each(|logs| std::mem::forget(tracing::dispatcher::set_default(logs)));
+            })
             .build()
             .unwrap();
         let stopping = stop.clone();
         let task = runtime.spawn(async move {
             let services = Services {
                 client: client(&kubeconfig, "coracle").await,
-                redactor: Redactor::default(),
+                redactor,
                 metrics,
                 ready: telemetry::health::Readiness::default().check("controller"),
             };
@@ -182,17 +191,15 @@ impl World {
         drop(self.controller.take().expect("the controller runs"));
     }
 
-    /// Has this mask the secrets of the controller.
+    /// What masks the secrets of the controller.
     #[must_use]
-    pub fn masked_by(mut self, redactor: Redactor) -> Self {
-        self.redactor = redactor;
-        self
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
-    /// Where the repository is served.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Has the controller log here; otherwise it does not.
+    pub fn log_to(&mut self, logs: tracing::Dispatch) {
+        self.logs = Some(logs);
     }
 
     /// The folder of the world.
@@ -375,7 +382,7 @@ impl World {
         let message = condition(&object, "Ready")
             .and_then(|c| c["message"].as_str())
             .unwrap_or_default();
-        self.until_event(kind, name, reason, message).await;
+        self.until_event_says(kind, name, reason, message).await;
         message.to_owned()
     }
 
@@ -383,7 +390,7 @@ impl World {
     ///
     /// # Panics
     /// When none does; the message shows those there are.
-    pub async fn until_event(&self, kind: &str, name: &str, reason: &str, message: &str) -> Value {
+    pub async fn until_event_says(&self, kind: &str, name: &str, reason: &str, message: &str) -> Value {
         let events: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), NAMESPACE, &resource("v1", "Event"));
         let short = &message[..message.floor_char_boundary(1024)];
@@ -416,40 +423,13 @@ impl World {
         }
     }
 
-    /// The Events about objects of this name, as `type reason: message`.
-    #[must_use]
-    pub fn events(&self, name: &str) -> Vec<String> {
-        let about = |event: &Value| event["involvedObject"]["name"] == name;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let events = self
-            .cluster
-            .list("v1", "Event", NAMESPACE)
-            .into_iter()
-            .filter(about);
-        events
-            .map(|event| {
-                format!(
-                    "{} {}: {}",
-                    text(&event["type"]),
-                    text(&event["reason"]),
-                    text(&event["message"])
-                )
-            })
-            .collect()
-    }
-
     /// The numbers of the controller, as `/metrics` shows them.
     ///
     /// # Panics
-    /// When the controller never ran.
+    /// When metrics cannot be read.
     #[must_use]
-    pub fn metrics(&self) -> String {
-        let text = self
-            .metrics
-            .as_ref()
-            .expect("the controller ran")
-            .encode()
-            .unwrap();
+    pub fn metrics_shown(&self) -> String {
+        let text = self.metrics.encode().unwrap();
         telemetry::Redaction::from(self.redactor.clone()).apply_to(text)
     }
 

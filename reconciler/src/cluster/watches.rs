@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Api, Fingerprint, Index, Kind, Seen};
 use crate::api::{OWNER_NAME, OWNER_NAMESPACE};
 use crate::assess::reduce::Observed;
-use crate::plan::{ObjectId, Owner};
+use crate::plan::{Gvk, ObjectId, Owner};
 
 /// Objects that are listed at once: bounds memory while a watch starts.
 const PAGE: u32 = 50;
@@ -186,6 +186,7 @@ impl Watch {
                 Some(namespace.clone()).filter(|n| !n.is_empty()),
             ),
         };
+        let named_kind = gvk.clone();
         if has_status(&self.kind) {
             let objects = match &namespace {
                 Some(namespace) => KubeApi::<DynamicObject>::namespaced_with(client, namespace, &resource),
@@ -193,7 +194,7 @@ impl Watch {
             };
             let stream = watcher::watcher(objects, config)
                 .default_backoff()
-                .map_ok(|event| map(event, |object| serde_json::to_value(&object).unwrap_or_default()));
+                .map_ok(move |event| map(event, |object| named(&object, &named_kind)));
             self.drive(stream.boxed()).await;
         } else {
             let objects = match &namespace {
@@ -202,17 +203,9 @@ impl Watch {
                 }
                 None => KubeApi::<PartialObjectMeta<DynamicObject>>::all_with(client, &resource),
             };
-            let (api_version, kind) = (gvk.api_version(), gvk.kind.clone());
             let stream = watcher::watcher(objects, config)
                 .default_backoff()
-                .map_ok(move |event| {
-                    map(event, |object| {
-                        let mut value = serde_json::to_value(&object).unwrap_or_default();
-                        value["apiVersion"] = api_version.as_str().into();
-                        value["kind"] = kind.as_str().into();
-                        value
-                    })
-                });
+                .map_ok(move |event| map(event, |object| named(&object, &named_kind)));
             self.drive(stream.boxed()).await;
         }
     }
@@ -350,6 +343,15 @@ fn differs(old: &Seen, new: &Seen) -> bool {
         (o.uid.clone(), o.generation, o.kind, o.deleting, o.message.clone())
     };
     old.fingerprint != new.fingerprint || health(old) != health(new)
+}
+
+/// An object with its kind, which the items of a list do not carry, and without which its health is that of any
+/// object.
+fn named(object: &impl serde::Serialize, gvk: &Gvk) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    value["apiVersion"] = gvk.api_version().into();
+    value["kind"] = gvk.kind.as_str().into();
+    value
 }
 
 fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {

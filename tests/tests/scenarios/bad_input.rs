@@ -8,11 +8,11 @@ use crate::{Scene, config_map, kustomization_of};
 /// Pushes something bad and asserts what is said of it, then mends it.
 async fn refused_and_mended(scene: &Scene, path: &str, bad: &str, reason: &str, message: &str) {
     let before = scene.settings();
-    let commit = scene.push(path, bad);
+    let commit = scene.push_file(path, bad);
     assert_eq!(scene.until_failed_at("app", &commit, reason).await, message);
     assert_eq!(scene.settings(), before, "nothing else changed");
     scene.upstream.git(&["revert", "--no-edit", "HEAD"]);
-    let mended = scene.push("app/config.yaml", &config_map("settings", "two"));
+    let mended = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     scene.world.until_applied("app", &mended).await;
     assert_eq!(scene.world.value("settings", "key").unwrap(), "two");
 }
@@ -21,7 +21,7 @@ async fn refused_and_mended(scene: &Scene, path: &str, bad: &str, reason: &str, 
 async fn a_yaml_error_is_told_with_file_line_and_column() {
     let scene = Scene::live().await;
     let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\n   namespace: default\n";
-    refused_and_mended(&scene, "app/config.yaml", bad, "BuildFailed", "/app/kustomization.yaml:2:3: in resources entry \"./config.yaml\": /app/config.yaml:5:13: mapping values are not allowed in this context").await;
+    refused_and_mended(&scene, "app/config.yaml", bad, "BuildFailed", "in resources entry \"./config.yaml\": /app/config.yaml:5:13: mapping values are not allowed in this context").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,14 +55,14 @@ async fn an_object_without_a_namespace_is_told_with_its_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_yaml_document_that_is_no_kubernetes_object_is_told() {
     let scene = Scene::live().await;
-    refused_and_mended(&scene, "app/values.yaml", "replicas: 3\n", "BuildFailed", "/app/kustomization.yaml:3:3: in resources entry \"./values.yaml\": /app/values.yaml:1:1: missing kind in object").await;
+    refused_and_mended(&scene, "app/values.yaml", "replicas: 3\n", "BuildFailed", "in resources entry \"./values.yaml\": /app/values.yaml:1:1: missing kind in object").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_object_in_two_files_is_told_with_both() {
     let scene = Scene::live().await;
     let bad = config_map("settings", "three");
-    refused_and_mended(&scene, "app/again.yaml", &bad, "BuildFailed", "/app/kustomization.yaml:3:3: in resources entry \"./config.yaml\": /app/config.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/settings.default; the first one is in /app/again.yaml, line 1").await;
+    refused_and_mended(&scene, "app/again.yaml", &bad, "BuildFailed", "in resources entry \"./config.yaml\": /app/config.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/settings.default; the first one is in /app/again.yaml, line 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,7 @@ async fn two_kustomizations_that_render_the_same_object_are_both_named() {
     let told = scene.world.until_told("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "rival", "ReconciliationFailed");
     assert_eq!(told.await, "ConfigMap/default/settings (/app/config.yaml:1) belongs to Kustomization flux-system/app and is wanted by flux-system/rival as well; take it out of one of the two");
     assert_eq!(scene.settings(), before, "nothing else changed");
-    let commit = scene.push("rival/config.yaml", &config_map("rival", "one"));
+    let commit = scene.push_file("rival/config.yaml", &config_map("rival", "one"));
     scene.world.until_applied("app", &commit).await;
     scene.world.kustomization("rival", "app", "./rival", &json!({}));
     scene.world.until_applied("rival", &commit).await;
@@ -117,11 +117,11 @@ async fn a_path_that_is_suddenly_empty_deletes_nothing_and_says_how_to_confirm()
     let scene = Scene::live().await;
     let before = scene.settings();
     scene.upstream.git(&["rm", "-q", "app/config.yaml"]);
-    let empty = scene.push("app/README.md", "nothing\n");
+    let empty = scene.push_file("app/README.md", "nothing\n");
     let told = scene.until_failed_at("app", &empty, "PruneFailed").await;
     assert_eq!(told.replace(&empty, "COMMIT"), "revision main@sha1:COMMIT has no objects at all, so all 1 in the inventory would be deleted, among them ConfigMap/default/settings; nothing was changed. If this is meant, run: kubectl annotate kustomization --namespace flux-system app --overwrite coracle.dev/prune-confirm=main@sha1:COMMIT");
     assert_eq!(scene.settings(), before);
-    let mended = scene.push("app/config.yaml", &config_map("settings", "two"));
+    let mended = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     scene.world.until_applied("app", &mended).await;
 }
 
@@ -141,5 +141,5 @@ async fn a_field_that_is_not_served_yet_stalls_and_is_named() {
 async fn an_object_in_a_namespace_that_does_not_exist_is_told_with_its_file() {
     let scene = Scene::live().await;
     let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other\n  namespace: absent\n";
-    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "?").await;
+    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "ConfigMap/absent/other (/app/other.yaml:1) dry-run failed: namespaces \"absent\" not found").await;
 }

@@ -87,7 +87,7 @@ async fn a_repository_that_does_not_exist_is_told() {
     let absent = scene.server.url("absent.git");
     scene.world.git_repository_with("app", &json!({"url": absent}));
     let message = scene.world.until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed").await;
-    assert_eq!(message.replace(&absent, "URL"), "no repository at 'URL': HTTP 404 for no credentials (there is no secretRef); check the path, and, for a private repository, that the credentials may read it (servers hide what they may not)");
+    assert_eq!(message.replace(&absent, "URL"), "no repository at 'URL': the server says so (HTTP 404); check the path, and, for a private repository, that the credentials may read it (servers hide what they may not)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn a_wrong_password_is_told_and_the_mended_secret_is_used_at_once() {
     scene.server.require("Basic Z2l0OnJpZ2h0");
     scene.world.secret("git", &[("username", "git"), ("password", "wrong")]);
     scene.world.git_repository_with("app", &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}));
-    assert_eq!(told(&scene, "AuthenticationFailed").await, "access to 'URL' was refused: HTTP 403 for the credentials in the Secret; they need permission to read the repository");
+    assert_eq!(told(&scene, "AuthenticationFailed").await, "access to 'URL' was refused: the server does not accept the credentials (HTTP 403); check user name and password or token, and that they may read the repository");
     assert_eq!(scene.settings(), before);
     let mended = scene.upstream.commit("app/config.yaml", &config_map("settings", "two"));
     scene.world.secret("git", &[("username", "git"), ("password", "right")]);

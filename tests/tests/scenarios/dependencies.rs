@@ -108,7 +108,7 @@ async fn a_cycle_of_dependencies_is_told_to_each_of_its_members_with_the_way_aro
             .await;
         let message = condition(&object, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
         assert_eq!(message, cycle, "{name}");
-        scene.world.until_event("Kustomization", name, "DependencyNotReady", &message).await;
+        scene.world.until_event_says("Kustomization", name, "DependencyNotReady", &message).await;
     }
     scene.world.kustomization("a", "app", "./a", &json!({"dependsOn": []}));
     scene.world.until_applied("d", &scene.upstream.head()).await;

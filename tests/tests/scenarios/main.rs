@@ -5,17 +5,23 @@
 mod git_server;
 
 mod annotations;
+mod bad_input;
+mod bad_sources;
 mod budgets;
 mod controlling;
+mod dependencies;
 mod drift;
+mod health;
 mod ownership;
 mod preview;
 mod recording;
+mod secrets;
+mod sources;
 mod story;
 mod variables;
 
 use git_server::{GitServer, Upstream};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::World;
 use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
@@ -57,7 +63,7 @@ impl Scene {
     }
 
     /// Commits one file and has the GitRepository `app` look.
-    pub(crate) fn push(&self, path: &str, content: &str) -> String {
+    pub(crate) fn push_file(&self, path: &str, content: &str) -> String {
         self.upstream.write(path, content);
         self.push_all()
     }
@@ -103,7 +109,7 @@ impl Scene {
             .and_then(|c| c["message"].as_str())
             .unwrap_or_default();
         self.world
-            .until_event("Kustomization", name, reason, message)
+            .until_event_says("Kustomization", name, reason, message)
             .await;
         message.to_owned()
     }
@@ -167,4 +173,18 @@ pub(crate) fn deployment(name: &str, more: &str) -> String {
     format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n  namespace: default\nspec:\n  selector:\n    matchLabels:\n      app: {name}\n  template:\n    metadata:\n      labels:\n        app: {name}\n    spec:\n      containers:\n      - name: web\n        image: example.org/web:1\n{more}"
     )
+}
+
+/// A kustomization file with these resources.
+pub(crate) fn kustomization_of(resources: &[&str]) -> String {
+    let list: String = resources
+        .iter()
+        .map(|resource| format!("  - {resource}\n"))
+        .collect();
+    format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{list}")
+}
+
+/// The same with this image.
+pub(crate) fn deployment_of(name: &str, image: &str) -> String {
+    deployment(name, "").replace("example.org/web:1", image)
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use embedded_cluster::Behaviour;
-use reconciler::report::redact::{MASK, Redactor};
+use reconciler::report::redact::MASK;
 use serde_json::{Value, json};
 use telemetry::logs::{Format, LogConfig};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, SOURCE_API, condition, workspace};
 use tracing::Dispatch;
 
-use crate::{Scene, deployment};
+use crate::{Scene, deployment_of};
 
 /// What is planted, and must not be found. The first two are in the fixture that `sops` encrypted.
 const PLANTED: [&str; 11] = [
@@ -42,29 +42,6 @@ impl Write for Lines {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Runs a scenario with all its logs collected, at the finest level of the controller.
-fn logged<F: Future<Output = ()>>(redactor: &Redactor, scenario: F) -> String {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let config = LogConfig {
-        filter: "debug,reconciler=trace".to_owned(),
-        format: Format::Json,
-        redaction: redactor.clone().into(),
-    };
-    let dispatch = Dispatch::new(telemetry::logs::subscriber(&config, move || writer.clone()).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        // A guard would end with this closure; the thread ends with the runtime.
-        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&dispatch)))
-        .build()
-        .unwrap();
-    runtime.block_on(scenario);
-    drop(runtime);
-    let bytes = lines.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
 }
 
 fn fixture(path: &str) -> String {
@@ -136,14 +113,14 @@ async fn provoke(scene: &mut Scene) {
     scene.world.until_applied("app", &first).await;
 
     // The API server quotes what it refuses.
-    let refused = scene.push("app/service.yaml", &service("${kind}"));
+    let refused = scene.push_file("app/service.yaml", &service("${kind}"));
     until_masked(scene, &refused, "ReconciliationFailed").await;
-    let encoded = scene.push("app/service.yaml", &secret("broken", "data", "password", "planted-Not-Base64-6"));
+    let encoded = scene.push_file("app/service.yaml", &secret("broken", "data", "password", "planted-Not-Base64-6"));
     scene.until_failed_at("app", &encoded, "ReconciliationFailed").await;
 
     // A value that makes the YAML invalid.
     put(scene, "variables", &[("kind", "\"planted-Broken4".to_owned())]);
-    let broken = scene.push("app/service.yaml", &service("${kind}"));
+    let broken = scene.push_file("app/service.yaml", &service("${kind}"));
     scene.until_failed_at("app", &broken, "BuildFailed").await;
 
     // A value that was just replaced, and a log that prints all there is.
@@ -151,7 +128,7 @@ async fn provoke(scene: &mut Scene) {
     let log = format!("cannot log in: {}\n", PLANTED.join(" "));
     scene.world.cluster.workloads().when_image("web:1", Behaviour::Crash { exit_code: 1, log });
     scene.upstream.write("app/service.yaml", crate::config_map("kind", "${kind}"));
-    let crash = scene.push("app/web.yaml", &deployment("web", "web:1"));
+    let crash = scene.push_file("app/web.yaml", &deployment_of("web", "web:1"));
     until_masked(scene, &crash, "HealthCheckFailed").await;
 
     // A password in a URL, of a host that is not there and of one that is.
@@ -169,7 +146,7 @@ async fn provoke(scene: &mut Scene) {
         let reason = condition(&scene.world.get_source(name), "Ready").unwrap()["reason"].clone();
         scene
             .world
-            .until_event("GitRepository", name, reason.as_str().unwrap(), message.as_str().unwrap())
+            .until_event_says("GitRepository", name, reason.as_str().unwrap(), message.as_str().unwrap())
             .await;
     }
 
@@ -189,18 +166,22 @@ fn assert_clean(what: &str, text: &str) {
     }
 }
 
-#[test]
-fn no_planted_secret_leaves_by_logs_events_conditions_or_metrics() {
-    let redactor = Redactor::default();
-    let mut shown = (String::new(), String::new());
-    let logs = logged(&redactor.clone(), async {
-        let mut scene = Scene::new().await;
-        scene.world = scene.world.masked_by(redactor);
-        provoke(&mut scene).await;
-        shown = (written(&scene), scene.world.metrics());
-        scene.world.stop().await;
-    });
-    assert_clean("a status or an Event", &shown.0);
-    assert_clean("a number", &shown.1);
-    assert_clean("a log line", &logs);
+#[tokio::test(flavor = "multi_thread")]
+async fn no_planted_secret_leaves_by_logs_events_conditions_or_metrics() {
+    let mut scene = Scene::new().await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let config = LogConfig {
+        filter: "debug,reconciler=trace".to_owned(),
+        format: Format::Json,
+        redaction: scene.world.redactor().clone().into(),
+    };
+    let logs = telemetry::logs::subscriber(&config, move || writer.clone()).unwrap();
+    scene.world.log_to(Dispatch::new(logs));
+    provoke(&mut scene).await;
+    assert_clean("a status or an Event", &written(&scene));
+    assert_clean("a number", &scene.world.metrics_shown());
+    scene.world.stop().await;
+    let logged = lines.0.lock().unwrap().clone();
+    assert_clean("a log line", &String::from_utf8(logged).unwrap());
 }

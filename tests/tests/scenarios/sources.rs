@@ -221,7 +221,7 @@ async fn what_is_applied_stays_when_the_cache_is_lost_and_the_server_is_away() {
     scene.world.until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed").await;
     assert_eq!(scene.settings(), before);
     scene.server.behave(crate::git_server::Behaviour::Serve);
-    let next = scene.push("app/config.yaml", &config_map("settings", "two"));
+    let next = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     scene.world.until_applied("app", &next).await;
 }
 
@@ -230,7 +230,7 @@ async fn a_suspended_source_stays_where_it_is_until_it_is_resumed() {
     let mut scene = Scene::live().await;
     let first = scene.upstream.head();
     scene.world.git_repository_with("app", &json!({"ref": {"branch": "main"}, "suspend": true}));
-    let second = scene.push("app/config.yaml", &config_map("settings", "two"));
+    let second = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     // A restart shows that it looks at nothing else even then.
     scene.world.stop().await;
     scene.world.start().await;
@@ -249,7 +249,7 @@ async fn a_suspended_source_stays_where_it_is_until_it_is_resumed() {
 async fn a_suspended_kustomization_changes_nothing_and_runs_when_it_is_resumed() {
     let scene = Scene::live().await;
     scene.world.kustomization("app", "app", "./app", &json!({"suspend": true}));
-    let second = scene.push("app/config.yaml", &config_map("settings", "two"));
+    let second = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     scene.world.until_fetched("app", &second).await;
     scene.world.edit("v1", "ConfigMap", "default", "settings", &json!({"data": {"key": "edited"}})).await;
     scene.world.kustomization("other", "app", "./app", &json!({"namePrefix": "other-"}));
@@ -275,7 +275,7 @@ async fn rule_22_a_request_is_handled_on_success_and_on_failure_and_not_while_su
     world.request(api, "Kustomization", "app", "any text will do");
     assert!(is_ready(&handled("any text will do").await));
 
-    let bad = scene.push("app/config.yaml", "kind: {\n");
+    let bad = scene.push_file("app/config.yaml", "kind: {\n");
     scene.until_failed_at("app", &bad, "BuildFailed").await;
     world.request(api, "Kustomization", "app", "while it fails");
     assert!(!is_ready(&handled("while it fails").await));
@@ -291,7 +291,7 @@ async fn rule_22_a_request_is_handled_on_success_and_on_failure_and_not_while_su
     world.kustomization("other", "app", "./absent", &json!({}));
     world.until_failed("other", "BuildFailed").await;
     assert_eq!(world.get_kustomization("app")["status"]["lastHandledReconcileAt"], "while it is blocked");
-    let mended = scene.push("app/config.yaml", &config_map("settings", "two"));
+    let mended = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     world.kustomization("app", "app", "./app", &json!({"suspend": false}));
     world.until_applied("app", &mended).await;
     handled("while suspended").await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{Scene, config_map, deployment};
+use crate::{Scene, config_map, deployment_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_becomes_live_and_a_revert_takes_it_back() {
@@ -48,7 +48,7 @@ async fn environments() -> Scene {
     let mut scene = Scene::new().await;
     scene
         .upstream
-        .write("app/web.yaml", deployment("web", &format!("{IMAGE}:1.0.0")));
+        .write("app/web.yaml", deployment_of("web", &format!("{IMAGE}:1.0.0")));
     scene
         .upstream
         .write("app/config.yaml", config_map("settings", "one"));
@@ -107,14 +107,13 @@ async fn the_story_of_a_merge_an_edit_a_broken_image_a_revert_and_a_removal() {
 
     scene
         .upstream
-        .write("app/web.yaml", deployment("web", &format!("{IMAGE}:1.1.0")));
+        .write("app/web.yaml", deployment_of("web", &format!("{IMAGE}:1.1.0")));
     let merged = scene.merge("Take 1.1.0");
     scene.world.until_applied("staging", &merged).await;
     assert_eq!(scene.image("staging"), format!("{IMAGE}:1.1.0"));
     scene
         .world
-        .until_event(
-            "Kustomization",
+        .until_event_says("Kustomization",
             "staging",
             "Progressing",
             "Deployment/staging/web configured",
@@ -140,7 +139,7 @@ async fn the_story_of_a_merge_an_edit_a_broken_image_a_revert_and_a_removal() {
 
     scene.upstream.write(
         "app/web.yaml",
-        deployment("web", &format!("{IMAGE}:does-not-exist")),
+        deployment_of("web", &format!("{IMAGE}:does-not-exist")),
     );
     let broken = scene.merge("Take an image that is not there");
     let told = scene
@@ -165,8 +164,7 @@ async fn the_story_of_a_merge_an_edit_a_broken_image_a_revert_and_a_removal() {
     assert_eq!(scene.world.get("v1", "ConfigMap", "staging", "banner"), None);
     scene
         .world
-        .until_event(
-            "Kustomization",
+        .until_event_says("Kustomization",
             "staging",
             "Progressing",
             "ConfigMap/staging/banner deleted",
