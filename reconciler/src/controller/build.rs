@@ -20,6 +20,7 @@ use crate::report::Failure;
 use crate::source::Checkout;
 
 use super::context::Context;
+use super::memory::ConfigRead;
 use super::run::revoked;
 
 /// What a render gave, with every object identified.
@@ -27,13 +28,14 @@ pub(crate) struct Built {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) read_set: ReadSet,
     pub(crate) digest: String,
-    pub(crate) configs: Vec<(&'static str, String, String)>,
+    pub(crate) configs: Vec<ConfigRead>,
 }
 
 /// Values read from the cluster before a render.
 struct Inputs {
     substitution: Option<Substitution>,
     keyring: Option<Keyring>,
+    read: Vec<ConfigRead>,
 }
 
 /// Renders a Kustomization at a checkout. Nothing is written, and nothing depends on what is remembered, so
@@ -45,8 +47,8 @@ pub(crate) async fn build(
     checkout: &Checkout,
 ) -> Result<Built, Failure> {
     let owner = owner_of(kustomization);
-    let configs = configs(kustomization);
     let inputs = permit.race(read_inputs(cx, &owner, &kustomization.spec)).await.map_err(revoked)??;
+    let configs = inputs.read.clone();
     let rendered = {
         let _place = cx.renders.acquire().await.map_err(|_| Failure::Canceled("the controller stops".into()))?;
         let (kustomization, checkout) = (kustomization.clone(), checkout.clone());
@@ -82,8 +84,9 @@ fn configs(kustomization: &Kustomization) -> Vec<(&'static str, String, String)>
 }
 
 /// Whether a build of it reads this ConfigMap or Secret.
-pub(crate) fn reads(kustomization: &Kustomization, kind: &str, namespace: &str, name: &str) -> bool {
-    configs(kustomization).iter().any(|(k, ns, n)| *k == kind && ns == namespace && n == name)
+pub(crate) fn reads(kustomization: &Kustomization, config: &ConfigRead) -> bool {
+    let named = configs(kustomization);
+    named.iter().any(|(kind, namespace, name)| *kind == config.kind && *namespace == config.namespace && *name == config.name)
 }
 
 fn kind_of(kind: SubstituteKind) -> &'static str {
@@ -101,20 +104,24 @@ pub(crate) fn owner_of(kustomization: &Kustomization) -> Owner {
 }
 
 async fn read_inputs(cx: &Context, owner: &Owner, spec: &KustomizationSpec) -> Result<Inputs, Failure> {
-    Ok(Inputs { substitution: read_variables(cx, owner, spec).await?, keyring: read_keyring(cx, owner, spec).await? })
+    let mut read = Vec::new();
+    let substitution = read_variables(cx, owner, spec, &mut read).await?;
+    let keyring = read_keyring(cx, owner, spec, &mut read).await?;
+    Ok(Inputs { substitution, keyring, read })
 }
 
 async fn read_variables(
     cx: &Context,
     owner: &Owner,
     spec: &KustomizationSpec,
+    read: &mut Vec<ConfigRead>,
 ) -> Result<Option<Substitution>, Failure> {
     let Some(post_build) = &spec.post_build else { return Ok(None) };
     let mut sources = Vec::new();
     for reference in &post_build.substitute_from {
         let kind = kind_of(reference.kind);
         let name = format!("{kind}/{}", reference.name);
-        let Some(data) = read_data(cx, kind, &owner.namespace, &reference.name).await? else {
+        let Some(data) = read_data(cx, kind, &owner.namespace, &reference.name, read).await? else {
             if reference.optional {
                 continue;
             }
@@ -138,11 +145,16 @@ async fn read_variables(
     }))
 }
 
-async fn read_keyring(cx: &Context, owner: &Owner, spec: &KustomizationSpec) -> Result<Option<Keyring>, Failure> {
+async fn read_keyring(
+    cx: &Context,
+    owner: &Owner,
+    spec: &KustomizationSpec,
+    read: &mut Vec<ConfigRead>,
+) -> Result<Option<Keyring>, Failure> {
     let Some(decryption) = &spec.decryption else { return Ok(None) };
     let Some(reference) = &decryption.secret_ref else { return Ok(Some(Keyring::default())) };
     let origin = format!("Secret {}/{}", owner.namespace, reference.name);
-    let Some(data) = read_data(cx, "Secret", &owner.namespace, &reference.name).await? else {
+    let Some(data) = read_data(cx, "Secret", &owner.namespace, &reference.name, read).await? else {
         return Err(Failure::Build(format!(
             "{origin} not found, which spec.decryption.secretRef names; create it: kubectl -n {} create secret generic {} --from-file=age.agekey",
             owner.namespace, reference.name
@@ -159,6 +171,7 @@ async fn read_data(
     kind: &'static str,
     namespace: &str,
     name: &str,
+    read: &mut Vec<ConfigRead>,
 ) -> Result<Option<BTreeMap<String, Vec<u8>>>, Failure> {
     let plural = if kind == "Secret" { "secrets" } else { "configmaps" };
     let resource = Kind::fixed("v1", kind, plural, true);
@@ -170,7 +183,19 @@ async fn read_data(
     };
     let found = cx.api.get(&resource, &id).await;
     let found = found.map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
+    let version = found.as_ref().map(version_of).unwrap_or_default();
+    read.push(ConfigRead { kind, namespace: namespace.to_owned(), name: name.to_owned(), version });
     Ok(found.map(|object| decode(&object, kind == "Secret")))
+}
+
+fn version_of(object: &Value) -> String {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    config_version(text("/metadata/uid"), text("/metadata/resourceVersion"))
+}
+
+/// The version of a ConfigMap or a Secret.
+pub(crate) fn config_version(uid: &str, resource_version: &str) -> String {
+    format!("{uid}/{resource_version}")
 }
 
 pub(crate) fn decode(object: &Value, encoded: bool) -> BTreeMap<String, Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Watches the metadata of ConfigMaps and Secrets in namespaces where a Kustomization reads some, so that a
 //! change of a value runs those that read it (rule 20). Does I/O.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::build::config_version;
 use super::fleet::Message;
+use super::memory::ConfigRead;
 
 /// The set of running watches.
 pub(crate) struct Configs {
@@ -59,29 +61,24 @@ where
     let objects = Api::<PartialObjectMeta<K>>::namespaced(client, namespace);
     let config = watcher::Config::default().page_size(200);
     let mut stream = watcher::watcher(objects, config).default_backoff().boxed();
-    let mut versions: HashMap<String, String> = HashMap::new();
-    let mut first = true;
     while let Some(answer) = stream.next().await {
         let (meta, gone) = match answer {
             Ok(Event::Apply(object) | Event::InitApply(object)) => (object.metadata, false),
             Ok(Event::Delete(object)) => (object.metadata, true),
-            Ok(Event::InitDone) => {
-                first = false;
-                continue;
-            }
-            Ok(Event::Init) => continue,
+            Ok(Event::Init | Event::InitDone) => continue,
             Err(error) => {
                 tracing::debug!(%error, kind, namespace, "a watch broke and is opened again");
                 continue;
             }
         };
         let name = meta.name.unwrap_or_default();
-        let version = if gone { String::new() } else { meta.resource_version.unwrap_or_default() };
-        let before = versions.insert(name.clone(), version.clone());
-        if before.as_ref() == Some(&version) || (first && before.is_none()) {
-            continue;
-        }
-        if messages.send(Message::Config { kind, namespace: namespace.to_owned(), name }).await.is_err() {
+        let version = match (gone, meta.uid, meta.resource_version) {
+            (false, Some(uid), Some(version)) => config_version(&uid, &version),
+            _ => String::new(),
+        };
+        // Whoever read it in another version, or found none, is run: also for what changed before the watch began.
+        let config = ConfigRead { kind, namespace: namespace.to_owned(), name, version };
+        if messages.send(Message::Config(config)).await.is_err() {
             return;
         }
     }

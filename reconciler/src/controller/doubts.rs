@@ -20,7 +20,11 @@ pub(crate) struct Doubts {
 impl Doubts {
     /// A write that was sent arrives within `bound`, or never.
     pub(crate) fn new(bound: Duration) -> Self {
-        Self { bound, began: OnceLock::new(), lost: Mutex::default() }
+        Self {
+            bound,
+            began: OnceLock::new(),
+            lost: Mutex::default(),
+        }
     }
 
     /// From now on nobody else sends writes.
@@ -39,8 +43,17 @@ impl Doubts {
     /// Until when a write may still bring this object back; nothing when none can. `inherited` says that it
     /// was in the inventory before this process began to lead, so that an earlier one may have written it.
     pub(crate) fn until(&self, id: &ObjectId, inherited: bool) -> Option<Instant> {
-        let earlier = self.began.get().filter(|_| inherited).map(|began| *began + self.bound);
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        let earlier = self
+            .began
+            .get()
+            .filter(|_| inherited)
+            .map(|began| *began + self.bound);
+        let lost = self
+            .lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .copied();
         earlier.max(lost).filter(|until| *until > Instant::now())
     }
 }
@@ -50,11 +63,17 @@ mod tests {
     use super::*;
 
     fn id(name: &str) -> ObjectId {
-        ObjectId { namespace: "a".into(), name: name.into(), group: String::new(), kind: "ConfigMap".into() }
+        ObjectId {
+            namespace: "a".into(),
+            name: name.into(),
+            group: String::new(),
+            kind: "ConfigMap".into(),
+        }
     }
 
     #[test]
-    fn rule_2_an_absent_object_that_an_earlier_process_may_have_written_is_doubted_until_no_write_can_arrive() {
+    fn rule_2_an_absent_object_that_an_earlier_process_may_have_written_is_doubted_until_no_write_can_arrive()
+    {
         let doubts = Doubts::new(Duration::from_secs(60));
         doubts.leads();
         assert!(doubts.until(&id("inherited"), true).is_some());

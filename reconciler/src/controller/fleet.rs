@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use super::contest::Contest;
 use super::events::Recorder;
 use super::explain::{Whys, explain};
 use super::finalize::finalize;
-use super::memory::Memory;
+use super::memory::{ConfigRead, Memory};
 use super::registry::Entry;
 use super::run::{Done, Job, annotation, masked, report, run};
 use super::served::unserved;
@@ -56,7 +57,7 @@ pub(crate) enum Message {
     StatusWritten(Arc<Owner>, Box<KustomizationStatus>),
     Explained(Arc<Owner>, u64, Whys),
     PodTrouble { namespace: String },
-    Config { kind: &'static str, namespace: String, name: String },
+    Config(ConfigRead),
     Explain(Arc<Owner>),
     Trickled,
     /// All Kustomizations that there are have been seen.
@@ -165,7 +166,7 @@ impl Fleet {
             Message::StatusWritten(owner, status) => self.status_written(&owner, *status),
             Message::Explained(owner, number, whys) => self.explained(&owner, number, whys),
             Message::PodTrouble { namespace } => self.pod_trouble(&namespace),
-            Message::Config { kind, namespace, name } => self.config(kind, &namespace, &name),
+            Message::Config(config) => self.config(&config),
             Message::Explain(owner) => {
                 if self.members.get(&owner).is_some_and(|member| member.state.is_waiting()) {
                     self.start_explaining(&owner);
@@ -195,10 +196,13 @@ impl Fleet {
         }
     }
 
-    /// After a restart those that failed come first (rule 23).
     fn by_urgency(&self) -> Vec<Arc<Owner>> {
-        let mut owners: Vec<_> = self.members.keys().cloned().collect();
-        owners.sort_by_key(|owner| {
+        self.most_urgent_first(self.members.keys().cloned().collect())
+    }
+
+    /// Those that are not Ready come first (rule 23).
+    fn most_urgent_first(&self, mut owners: Vec<Arc<Owner>>) -> Vec<Arc<Owner>> {
+        owners.sort_by_cached_key(|owner| {
             let ready = conditions_of(Some(&self.members[owner].status)).is_true(condition_types::READY);
             (ready, owner.clone())
         });
@@ -349,11 +353,8 @@ impl Fleet {
     }
 
     fn users(&self, key: &SourceKey) -> Vec<Arc<Owner>> {
-        self.members
-            .iter()
-            .filter(|(_, member)| source_key(&member.kustomization) == *key)
-            .map(|(owner, _)| owner.clone())
-            .collect()
+        let users = self.members.iter().filter(|(_, member)| source_key(&member.kustomization) == *key);
+        self.most_urgent_first(users.map(|(owner, _)| owner.clone()).collect())
     }
 
     fn refresh_users(&mut self, key: &SourceKey) {
@@ -379,25 +380,24 @@ impl Fleet {
         let Some(member) = self.members.get(&event.owner) else { return };
         if let Some(memory) = &member.memory {
             let seen = self.cx.index.get(&event.id);
-            let touched = match (memory.objects.get(&event.id), &seen) {
-                (Some(left), Some(seen)) => {
-                    seen.fingerprint != left.fingerprint && Some(seen.fingerprint) != left.before
-                }
-                (Some(_), None) => true,
-                (None, _) => false,
-            };
-            if touched {
+            let touched = memory.objects.get(&event.id).is_some_and(|left| left.is_touched(seen.as_ref()));
+            // What a run under way has written is not known here yet: it is compared when the run has ended.
+            if touched && !member.state.is_running() {
                 self.step(&event.owner, Event::Touched(event.id.clone()));
             }
         }
         self.judge(&event.owner);
     }
 
-    fn config(&mut self, kind: &'static str, namespace: &str, name: &str) {
+    /// Runs those that read a ConfigMap or a Secret in another version than the one it has now.
+    fn config(&mut self, config: &ConfigRead) {
         let readers: Vec<_> = self
             .members
             .iter()
-            .filter(|(_, member)| super::build::reads(&member.kustomization, kind, namespace, name))
+            .filter(|(_, member)| {
+                let known = member.memory.as_ref().is_some_and(|memory| memory.configs.contains(config));
+                !known && super::build::reads(&member.kustomization, config)
+            })
             .map(|(owner, _)| owner.clone())
             .collect();
         for owner in readers {
@@ -609,8 +609,14 @@ impl Fleet {
         let job = self.job(owner, member, scope);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         self.running += 1;
+        // Asked for here, so that runs begin in the order in which they were decided on.
+        let mut place = Box::pin(cx.runs.clone().acquire_owned());
+        let at_once = place.as_mut().now_or_never();
         tokio::spawn(async move {
-            let _place = cx.runs.acquire().await;
+            let _place = match at_once {
+                Some(place) => place,
+                None => place.await,
+            };
             let owner = job.owner.clone();
             // The fleet waits for runs under way before it ends, so it is there to be told.
             if finalizing {
@@ -682,11 +688,7 @@ impl Fleet {
         let touched: Vec<ObjectId> = memory
             .objects
             .iter()
-            .filter(|(id, left)| {
-                self.cx.index.get(id).is_some_and(|seen| {
-                    seen.fingerprint != left.fingerprint && Some(seen.fingerprint) != left.before
-                })
-            })
+            .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
             .map(|(id, _)| id.clone())
             .collect();
         for id in touched {
@@ -697,8 +699,8 @@ impl Fleet {
     fn watch_inputs(&self, owner: &Arc<Owner>) {
         let Some(member) = self.members.get(owner) else { return };
         let Some(memory) = &member.memory else { return };
-        for (kind, namespace, _) in &memory.configs {
-            self.cx.configs.ensure(kind, namespace);
+        for config in &memory.configs {
+            self.cx.configs.ensure(config.kind, &config.namespace);
         }
         for target in memory.targets.iter().filter(|target| target.expected.is_none()) {
             super::elsewhere::watch(&self.cx, owner, &target.object);

@@ -7,7 +7,7 @@ use kustomize_rs::fs::ReadSet;
 use serde_json::Value;
 
 use crate::assess::targets::Target;
-use crate::cluster::Fingerprint;
+use crate::cluster::{Fingerprint, Seen};
 use crate::plan::ObjectId;
 
 /// The last successful run of a Kustomization.
@@ -21,8 +21,18 @@ pub(crate) struct Memory {
     pub(crate) targets: Vec<Target>,
     /// Digest of what was built.
     pub(crate) digest: String,
-    /// ConfigMaps and Secrets that were read: kind, namespace, name.
-    pub(crate) configs: Vec<(&'static str, String, String)>,
+    /// ConfigMaps and Secrets that were read.
+    pub(crate) configs: Vec<ConfigRead>,
+}
+
+/// A ConfigMap or a Secret, in the version that a build read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConfigRead {
+    pub(crate) kind: &'static str,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Uid and resourceVersion; empty when there was none.
+    pub(crate) version: String,
 }
 
 /// An object as the last apply left it.
@@ -32,10 +42,24 @@ pub(crate) struct Left {
     pub(crate) wanted: u64,
     /// Fingerprint of the answer to the apply.
     pub(crate) fingerprint: Fingerprint,
-    /// Fingerprint before that apply: an event that still shows it comes late and means nothing.
-    pub(crate) before: Option<Fingerprint>,
+    /// Versions before that apply: an event that still shows one of them comes late and means nothing.
+    pub(crate) before: [u64; 2],
     /// A mark on it keeps us from applying it.
     pub(crate) skipped: bool,
+}
+
+impl Left {
+    /// Whether what was seen since is somebody else's doing.
+    pub(crate) fn is_touched(&self, seen: Option<&Seen>) -> bool {
+        seen.is_none_or(|seen| seen.fingerprint != self.fingerprint && !self.before.contains(&version(seen)))
+    }
+}
+
+/// Digest of the version that an object was seen in.
+pub(crate) fn version(seen: &Seen) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    seen.observed.resource_version.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Digest of a wanted object.

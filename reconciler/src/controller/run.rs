@@ -28,7 +28,7 @@ use crate::source::Checkout;
 use super::build::{self, Built};
 use super::context::Context;
 use super::events::Recorder;
-use super::memory::{Left, Memory, digest};
+use super::memory::{Left, Memory, digest, version};
 use super::registry::Claims;
 use super::statuses::{StatusWriter, kustomization_kind};
 use super::step::Scope;
@@ -233,7 +233,7 @@ impl Run<'_> {
                 self.settle(*stage, items, &previews).await?;
             }
         }
-        let recheck = self.prune(recorded, &old, &new, stale, &uids).await?;
+        let recheck = self.prune(recorded, &old, &new, stale, &uids).await?.max(self.recheck_of_changes());
         memory.targets = self.targets(&staged, memory.targets);
         let wait = !memory.targets.is_empty();
         Ok((Applied { wait, recheck }, memory))
@@ -372,14 +372,12 @@ impl Run<'_> {
         let mut rejections = Vec::new();
         let asked: Vec<_> = items.into_iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((id, answer)) = answers.next().await {
+        while let Some((wanted, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(why) if !coming.explains(&id) => {
-                    rejections.push(Rejection { subject: id.to_string(), origin: None, message: why, transient: false });
-                }
+                Previewed::Deferred(why) if !coming.explains(&wanted.id) => rejections.push(missing(wanted, why)),
                 previewed => {
-                    previews.insert(id, previewed);
+                    previews.insert(wanted.id.clone(), previewed);
                 }
             }
         }
@@ -388,17 +386,18 @@ impl Run<'_> {
         Ok(previews)
     }
 
-    async fn preview_one(&self, item: &Item) -> (ObjectId, Result<Previewed, Failure>) {
+    async fn preview_one<'i>(&self, item: &'i Item) -> (&'i Wanted, Result<Previewed, Failure>) {
         let id = item.wanted.id.clone();
         if item.kind.plural.is_empty() {
             let why = format!("no matches for kind {} in version {}", id.kind, item.kind.gvk.api_version());
-            return (id, Ok(Previewed::Deferred(why)));
+            return (&item.wanted, Ok(Previewed::Deferred(why)));
         }
         // What is wanted as before is compared with what is live: somebody may have touched it unseen. So is
         // what is left alone, since that may be for a mark on the live object.
         let changed = self.left(&id).is_some_and(|left| left.wanted != item.digest && !left.skipped)
             && !plan::has_mark(&item.wanted.value, "ssa", "IfNotPresent");
-        let known = if changed && self.as_we_left_it(&id) { Known::AsWeLeftIt } else { Known::Nothing };
+        let deleting = self.cx.index.get(&id).is_some_and(|seen| seen.observed.deleting);
+        let known = if changed && !deleting && self.as_we_left_it(&id) { Known::AsWeLeftIt } else { Known::Nothing };
         let force = self.job.kustomization.spec.force;
         let answer = apply::preview(&self.api, &self.job.permit, &item.kind, &item.wanted, &self.job.owner, known, force).await;
         let settled = match answer {
@@ -407,7 +406,7 @@ impl Run<'_> {
             Err(PreviewError::Revoked(why)) => Err(revoked(why)),
             Err(PreviewError::Api(error)) => Err(Failure::Apply(format!("{id}: {error}"))),
         };
-        (id, settled)
+        (&item.wanted, settled)
     }
 
     /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists, lists
@@ -453,14 +452,12 @@ impl Run<'_> {
         let mut rejections = Vec::new();
         let asked: Vec<_> = deferred.iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((id, answer)) = answers.next().await {
+        while let Some((wanted, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(message) => {
-                    rejections.push(Rejection { subject: id.to_string(), origin: None, message, transient: false });
-                }
+                Previewed::Deferred(why) => rejections.push(missing(wanted, why)),
                 previewed => {
-                    previews.insert(id, previewed);
+                    previews.insert(wanted.id.clone(), previewed);
                 }
             }
         }
@@ -581,7 +578,7 @@ impl Run<'_> {
             left: Some(Left {
                 wanted: item.digest,
                 fingerprint,
-                before: before.map(|seen| seen.fingerprint),
+                before: [preview.live.as_ref(), before.as_ref()].map(|seen| seen.map_or(0, version)),
                 skipped: false,
             }),
             target: Some(Target::applied(&written.object)),
@@ -639,7 +636,7 @@ impl Run<'_> {
         self.cx.watches.ensure(&item.kind);
         let seen = Seen { owner: Some(self.job.owner.clone()), ..live.clone() };
         self.cx.index.put_if_unchanged(&item.wanted.id, None, seen);
-        Some(Left { wanted: item.digest, fingerprint: live.fingerprint, before: None, skipped })
+        Some(Left { wanted: item.digest, fingerprint: live.fingerprint, before: [0; 2], skipped })
     }
 
     async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: &str) -> Result<(), WriteError> {
@@ -669,24 +666,39 @@ impl Run<'_> {
         if stage != Stage::Definitions {
             return Ok(());
         }
-        let mut new_kinds = false;
+        let mut kinds = Vec::new();
         for item in items.iter().filter(|item| item.wanted.id.kind == "CustomResourceDefinition") {
             let id = &item.wanted.id;
             let preview_skips = matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
             if preview_skips || item.settled && self.left(id).is_some_and(|left| left.skipped) {
                 continue;
             }
-            new_kinds |= !item.settled;
             self.await_current(&item.wanted.id).await?;
+            if !item.settled {
+                kinds.extend(served_kinds(&item.wanted.value));
+            }
         }
-        if new_kinds {
-            self.cx
-                .discovery
-                .refresh(&self.cx.api, Duration::ZERO)
-                .await
-                .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))?;
+        if kinds.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.await_served(&kinds).await
+    }
+
+    /// A definition may be established a moment before its kind is served.
+    async fn await_served(&self, kinds: &[Gvk]) -> Result<(), Failure> {
+        let mut pause = Duration::from_millis(20);
+        let served = async {
+            loop {
+                self.cx.discovery.refresh(&self.cx.api, Duration::ZERO).await?;
+                if kinds.iter().all(|gvk| self.cx.discovery.known(gvk).is_some()) {
+                    return Ok::<(), ApiError>(());
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        };
+        let answer = self.job.permit.race(served).await.map_err(revoked)?;
+        answer.map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
     }
 
     async fn await_current(&self, id: &ObjectId) -> Result<(), Failure> {
@@ -772,7 +784,13 @@ impl Run<'_> {
         }
     }
 
-    /// Until when a write may still bring back an object that is gone now.
+    /// What was written while an older write may still arrive and undo it is looked at once more: that one is
+    /// ours too, and need not leave a mark that an event would show.
+    fn recheck_of_changes(&self) -> Option<Timestamp> {
+        self.changes.iter().filter_map(|(id, _)| self.doubted_until(id)).max()
+    }
+
+    /// Until when a write may still arrive that nobody waits for.
     fn doubted_until(&self, id: &ObjectId) -> Option<Timestamp> {
         let until = self.cx.doubts.until(id, self.job.statuses.is_inherited(id))?;
         let wait = until.saturating_duration_since(Instant::now());
@@ -863,6 +881,25 @@ impl Coming {
     fn explains(&self, id: &ObjectId) -> bool {
         self.namespaces.contains(&id.namespace) || self.kinds.contains(&(id.group.clone(), id.kind.clone()))
     }
+}
+
+/// The kinds that a definition has the API server serve.
+fn served_kinds(crd: &Value) -> Vec<Gvk> {
+    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let versions = crd.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+    let served = versions.filter(|version| version["served"] == true);
+    served
+        .map(|version| Gvk {
+            group: text(crd, "/spec/group"),
+            version: text(version, "/name"),
+            kind: text(crd, "/spec/names/kind"),
+        })
+        .collect()
+}
+
+/// What cannot be previewed for want of its kind or its namespace, which do not come with this plan.
+fn missing(wanted: &Wanted, message: String) -> Rejection {
+    Rejection { subject: wanted.subject(), origin: wanted.origin.clone(), message, transient: false }
 }
 
 /// All rejections of a look are reported together.

@@ -19,18 +19,37 @@ pub fn holder_of(live: &Value, pointer: &str) -> String {
         .filter(|entry| entry["manager"] != APPLY_MANAGER && entry["subresource"] != "status")
         .collect();
     foreign.sort_by_key(|entry| entry["time"].as_str());
-    let path: Vec<String> = pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
-    let holder = foreign.iter().rev().find(|entry| holds(&entry["fieldsV1"], live, &path));
-    let manager = holder.or(foreign.last()).and_then(|entry| entry["manager"].as_str());
+    let path: Vec<String> = pointer
+        .split('/')
+        .skip(1)
+        .map(|key| key.replace("~1", "/").replace("~0", "~"))
+        .collect();
+    let holder = foreign
+        .iter()
+        .rev()
+        .find(|entry| holds(&entry["fieldsV1"], live, &path));
+    let manager = holder
+        .or(foreign.last())
+        .and_then(|entry| entry["manager"].as_str());
     manager.unwrap_or_default().to_owned()
 }
 
 fn holds(fields: &Value, value: &Value, path: &[String]) -> bool {
-    let Some(fields) = fields.as_object() else { return false };
-    let Some((first, rest)) = path.split_first() else { return true };
-    let child = value.get(first).or_else(|| value.get(first.parse::<usize>().ok()?)).unwrap_or(&Value::Null);
+    let Some(fields) = fields.as_object() else {
+        return false;
+    };
+    let Some((first, rest)) = path.split_first() else {
+        return true;
+    };
+    let child = value
+        .get(first)
+        .or_else(|| value.get(first.parse::<usize>().ok()?))
+        .unwrap_or(&Value::Null);
     let found = match value {
-        Value::Array(_) => fields.iter().find(|(key, _)| is_element(key, child)).map(|(_, below)| below),
+        Value::Array(_) => fields
+            .iter()
+            .find(|(key, _)| is_element(key, child))
+            .map(|(_, below)| below),
         _ => fields.get(&format!("f:{first}")),
     };
     // A field without fields below it is held whole.
@@ -40,9 +59,13 @@ fn holds(fields: &Value, value: &Value, path: &[String]) -> bool {
 fn is_element(key: &str, element: &Value) -> bool {
     let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
     if let Some(keys) = key.strip_prefix("k:").and_then(parsed) {
-        return keys.as_object().is_some_and(|keys| keys.iter().all(|(key, value)| element.get(key) == Some(value)));
+        return keys
+            .as_object()
+            .is_some_and(|keys| keys.iter().all(|(key, value)| element.get(key) == Some(value)));
     }
-    key.strip_prefix("v:").and_then(parsed).is_some_and(|value| value == *element)
+    key.strip_prefix("v:")
+        .and_then(parsed)
+        .is_some_and(|value| value == *element)
 }
 
 #[cfg(test)]
