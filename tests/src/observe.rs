@@ -28,24 +28,34 @@ impl World {
         self.cluster.requests().mark()
     }
 
-    /// What the controller asked for since a mark, in the order of completion, but for what it does for itself:
-    /// leases, the look for Flux, watches and the lists they begin with.
+    /// What the controller asked for since a mark, in the order of completion, but for what it does for itself
+    /// (leases, the look for Flux, watches and the lists they begin with) and for events, which are sent in the
+    /// background.
     #[must_use]
     pub fn requests_since(&self, mark: u64) -> Vec<RequestKey> {
         let log = self.cluster.requests().log_since(mark);
-        log.into_iter().filter(|key| key.user_agent == "coracle" && !is_for_itself(key)).collect()
+        log.into_iter()
+            .filter(|key| key.user_agent == "coracle" && !is_for_itself(key))
+            .collect()
     }
 
     /// As [`World::requests_since`], a line each.
     #[must_use]
     pub fn since(&self, mark: u64) -> Vec<String> {
-        self.requests_since(mark).iter().map(ToString::to_string).collect()
+        self.requests_since(mark)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Writes of the controller since a mark.
     #[must_use]
     pub fn writes_since(&self, mark: u64) -> Vec<String> {
-        self.requests_since(mark).iter().filter(|key| key.writes()).map(ToString::to_string).collect()
+        self.requests_since(mark)
+            .iter()
+            .filter(|key| key.writes())
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// How often a Kustomization was run; each run renders once.
@@ -61,7 +71,8 @@ impl World {
                 && line.contains("kind=\"Kustomization\"")
                 && line.contains(&name)
         });
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0)
     }
 
     /// The ids in the inventory of a Kustomization.
@@ -76,7 +87,11 @@ impl World {
         let mut ids: Vec<String> = KINDS
             .iter()
             .flat_map(|(api_version, kind)| self.cluster.list(api_version, kind, ""))
-            .filter(|object| object.pointer("/metadata/labels").is_some_and(|labels| labels.get(OWNER).is_some()))
+            .filter(|object| {
+                object
+                    .pointer("/metadata/labels")
+                    .is_some_and(|labels| labels.get(OWNER).is_some())
+            })
             .map(|object| inventory_id(&object))
             .collect();
         ids.sort();
@@ -88,14 +103,25 @@ impl World {
     pub fn events(&self, name: &str) -> Vec<String> {
         let about = |event: &&Value| event.pointer("/involvedObject/name") == Some(&json!(name));
         let message = |event: &Value| event["message"].as_str().unwrap_or_default().to_owned();
-        self.cluster.list("v1", "Event", NAMESPACE).iter().filter(about).map(message).collect()
+        self.cluster
+            .list("v1", "Event", NAMESPACE)
+            .iter()
+            .filter(about)
+            .map(message)
+            .collect()
     }
 
     /// Waits, by events of objects of one kind, until a look at the world finds something.
     ///
     /// # Panics
     /// When that does not come.
-    pub async fn when<T>(&self, api_version: &str, kind: &str, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    pub async fn when<T>(
+        &self,
+        api_version: &str,
+        kind: &str,
+        what: &str,
+        look: impl Fn(&Self) -> Option<T>,
+    ) -> T {
         let objects: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource(api_version, kind));
         let search = async {
             let mut events = watcher::watcher(objects, watcher::Config::default()).boxed();
@@ -113,39 +139,82 @@ impl World {
 
     /// Waits for an event about an object of `flux-system`, and gives its message.
     pub async fn until_event(&self, name: &str, part: &str) -> String {
-        let look = |world: &Self| world.events(name).into_iter().find(|message| message.contains(part));
-        self.when("v1", "Event", &format!("an event about {name} with `{part}`"), look).await
+        let look = |world: &Self| {
+            world
+                .events(name)
+                .into_iter()
+                .find(|message| message.contains(part))
+        };
+        self.when(
+            "v1",
+            "Event",
+            &format!("an event about {name} with `{part}`"),
+            look,
+        )
+        .await
     }
 
     /// Waits until a Kustomization's inventory holds just these.
     pub async fn until_inventory(&self, kustomization: &str, wanted: &[&str]) {
         let what = format!("an inventory of {wanted:?}");
         let look = |world: &Self| (world.inventory(kustomization) == wanted).then_some(());
-        self.when("kustomize.toolkit.fluxcd.io/v1", "Kustomization", &what, look).await;
+        self.when("kustomize.toolkit.fluxcd.io/v1", "Kustomization", &what, look)
+            .await;
     }
 
     /// Waits until a request of a Kustomization (`reconcile.fluxcd.io/requestedAt`) is handled.
     pub async fn until_handled(&self, kustomization: &str, token: &str) -> Value {
         let what = format!("the handling of {token}");
-        self.until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, kustomization, &what, |object| {
-            object.pointer("/status/lastHandledReconcileAt") == Some(&json!(token))
-        })
+        self.until(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            kustomization,
+            &what,
+            |object| object.pointer("/status/lastHandledReconcileAt") == Some(&json!(token)),
+        )
         .await
     }
 
     /// Asks for a run of a Kustomization, as `flux reconcile kustomization` does, and waits for its end.
     pub async fn reconcile(&self, kustomization: &str, token: &str) -> Value {
-        self.request("kustomize.toolkit.fluxcd.io/v1", "Kustomization", kustomization, token);
+        self.request(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            kustomization,
+            token,
+        );
         self.until_handled(kustomization, token).await
     }
 
     /// Has a GitRepository look at its branch and waits until it has.
     pub async fn poll_and_wait(&self, source: &str, token: &str) {
         self.poll(source, token);
-        self.until("source.toolkit.fluxcd.io/v1", "GitRepository", NAMESPACE, source, "looked at", |object| {
-            object.pointer("/status/lastHandledReconcileAt") == Some(&json!(token))
-        })
+        self.until(
+            "source.toolkit.fluxcd.io/v1",
+            "GitRepository",
+            NAMESPACE,
+            source,
+            "looked at",
+            |object| object.pointer("/status/lastHandledReconcileAt") == Some(&json!(token)),
+        )
         .await;
+    }
+
+    /// Waits until a Kustomization was run this often.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub async fn until_runs(&self, kustomization: &str, number: u64) {
+        let look = async {
+            while self.runs(kustomization) < number {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(PATIENCE, look).await.is_ok(),
+            "{kustomization} was not run {number} times"
+        );
     }
 
     /// Waits until the controller has previewed an object since a mark.
@@ -154,11 +223,18 @@ impl World {
     /// When that does not come.
     pub async fn until_previewed(&self, name: &str, mark: u64) {
         let look = async {
-            while !self.requests_since(mark).iter().any(|key| key.dry_run && key.name == name) {
+            while !self
+                .requests_since(mark)
+                .iter()
+                .any(|key| key.dry_run && key.name == name)
+            {
                 tokio::task::yield_now().await;
             }
         };
-        assert!(tokio::time::timeout(PATIENCE, look).await.is_ok(), "{name} was not previewed");
+        assert!(
+            tokio::time::timeout(PATIENCE, look).await.is_ok(),
+            "{name} was not previewed"
+        );
     }
 
     /// Changes fields of a Kustomization's spec.
@@ -166,7 +242,13 @@ impl World {
     /// # Panics
     /// When the cluster refuses it.
     pub fn respec(&self, kustomization: &str, spec: &Value) {
-        self.amend("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, kustomization, &json!({"spec": spec}));
+        self.amend(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            kustomization,
+            &json!({"spec": spec}),
+        );
     }
 
     /// Changes an object by a merge patch, at once.
@@ -189,35 +271,62 @@ impl World {
     /// # Panics
     /// When the cluster refuses it.
     pub async fn delete_kustomization(&self, name: &str) {
-        self.cluster.delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name).unwrap();
-        self.until_gone("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name).await;
+        self.cluster
+            .delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name)
+            .unwrap();
+        self.until_gone("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name)
+            .await;
     }
 }
 
 fn is_for_itself(key: &RequestKey) -> bool {
     let looks_for_flux = key.resource == "deployments" && key.name.ends_with("-controller");
-    let follows = key.verb.is_some_and(|verb| matches!(verb.name(), "watch" | "list"));
-    key.resource == "leases" || looks_for_flux || follows || key.verb.is_none()
+    let of_all = key.namespace.is_empty() || key.resource == "configmaps" || key.resource == "secrets";
+    let follows = key
+        .verb
+        .is_some_and(|verb| verb.name() == "watch" || (verb.name() == "list" && of_all));
+    key.resource == "leases" || key.resource == "events" || looks_for_flux || follows || key.verb.is_none()
 }
 
 /// The ids in the inventory of a Kustomization.
 #[must_use]
 pub fn ids(kustomization: &Value) -> Vec<String> {
-    let entries = kustomization.pointer("/status/inventory/entries").and_then(Value::as_array);
-    entries.into_iter().flatten().filter_map(|entry| entry["id"].as_str().map(ToOwned::to_owned)).collect()
+    let entries = kustomization
+        .pointer("/status/inventory/entries")
+        .and_then(Value::as_array);
+    entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry["id"].as_str().map(ToOwned::to_owned))
+        .collect()
 }
 
 /// The id of an object as an inventory has it.
 #[must_use]
 pub fn inventory_id(object: &Value) -> String {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let api_version = text("/apiVersion");
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    format!("{}_{}_{group}_{}", text("/metadata/namespace"), text("/metadata/name"), text("/kind"))
+    format!(
+        "{}_{}_{group}_{}",
+        text("/metadata/namespace"),
+        text("/metadata/name"),
+        text("/kind")
+    )
 }
 
 /// The uid of an object.
 #[must_use]
 pub fn uid(object: &Value) -> String {
-    object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned()
+    object
+        .pointer("/metadata/uid")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }

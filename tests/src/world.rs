@@ -62,7 +62,9 @@ impl World {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
         cluster.apply(&namespace, "scenario").unwrap();
         for crd in reconciler::api::crds() {
-            cluster.apply(&serde_json::to_value(&crd).unwrap(), "scenario").unwrap();
+            cluster
+                .apply(&serde_json::to_value(&crd).unwrap(), "scenario")
+                .unwrap();
         }
         let config = Config {
             storage: directory.path().join("storage"),
@@ -72,16 +74,32 @@ impl World {
             ..Config::default()
         };
         let metrics = Metrics::new().unwrap();
-        let world = Self { cluster, client, directory, url, config, metrics, controller: None };
+        let world = Self {
+            cluster,
+            client,
+            directory,
+            url,
+            config,
+            metrics,
+            controller: None,
+        };
         world.established().await;
         world
     }
 
     async fn established(&self) {
-        for plural in ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"] {
-            self.until("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", plural, "established", |crd| {
-                condition(crd, "Established").is_some_and(|condition| condition["status"] == "True")
-            })
+        for plural in [
+            "gitrepositories.source.toolkit.fluxcd.io",
+            "kustomizations.kustomize.toolkit.fluxcd.io",
+        ] {
+            self.until(
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+                "",
+                plural,
+                "established",
+                |crd| condition(crd, "Established").is_some_and(|condition| condition["status"] == "True"),
+            )
             .await;
         }
     }
@@ -101,8 +119,16 @@ impl World {
         assert!(self.controller.is_none(), "the controller runs already");
         self.metrics = Metrics::new().unwrap();
         let kubeconfig = self.cluster.kubeconfig();
-        let (config, metrics, stop) = (self.config.clone(), self.metrics.clone(), CancellationToken::new());
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (config, metrics, stop) = (
+            self.config.clone(),
+            self.metrics.clone(),
+            CancellationToken::new(),
+        );
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let stopping = stop.clone();
         let task = runtime.spawn(async move {
             let services = Services {
@@ -113,7 +139,11 @@ impl World {
             };
             controller::run(config, services, stopping).await
         });
-        self.controller = Some(Running { stop, task, runtime: Some(runtime) });
+        self.controller = Some(Running {
+            stop,
+            task,
+            runtime: Some(runtime),
+        });
     }
 
     /// Stops the controller and waits for its end.
@@ -143,7 +173,11 @@ impl World {
     /// # Panics
     /// When it does not run.
     pub fn kill(&mut self) {
-        drop(self.controller.take().expect("the controller runs"));
+        let mut running = self.controller.take().expect("the controller runs");
+        if let Some(runtime) = running.runtime.take() {
+            // Its lock on the storage is gone when its tasks are.
+            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
+        }
     }
 
     /// The folder of the world.
@@ -217,7 +251,8 @@ impl World {
     /// When there is none.
     #[must_use]
     pub fn get_kustomization(&self, name: &str) -> Value {
-        self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name).expect("it is there")
+        self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name)
+            .expect("it is there")
     }
 
     /// Waits, by events, until an object is as wanted, and gives it.
@@ -233,12 +268,19 @@ impl World {
         what: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
-        let found = self.wait(api_version, kind, namespace, name, |object| object.is_some_and(&wanted)).await;
+        let found = self
+            .wait(api_version, kind, namespace, name, |object| {
+                object.is_some_and(&wanted)
+            })
+            .await;
         match found {
             Ok(object) => object.unwrap_or_default(),
             Err(()) => {
                 let live = self.get(api_version, kind, namespace, name);
-                panic!("{kind}/{namespace}/{name} did not become {what}:\n{:#}", live.unwrap_or_default())
+                panic!(
+                    "{kind}/{namespace}/{name} did not become {what}:\n{:#}",
+                    live.unwrap_or_default()
+                )
             }
         }
     }
@@ -248,7 +290,9 @@ impl World {
     /// # Panics
     /// When it stays.
     pub async fn until_gone(&self, api_version: &str, kind: &str, namespace: &str, name: &str) {
-        let gone = self.wait(api_version, kind, namespace, name, |object| object.is_none()).await;
+        let gone = self
+            .wait(api_version, kind, namespace, name, |object| object.is_none())
+            .await;
         assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed");
     }
 
@@ -268,7 +312,9 @@ impl World {
         let search = async {
             let mut states = watcher::watch_object(objects, name).boxed();
             while let Ok(state) = states.try_next().await {
-                let object = state.flatten().map(|object| serde_json::to_value(&object).unwrap());
+                let object = state
+                    .flatten()
+                    .map(|object| serde_json::to_value(&object).unwrap());
                 if wanted(object.as_ref()) {
                     return object;
                 }
@@ -280,21 +326,41 @@ impl World {
 
     /// Waits until a Kustomization is Ready at a revision that ends with `commit`.
     pub async fn until_applied(&self, name: &str, commit: &str) -> Value {
-        self.until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, "ready", |object| {
-            let applied = object.pointer("/status/lastAppliedRevision").and_then(Value::as_str);
-            applied.is_some_and(|applied| applied.ends_with(commit)) && is_ready(object)
-        })
+        self.until(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            name,
+            "ready",
+            |object| {
+                let applied = object
+                    .pointer("/status/lastAppliedRevision")
+                    .and_then(Value::as_str);
+                applied.is_some_and(|applied| applied.ends_with(commit)) && is_ready(object)
+            },
+        )
         .await
     }
 
     /// Waits until a Kustomization's Ready condition is False with this reason, and gives its message.
     pub async fn until_failed(&self, name: &str, reason: &str) -> String {
         let object = self
-            .until("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, name, reason, |object| {
-                condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
-            })
+            .until(
+                "kustomize.toolkit.fluxcd.io/v1",
+                "Kustomization",
+                NAMESPACE,
+                name,
+                reason,
+                |object| {
+                    condition(object, "Ready")
+                        .is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+                },
+            )
             .await;
-        condition(&object, "Ready").and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned()
+        condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Changes an object with a merge patch as a person with `kubectl edit` does.
@@ -304,8 +370,14 @@ impl World {
     pub async fn edit(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: &Value) {
         let resource = resource(api_version, kind);
         let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
-        objects.patch(name, &parameters, &Patch::Merge(patch)).await.unwrap();
+        let parameters = PatchParams {
+            field_manager: Some("somebody".to_owned()),
+            ..PatchParams::default()
+        };
+        objects
+            .patch(name, &parameters, &Patch::Merge(patch))
+            .await
+            .unwrap();
     }
 }
 
@@ -315,10 +387,13 @@ impl World {
 /// When the kubeconfig cannot be used.
 pub async fn client(kubeconfig: &str, agent: &str) -> kube::Client {
     let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.headers.push((http::header::USER_AGENT, agent.parse().unwrap()));
+    let mut config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+            .await
+            .unwrap();
+    config
+        .headers
+        .push((http::header::USER_AGENT, agent.parse().unwrap()));
     kube::Client::try_from(config).unwrap()
 }
 
@@ -347,7 +422,11 @@ fn plural(kind: &str) -> String {
 /// A condition of an object.
 #[must_use]
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
-    object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == type_)
+    object
+        .pointer("/status/conditions")?
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == type_)
 }
 
 /// Whether an object's Ready condition is True for its generation.
@@ -362,8 +441,16 @@ pub fn is_ready(object: &Value) -> bool {
 /// # Panics
 /// When it fails.
 pub fn program(directory: &Path, name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(name).current_dir(directory).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(name)
+        .current_dir(directory)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{name} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 

@@ -11,7 +11,10 @@ const STATUS: &str = "patch kustomizations.kustomize.toolkit.fluxcd.io/status fl
 async fn scene(spec: &Value) -> Scene {
     let mut scene = Scene::new().await;
     scene.upstream.write("marker/m.yaml", config_map("m", "1"));
-    scene.upstream.write("marker/d.yaml", deployment("m", "").replace("spec:\n  selector", "spec:\n  paused: true\n  selector"));
+    scene.upstream.write(
+        "marker/d.yaml",
+        deployment("m", "").replace("spec:\n  selector", "spec:\n  paused: true\n  selector"),
+    );
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", spec);
     scene.world.kustomization("marker", "app", "./marker", &json!({}));
@@ -26,27 +29,53 @@ async fn scene(spec: &Value) -> Scene {
     for name in ["app", "marker"] {
         scene.world.until_applied(name, &commit).await;
     }
+    // Watches have begun by now, and when the second has ended, the statuses above are counted.
+    scene.world.reconcile("app", "start").await;
+    scene.world.reconcile("marker", "start").await;
     scene
 }
 
 impl Scene {
     /// Has an object of `marker` corrected, through the watch of its kind.
     async fn mark_a_config_map(&self) {
-        self.world.edit("v1", "ConfigMap", "default", "m", &json!({"data": {"key": "mine"}})).await;
+        self.world
+            .edit(
+                "v1",
+                "ConfigMap",
+                "default",
+                "m",
+                &json!({"data": {"key": "mine"}}),
+            )
+            .await;
         let right = |object: &Value| object["data"]["key"] == "1";
-        self.world.until("v1", "ConfigMap", "default", "m", "put back", right).await;
+        self.world
+            .until("v1", "ConfigMap", "default", "m", "put back", right)
+            .await;
     }
 
     async fn mark_a_deployment(&self) {
-        self.world.edit("apps/v1", "Deployment", "default", "m", &json!({"spec": {"paused": false}})).await;
+        self.world
+            .edit(
+                "apps/v1",
+                "Deployment",
+                "default",
+                "m",
+                &json!({"spec": {"paused": false}}),
+            )
+            .await;
         let right = |object: &Value| object["spec"]["paused"] == true;
-        self.world.until("apps/v1", "Deployment", "default", "m", "put back", right).await;
+        self.world
+            .until("apps/v1", "Deployment", "default", "m", "put back", right)
+            .await;
     }
 
-    /// Requests that are not about the marker or the source.
-    fn cost(&self, mark: u64) -> Vec<String> {
+    /// Requests that are not about the marker or the source, when the run under way has ended.
+    async fn cost(&self, mark: u64) -> Vec<String> {
+        self.world.reconcile("marker", &mark.to_string()).await;
         let others = |line: &String| {
-            !line.contains(" default/m") && !line.contains("flux-system/marker") && !line.contains("gitrepositories")
+            !line.contains(" default/m")
+                && !line.contains("flux-system/marker")
+                && !line.contains("gitrepositories")
                 && !line.contains("events")
         };
         self.world.since(mark).into_iter().filter(others).collect()
@@ -58,14 +87,26 @@ async fn an_event_without_drift_costs_no_request_and_no_render() {
     let scene = scene(&json!({"wait": true})).await;
     let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
     // Somebody else's field on a ConfigMap; a status of a Deployment.
-    scene.world.edit("v1", "ConfigMap", "default", "a", &json!({"metadata": {"annotations": {"x": "y"}}})).await;
-    let mut web = scene.world.get("apps/v1", "Deployment", "default", "web").unwrap();
+    scene
+        .world
+        .edit(
+            "v1",
+            "ConfigMap",
+            "default",
+            "a",
+            &json!({"metadata": {"annotations": {"x": "y"}}}),
+        )
+        .await;
+    let mut web = scene
+        .world
+        .get("apps/v1", "Deployment", "default", "web")
+        .unwrap();
     web["status"]["observedGeneration"] = json!(1);
     web["status"]["collisionCount"] = json!(1);
     scene.world.cluster.update_status(&web, "somebody").unwrap();
     scene.mark_a_config_map().await;
     scene.mark_a_deployment().await;
-    assert_eq!(scene.cost(mark), Vec::<String>::new());
+    assert_eq!(scene.cost(mark).await, Vec::<String>::new());
     assert_eq!(scene.world.runs("app"), runs);
 }
 
@@ -75,7 +116,7 @@ async fn a_poll_that_finds_nothing_new_costs_no_request_and_no_render() {
     let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
     scene.world.poll_and_wait("app", "again").await;
     scene.world.reconcile("marker", "after").await;
-    assert_eq!(scene.cost(mark), Vec::<String>::new());
+    assert_eq!(scene.cost(mark).await, Vec::<String>::new());
     assert_eq!(scene.world.runs("app"), runs);
 }
 
@@ -85,7 +126,7 @@ async fn a_revision_that_touches_none_of_its_files_costs_one_status_and_no_rende
     let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
     scene.upstream.write("README.md", "Nothing of the application.\n");
     scene.deploy(&[]).await;
-    assert_eq!(scene.cost(mark), [STATUS]);
+    assert_eq!(scene.cost(mark).await, [STATUS]);
     assert_eq!(scene.world.runs("app"), runs);
 }
 
@@ -94,7 +135,14 @@ async fn one_changed_object_costs_one_preview_one_apply_and_one_status() {
     let scene = scene(&json!({})).await;
     let mark = scene.world.mark();
     scene.deploy(&[("a.yaml", &config_map("a", "2"))]).await;
-    assert_eq!(scene.cost(mark), ["patch configmaps default/a (dry run) -> 200", "patch configmaps default/a -> 200", STATUS]);
+    assert_eq!(
+        scene.cost(mark).await,
+        [
+            "patch configmaps default/a (dry run) -> 200",
+            "patch configmaps default/a -> 200",
+            STATUS
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +150,7 @@ async fn one_changed_object_with_health_costs_two_statuses_at_most() {
     let scene = scene(&json!({"wait": true})).await;
     let mark = scene.world.mark();
     scene.deploy(&[("a.yaml", &config_map("a", "2"))]).await;
-    let cost = scene.cost(mark);
+    let cost = scene.cost(mark).await;
     let statuses = cost.iter().filter(|line| *line == STATUS).count();
     assert!(statuses <= 2, "{cost:#?}");
     assert_eq!(cost.len() - statuses, 2, "{cost:#?}");
@@ -114,8 +162,13 @@ async fn one_new_object_costs_two_statuses_one_of_them_its_intent() {
     let mark = scene.world.mark();
     scene.deploy(&[("e.yaml", &config_map("e", "1"))]).await;
     assert_eq!(
-        scene.cost(mark),
-        ["patch configmaps default/e (dry run) -> 201", STATUS, "patch configmaps default/e -> 201", STATUS]
+        scene.cost(mark).await,
+        [
+            "patch configmaps default/e (dry run) -> 201",
+            STATUS,
+            "patch configmaps default/e -> 201",
+            STATUS
+        ]
     );
 }
 
@@ -125,10 +178,12 @@ async fn a_restart_costs_a_look_at_each_object_and_one_status() {
     scene.world.stop().await;
     let mark = scene.world.mark();
     scene.world.start().await;
-    let done = |world: &tests::World| (world.runs("app") == 1).then_some(());
-    scene.world.when("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "a run", done).await;
-    let cost = scene.cost(mark);
-    let writes: Vec<&String> = cost.iter().filter(|line| !line.contains("(dry run)") && !line.starts_with("get")).collect();
+    scene.world.until_runs("app", 1).await;
+    let cost = scene.cost(mark).await;
+    let writes: Vec<&String> = cost
+        .iter()
+        .filter(|line| !line.contains("(dry run)") && !line.starts_with("get"))
+        .collect();
     assert_eq!(writes, [STATUS]);
     assert_eq!(cost.len(), 5 + 5 + 1, "{cost:#?}");
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::world::{NAMESPACE, condition};
 
-use crate::{Scene, config_map};
+use crate::{Scene, config_map, held};
 
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
 
@@ -13,7 +13,9 @@ const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
 async fn rule_21_a_cycle_of_dependencies_is_named() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
     for (name, needs) in [("one", "two"), ("two", "three"), ("three", "one")] {
-        scene.world.kustomization(name, "app", "./app", &json!({"dependsOn": [{"name": needs}]}));
+        scene
+            .world
+            .kustomization(name, "app", "./app", &json!({"dependsOn": [{"name": needs}]}));
     }
     let message = scene
         .world
@@ -44,10 +46,18 @@ async fn rule_22_a_request_is_handled_on_success_and_on_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_22_a_request_that_comes_during_a_run_is_run_for_after_it() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
-    let previews = Match::default().user_agent("coracle").verb(Verb::Patch).name("a").dry_run(true);
-    let mut holding = scene.world.cluster.faults().hold(previews.times(1), HoldAt::Before);
+    let previews = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Patch)
+        .name("a")
+        .dry_run(true);
+    let mut holding = scene
+        .world
+        .cluster
+        .faults()
+        .hold(previews.times(1), HoldAt::Before);
     scene.world.request(KUSTOMIZE, "Kustomization", "app", "first");
-    let preview = holding.next().await.unwrap();
+    let preview = held(&mut holding).await;
     let runs = scene.world.runs("app");
     scene.world.request(KUSTOMIZE, "Kustomization", "app", "second");
     scene.world.request(KUSTOMIZE, "Kustomization", "app", "third");
@@ -63,14 +73,25 @@ async fn rule_22_a_suspended_kustomization_handles_nothing_and_catches_up_when_i
     world.respec("app", &json!({"suspend": true}));
     world.request(KUSTOMIZE, "Kustomization", "app", "while suspended");
     let commit = scene.push(&[("a.yaml", &config_map("a", "2"))]);
-    world.edit("v1", "ConfigMap", "default", "a", &json!({"data": {"key": "mine"}})).await;
+    world
+        .edit(
+            "v1",
+            "ConfigMap",
+            "default",
+            "a",
+            &json!({"data": {"key": "mine"}}),
+        )
+        .await;
     // Another Kustomization of the same source is reconciled meanwhile.
     world.kustomization("marker", "app", "./marker", &json!({}));
     scene.upstream.write("marker/m.yaml", config_map("m", "1"));
     let marked = scene.push(&[]);
     world.until_applied("marker", &marked).await;
     assert_eq!(scene.data("a")["key"], "mine");
-    assert_eq!(world.get_kustomization("app")["status"]["lastHandledReconcileAt"], Value::Null);
+    assert_eq!(
+        world.get_kustomization("app")["status"]["lastHandledReconcileAt"],
+        Value::Null
+    );
     world.respec("app", &json!({"suspend": false}));
     world.until_handled("app", "while suspended").await;
     assert_eq!(scene.data("a")["key"], "2");
@@ -89,11 +110,18 @@ async fn rule_23_after_a_restart_those_that_failed_come_first() {
     scene.world = scene.world.configured(|config| config.concurrent = 1);
     scene.world.start().await;
     scene.world.until_previewed("a", mark).await;
-    let previews: Vec<String> =
-        scene.world.since(mark).into_iter().filter(|line| line.contains("(dry run)")).collect();
+    let previews: Vec<String> = scene
+        .world
+        .since(mark)
+        .into_iter()
+        .filter(|line| line.contains("(dry run)"))
+        .collect();
     assert_eq!(
         previews,
-        ["patch configmaps default/Bad_Name (dry run) -> 422", "patch configmaps default/a (dry run) -> 200"]
+        [
+            "patch configmaps default/Bad_Name (dry run) -> 422",
+            "patch configmaps default/a (dry run) -> 200"
+        ]
     );
 }
 
@@ -115,7 +143,10 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
     let world = &mut scene.world;
     world.git_repository("app", "main");
     world.kustomization("app", "app", "./app", &json!({}));
-    world.apply(&lease("kustomize-controller-leader-election", "kustomize-controller-7d"));
+    world.apply(&lease(
+        "kustomize-controller-leader-election",
+        "kustomize-controller-7d",
+    ));
     let looks = Match::default()
         .user_agent("coracle")
         .verb(Verb::Get)
@@ -124,18 +155,33 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
     let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
     let mark = world.mark();
     world.start().await;
-    holding.next().await.unwrap().release();
-    let again = holding.next().await.unwrap();
+    held(&mut holding).await.release();
+    let again = held(&mut holding).await;
     assert_eq!(world.writes_since(mark), Vec::<String>::new());
-    assert_eq!(world.get_kustomization("app")["status"], json!({"observedGeneration": -1}));
+    assert_eq!(
+        world.get_kustomization("app")["status"],
+        json!({"observedGeneration": -1})
+    );
     world.apply(&lease("kustomize-controller-leader-election", ""));
     again.release();
     world.until_applied("app", &commit).await;
-    let held = world.get("coordination.k8s.io/v1", "Lease", NAMESPACE, "kustomize-controller-leader-election").unwrap();
+    let held = world
+        .get(
+            "coordination.k8s.io/v1",
+            "Lease",
+            NAMESPACE,
+            "kustomize-controller-leader-election",
+        )
+        .unwrap();
     assert_eq!(held["spec"]["holderIdentity"], "coracle");
     world.stop().await;
-    for name in ["kustomize-controller-leader-election", "source-controller-leader-election"] {
-        let lease = world.get("coordination.k8s.io/v1", "Lease", NAMESPACE, name).unwrap();
+    for name in [
+        "kustomize-controller-leader-election",
+        "source-controller-leader-election",
+    ] {
+        let lease = world
+            .get("coordination.k8s.io/v1", "Lease", NAMESPACE, name)
+            .unwrap();
         assert_eq!(lease["spec"]["holderIdentity"], "", "{name} is let go");
     }
 }
@@ -159,14 +205,20 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
         })
     };
     world.apply(&flux(1));
-    let looks = Match::default().user_agent("coracle").verb(Verb::Get).name("kustomize-controller");
+    let looks = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Get)
+        .name("kustomize-controller");
     let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
     let mark = world.mark();
     world.start().await;
-    holding.next().await.unwrap().release();
-    let again = holding.next().await.unwrap();
+    held(&mut holding).await.release();
+    let again = held(&mut holding).await;
     assert_eq!(world.writes_since(mark), Vec::<String>::new());
-    assert_eq!(world.cluster.list("coordination.k8s.io/v1", "Lease", NAMESPACE), Vec::<Value>::new());
+    assert_eq!(
+        world.cluster.list("coordination.k8s.io/v1", "Lease", NAMESPACE),
+        Vec::<Value>::new()
+    );
     world.apply(&flux(0));
     again.release();
     world.until_applied("app", &commit).await;
@@ -176,7 +228,10 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
 async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
     let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
     scene.world.stop().await;
-    scene.world.apply(&lease("kustomize-controller-leader-election", "kustomize-controller-7d"));
+    scene.world.apply(&lease(
+        "kustomize-controller-leader-election",
+        "kustomize-controller-7d",
+    ));
     let looks = Match::default()
         .user_agent("coracle")
         .verb(Verb::Get)
@@ -184,8 +239,8 @@ async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
         .name("kustomize-controller-leader-election");
     let mut holding = scene.world.cluster.faults().hold(looks.times(2), HoldAt::After);
     scene.world.start().await;
-    holding.next().await.unwrap().release();
-    let again = holding.next().await.unwrap();
+    held(&mut holding).await.release();
+    let again = held(&mut holding).await;
     // Flux adds an object, then goes.
     let mut added: Value = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
     added["metadata"] = json!({"name": "b", "namespace": "default", "labels": added["metadata"]["labels"]});
@@ -193,11 +248,20 @@ async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
     let mut object = scene.world.get_kustomization("app");
     object["status"]["inventory"]["entries"] =
         json!([{"id": "default_a__ConfigMap", "v": "v1"}, {"id": "default_b__ConfigMap", "v": "v1"}]);
-    scene.world.cluster.update_status(&object, "gotk-kustomize-controller").unwrap();
-    scene.world.apply(&lease("kustomize-controller-leader-election", ""));
+    scene
+        .world
+        .cluster
+        .update_status(&object, "gotk-kustomize-controller")
+        .unwrap();
+    scene
+        .world
+        .apply(&lease("kustomize-controller-leader-election", ""));
     again.release();
     scene.world.until_gone("v1", "ConfigMap", "default", "b").await;
-    scene.world.until_inventory("app", &["default_a__ConfigMap"]).await;
+    scene
+        .world
+        .until_inventory("app", &["default_a__ConfigMap"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,7 +271,12 @@ async fn rule_25_a_status_is_written_whole_by_the_manager_of_flux() {
     for condition in status["conditions"].as_array_mut().unwrap() {
         condition["lastTransitionTime"] = json!("TIME");
     }
-    for key in ["digest", "firstReconciled", "lastReconciled", "lastReconciledDuration"] {
+    for key in [
+        "digest",
+        "firstReconciled",
+        "lastReconciled",
+        "lastReconciledDuration",
+    ] {
         status["history"][0][key] = json!(key);
     }
     let text = serde_json::to_string_pretty(&status).unwrap();
@@ -217,24 +286,50 @@ async fn rule_25_a_status_is_written_whole_by_the_manager_of_flux() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|entry| (entry["manager"].as_str().unwrap(), entry["subresource"].as_str().unwrap_or_default()))
+        .map(|entry| {
+            (
+                entry["manager"].as_str().unwrap(),
+                entry["subresource"].as_str().unwrap_or_default(),
+            )
+        })
         .filter(|(manager, _)| manager.starts_with("gotk"))
         .collect();
-    assert_eq!(managers, [("gotk-kustomize-controller", ""), ("gotk-kustomize-controller", "status")]);
+    assert_eq!(
+        managers,
+        [
+            ("gotk-kustomize-controller", ""),
+            ("gotk-kustomize-controller", "status")
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_25_the_generation_of_the_runs_start_is_observed() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
-    let previews = Match::default().user_agent("coracle").verb(Verb::Patch).name("a").dry_run(true);
-    let mut holding = scene.world.cluster.faults().hold(previews.times(1), HoldAt::Before);
+    let previews = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Patch)
+        .name("a")
+        .dry_run(true);
+    let mut holding = scene
+        .world
+        .cluster
+        .faults()
+        .hold(previews.times(1), HoldAt::Before);
     scene.world.request(KUSTOMIZE, "Kustomization", "app", "first");
-    let preview = holding.next().await.unwrap();
+    let preview = held(&mut holding).await;
     scene.world.respec("app", &json!({"interval": "2h"}));
-    let statuses = Match::default().user_agent("coracle").subresource("status").name("app");
-    let mut written = scene.world.cluster.faults().hold(statuses.times(1), HoldAt::After);
+    let statuses = Match::default()
+        .user_agent("coracle")
+        .resource("kustomize.toolkit.fluxcd.io", "kustomizations")
+        .subresource("status");
+    let mut written = scene
+        .world
+        .cluster
+        .faults()
+        .hold(statuses.times(1), HoldAt::After);
     preview.release();
-    let first = written.next().await.unwrap();
+    let first = held(&mut written).await;
     assert_eq!(scene.world.get_kustomization("app")["metadata"]["generation"], 2);
     // The write that was refused because the object had changed, or the one after it.
     first.release();
@@ -242,14 +337,22 @@ async fn rule_25_the_generation_of_the_runs_start_is_observed() {
     let observed = object["status"]["observedGeneration"].as_i64().unwrap();
     assert!((1..=2).contains(&observed));
     let both = |object: &Value| object["status"]["observedGeneration"] == object["metadata"]["generation"];
-    scene.world.until(KUSTOMIZE, "Kustomization", NAMESPACE, "app", "observed", both).await;
+    scene
+        .world
+        .until(KUSTOMIZE, "Kustomization", NAMESPACE, "app", "observed", both)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_25_a_kustomization_that_nobody_looked_at_has_observed_generation_minus_one() {
     let scene = Scene::new().await;
-    scene.world.kustomization("app", "app", "./app", &json!({"suspend": true}));
-    assert_eq!(scene.world.get_kustomization("app")["status"], json!({"observedGeneration": -1}));
+    scene
+        .world
+        .kustomization("app", "app", "./app", &json!({"suspend": true}));
+    assert_eq!(
+        scene.world.get_kustomization("app")["status"],
+        json!({"observedGeneration": -1})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,22 +362,40 @@ async fn rule_25_finalizers_of_others_stay() {
     let world = &mut scene.world;
     world.git_repository("app", "main");
     world.kustomization("app", "app", "./app", &json!({}));
-    world.amend(KUSTOMIZE, "Kustomization", NAMESPACE, "app", &json!({"metadata": {"finalizers": ["example.org/theirs"]}}));
+    world.amend(
+        KUSTOMIZE,
+        "Kustomization",
+        NAMESPACE,
+        "app",
+        &json!({"metadata": {"finalizers": ["example.org/theirs"]}}),
+    );
     world.start().await;
     world.until_applied("app", &commit).await;
     let finalizers = |world: &tests::World| world.get_kustomization("app")["metadata"]["finalizers"].clone();
-    assert_eq!(finalizers(world), json!(["example.org/theirs", "finalizers.fluxcd.io"]));
-    world.cluster.delete(KUSTOMIZE, "Kustomization", NAMESPACE, "app").unwrap();
+    assert_eq!(
+        finalizers(world),
+        json!(["example.org/theirs", "finalizers.fluxcd.io"])
+    );
+    world
+        .cluster
+        .delete(KUSTOMIZE, "Kustomization", NAMESPACE, "app")
+        .unwrap();
     let theirs = |object: &Value| object["metadata"]["finalizers"] == json!(["example.org/theirs"]);
-    world.until(KUSTOMIZE, "Kustomization", NAMESPACE, "app", "let go", theirs).await;
+    world
+        .until(KUSTOMIZE, "Kustomization", NAMESPACE, "app", "let go", theirs)
+        .await;
     assert_eq!(scene.data("a"), Value::Null);
 }
 
 /// Requests about objects of the application, by whom they were made.
 fn identities(scene: &Scene, mark: u64) -> Vec<(String, Option<String>)> {
     let requests = scene.world.requests_since(mark);
-    let about = requests.iter().filter(|key| key.namespace == "default" && key.resource != "events");
-    about.map(|key| (key.to_string(), key.impersonated.clone())).collect()
+    let about = requests
+        .iter()
+        .filter(|key| key.namespace == "default" && key.resource != "events");
+    about
+        .map(|key| (key.to_string(), key.impersonated.clone()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,28 +407,53 @@ async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &spec);
     let sealed = |value: &str| format!("{}immutable: true\n", config_map("sealed", value));
-    let commit = scene.commit(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &config_map("b", "1")), ("s.yaml", &sealed("1"))]);
+    let commit = scene.commit(&[
+        ("a.yaml", &config_map("a", "1")),
+        ("b.yaml", &config_map("b", "1")),
+        ("s.yaml", &sealed("1")),
+    ]);
     let mark = scene.world.mark();
     scene.world.start().await;
     scene.world.until_applied("app", &commit).await;
-    scene.deploy(&[("a.yaml", &config_map("a", "2")), ("b.yaml", ""), ("s.yaml", &sealed("2"))]).await;
+    scene
+        .deploy(&[
+            ("a.yaml", &config_map("a", "2")),
+            ("b.yaml", ""),
+            ("s.yaml", &sealed("2")),
+        ])
+        .await;
     scene.push(&[("web.yaml", &broken)]);
     scene.world.until_failed("app", "HealthCheckFailed").await;
     let seen = identities(&scene, mark);
     let account = Some("system:serviceaccount:flux-system:deployer".to_owned());
     let others: Vec<_> = seen.iter().filter(|(_, identity)| *identity != account).collect();
     assert!(others.is_empty(), "{others:#?}");
-    for part in ["(dry run)", "get configmaps default/a", "delete configmaps default/b", "delete configmaps default/sealed"] {
-        assert!(seen.iter().any(|(line, _)| line.contains(part)), "{part}: {seen:#?}");
+    for part in [
+        "(dry run)",
+        "get configmaps default/b",
+        "list pods",
+        "delete configmaps default/b",
+        "delete configmaps default/sealed",
+    ] {
+        assert!(
+            seen.iter().any(|(line, _)| line.contains(part)),
+            "{part}: {seen:#?}"
+        );
     }
     scene.world.delete_kustomization("app").await;
-    assert!(identities(&scene, mark).iter().all(|(_, identity)| *identity == account));
+    assert!(
+        identities(&scene, mark)
+            .iter()
+            .all(|(_, identity)| *identity == account)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_26_the_default_account_stands_in_for_one_that_is_not_named() {
     let mut scene = Scene::new().await;
-    scene.world = scene.world.configured(|config| config.default_service_account = Some("tenant".into()));
+    scene.world = scene
+        .world
+        .configured(|config| config.default_service_account = Some("tenant".into()));
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({}));
@@ -316,20 +462,28 @@ async fn rule_26_the_default_account_stands_in_for_one_that_is_not_named() {
     scene.world.until_applied("app", &commit).await;
     let account = Some("system:serviceaccount:flux-system:tenant".to_owned());
     let seen = identities(&scene, mark);
-    assert!(!seen.is_empty() && seen.iter().all(|(_, identity)| *identity == account), "{seen:#?}");
+    assert!(
+        !seen.is_empty() && seen.iter().all(|(_, identity)| *identity == account),
+        "{seen:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn references_do_not_cross_namespaces_where_that_is_forbidden() {
     let mut scene = Scene::new().await;
-    scene.world = scene.world.configured(|config| config.no_cross_namespace_refs = true);
+    scene.world = scene
+        .world
+        .configured(|config| config.no_cross_namespace_refs = true);
     scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
     let reference = json!({"sourceRef": {"kind": "GitRepository", "name": "app", "namespace": "default"}});
     scene.world.kustomization("app", "app", "./app", &reference);
     scene.world.start().await;
     let message = scene.world.until_failed("app", "AccessDenied").await;
-    assert_eq!(message, "can't access 'GitRepository/default/app', cross-namespace references have been blocked");
+    assert_eq!(
+        message,
+        "can't access 'GitRepository/default/app', cross-namespace references have been blocked"
+    );
     let object = scene.world.get_kustomization("app");
     assert_eq!(condition(&object, "Stalled").unwrap()["status"], "True");
 }

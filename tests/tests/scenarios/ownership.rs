@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::observe::{OWNER, uid};
 use tests::world::NAMESPACE;
 
-use crate::{Scene, config_map};
+use crate::{Scene, config_map, held};
 
 const CLAIM: &str = "
 apiVersion: v1
@@ -17,7 +17,10 @@ spec:
 ";
 
 fn deletes(plural: &str) -> Match {
-    Match::default().user_agent("coracle").verb(Verb::Delete).resource("", plural)
+    Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Delete)
+        .resource("", plural)
 }
 
 /// A ConfigMap whose data cannot be changed in place.
@@ -27,7 +30,14 @@ fn sealed(name: &str, value: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_15_labels_alone_are_no_reason_to_delete() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &config_map("b", "1"))], &json!({})).await;
+    let scene = Scene::applied(
+        &[
+            ("a.yaml", &config_map("a", "1")),
+            ("b.yaml", &config_map("b", "1")),
+        ],
+        &json!({}),
+    )
+    .await;
     scene.world.apply(&json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {
@@ -37,21 +47,51 @@ async fn rule_15_labels_alone_are_no_reason_to_delete() {
     }));
     scene.deploy(&[("b.yaml", "")]).await;
     assert_eq!(scene.data("b"), Value::Null);
-    assert!(scene.world.get("v1", "ConfigMap", "default", "inherited").is_some());
+    assert!(
+        scene
+            .world
+            .get("v1", "ConfigMap", "default", "inherited")
+            .is_some()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_15_an_object_that_changed_since_it_was_looked_at_is_looked_at_again() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &config_map("b", "1"))], &json!({})).await;
-    let mut holding = scene.world.cluster.faults().hold(deletes("configmaps").times(1), HoldAt::Before);
+    let scene = Scene::applied(
+        &[
+            ("a.yaml", &config_map("a", "1")),
+            ("b.yaml", &config_map("b", "1")),
+        ],
+        &json!({}),
+    )
+    .await;
+    let mut holding = scene
+        .world
+        .cluster
+        .faults()
+        .hold(deletes("configmaps").times(1), HoldAt::Before);
     let mark = scene.world.mark();
     let commit = scene.push(&[("b.yaml", "")]);
-    let delete = holding.next().await.unwrap();
-    scene.world.amend("v1", "ConfigMap", "default", "b", &json!({"metadata": {"labels": {OWNER: null}}}));
+    let delete = held(&mut holding).await;
+    scene.world.amend(
+        "v1",
+        "ConfigMap",
+        "default",
+        "b",
+        &json!({"metadata": {"labels": {OWNER: null}}}),
+    );
     delete.release();
     scene.world.until_applied("app", &commit).await;
-    assert!(scene.world.since(mark).contains(&"delete configmaps default/b -> 409".to_owned()));
-    assert!(scene.world.get("v1", "ConfigMap", "default", "b").is_some(), "it is not ours any more");
+    assert!(
+        scene
+            .world
+            .since(mark)
+            .contains(&"delete configmaps default/b -> 409".to_owned())
+    );
+    assert!(
+        scene.world.get("v1", "ConfigMap", "default", "b").is_some(),
+        "it is not ours any more"
+    );
     assert_eq!(scene.world.inventory("app"), ["default_a__ConfigMap"]);
 }
 
@@ -62,7 +102,7 @@ async fn rule_16_two_kustomizations_that_render_one_object_are_both_named() {
     let message = scene.world.until_failed("twin", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (app/a.yaml:1) dry-run failed: it belongs to Kustomization flux-system/app and is wanted by \
+        "ConfigMap/default/a (/app/a.yaml:1) dry-run failed: it belongs to Kustomization flux-system/app and is wanted by \
          flux-system/twin as well; take it out of one of the two"
     );
     let labels = scene.world.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["labels"].clone();
@@ -72,13 +112,20 @@ async fn rule_16_two_kustomizations_that_render_one_object_are_both_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_16_an_object_whose_labels_name_a_kustomization_that_is_gone_is_adopted() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({"deletionPolicy": "Orphan"})).await;
+    let scene = Scene::applied(
+        &[("a.yaml", &config_map("a", "1"))],
+        &json!({"deletionPolicy": "Orphan"}),
+    )
+    .await;
     let before = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
     scene.world.delete_kustomization("app").await;
     scene.world.kustomization("heir", "app", "./app", &json!({}));
     scene.world.until_applied("heir", &scene.upstream.head()).await;
     let after = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
-    assert_eq!((uid(&after), &after["metadata"]["labels"][OWNER]), (uid(&before), &json!("heir")));
+    assert_eq!(
+        (uid(&after), &after["metadata"]["labels"][OWNER]),
+        (uid(&before), &json!("heir"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +134,10 @@ async fn rule_16_a_name_that_does_not_fit_a_label_is_refused() {
     let name = "x".repeat(64);
     scene.world.kustomization(&name, "app", "./app", &json!({}));
     let message = scene.world.until_failed(&name, "InvalidSpec").await;
-    assert_eq!(message, "the name is longer than 63 characters, and cannot be written in the owner label");
+    assert_eq!(
+        message,
+        "the name is longer than 63 characters, and cannot be written in the owner label"
+    );
 }
 
 /// A claim that moves from `old` to `new` in one commit, with one of the two suspended until the other is done.
@@ -99,13 +149,18 @@ async fn move_a_claim(suspended: &str, first: &str) -> (Scene, String) {
     let commit = scene.upstream.commit_all("Start");
     scene.world.git_repository("app", "main");
     for name in ["old", "new"] {
-        scene.world.kustomization(name, "app", &format!("./{name}"), &json!({}));
+        scene
+            .world
+            .kustomization(name, "app", &format!("./{name}"), &json!({}));
     }
     scene.world.start().await;
     for name in ["old", "new"] {
         scene.world.until_applied(name, &commit).await;
     }
-    let before = scene.world.get("v1", "PersistentVolumeClaim", "default", "data").unwrap();
+    let before = scene
+        .world
+        .get("v1", "PersistentVolumeClaim", "default", "data")
+        .unwrap();
     scene.world.respec(suspended, &json!({"suspend": true}));
     scene.upstream.git(&["mv", "old/claim.yaml", "new/claim.yaml"]);
     let commit = scene.upstream.commit_all("Move the claim");
@@ -117,11 +172,17 @@ async fn move_a_claim(suspended: &str, first: &str) -> (Scene, String) {
 }
 
 fn assert_moved(scene: &Scene, before: &str) {
-    let after = scene.world.get("v1", "PersistentVolumeClaim", "default", "data").expect("it is there");
+    let after = scene
+        .world
+        .get("v1", "PersistentVolumeClaim", "default", "data")
+        .expect("it is there");
     assert_eq!(uid(&after), before);
     assert_eq!(after["metadata"]["labels"][OWNER], "new");
     assert_eq!(scene.world.inventory("old"), ["default_a__ConfigMap"]);
-    assert_eq!(scene.world.inventory("new"), ["default_b__ConfigMap", "default_data__PersistentVolumeClaim"]);
+    assert_eq!(
+        scene.world.inventory("new"),
+        ["default_b__ConfigMap", "default_data__PersistentVolumeClaim"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,9 +208,16 @@ async fn rule_17_fields_of_kubectl_are_taken_over_so_that_what_git_drops_goes() 
         },
         "data": {"key": "0", "dropped": "x"},
     });
-    scene.world.cluster.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}), "creator").unwrap();
-    scene.world.cluster.merge(&by_hand, "kubectl-client-side-apply").unwrap();
-    scene.world.amend("v1", "ConfigMap", "default", "a", &json!({"data": {"other": "kept"}}));
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"},
+        "data": {"other": "kept"},
+    });
+    scene.world.cluster.apply(&theirs, "somebody").unwrap();
+    scene
+        .world
+        .cluster
+        .merge(&by_hand, "kubectl-client-side-apply")
+        .unwrap();
     let before = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
@@ -160,7 +228,10 @@ async fn rule_17_fields_of_kubectl_are_taken_over_so_that_what_git_drops_goes() 
     assert_eq!(uid(&after), uid(&before));
     assert_eq!(after["data"], json!({"key": "1", "other": "kept"}));
     assert_eq!(after["metadata"]["annotations"], Value::Null);
-    assert_eq!(after["metadata"]["labels"], json!({OWNER: "app", "kustomize.toolkit.fluxcd.io/namespace": NAMESPACE}));
+    assert_eq!(
+        after["metadata"]["labels"],
+        json!({OWNER: "app", "kustomize.toolkit.fluxcd.io/namespace": NAMESPACE})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,39 +247,65 @@ async fn rule_18_an_immutable_field_is_named_with_the_remedy_and_force_carries_i
     let after = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
     assert_ne!(uid(&after), uid(&before));
     assert_eq!(after["data"]["key"], "2");
-    scene.world.until_event("app", "ConfigMap/default/a recreated").await;
+    scene
+        .world
+        .until_event("app", "ConfigMap/default/a recreated")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_18_nothing_is_deleted_whose_replacement_is_refused() {
-    let scene = Scene::applied(&[("a.yaml", &sealed("a", "1")), ("b.yaml", &config_map("b", "1"))], &json!({"force": true})).await;
+    let scene = Scene::applied(
+        &[("a.yaml", &sealed("a", "1")), ("b.yaml", &config_map("b", "1"))],
+        &json!({"force": true}),
+    )
+    .await;
     let proof = Match::default().user_agent("coracle").name("a-replacement");
-    scene.world.cluster.faults().add(proof, Fault::forbidden("exceeded quota: objects"));
+    scene
+        .world
+        .cluster
+        .faults()
+        .add(proof, Fault::forbidden("exceeded quota: objects"));
     let mark = scene.world.mark();
     scene.push(&[("a.yaml", &sealed("a", "2")), ("b.yaml", &config_map("b", "2"))]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (app/a.yaml:1) dry-run failed: it would have to be deleted and created anew, and its \
+        "ConfigMap/default/a (/app/a.yaml:1) dry-run failed: it would have to be deleted and created anew, and its \
          replacement is refused: exceeded quota: objects"
     );
-    assert!(!scene.world.writes_since(mark).iter().any(|line| line.contains("configmaps")));
+    assert!(
+        !scene
+            .world
+            .writes_since(mark)
+            .iter()
+            .any(|line| line.contains("configmaps"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_18_what_holds_data_is_recreated_only_by_an_annotation_on_itself() {
     let scene = Scene::applied(&[("claim.yaml", CLAIM)], &json!({"force": true})).await;
-    let before = scene.world.get("v1", "PersistentVolumeClaim", "default", "data").unwrap();
+    let before = scene
+        .world
+        .get("v1", "PersistentVolumeClaim", "default", "data")
+        .unwrap();
     let other = CLAIM.replace("ReadWriteOnce", "ReadWriteMany");
     scene.push(&[("claim.yaml", &other)]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
-    assert!(message.starts_with("PersistentVolumeClaim/default/data (app/claim.yaml:"), "{message}");
+    assert!(
+        message.starts_with("PersistentVolumeClaim/default/data (/app/claim.yaml:"),
+        "{message}"
+    );
     let annotated = other.replace(
         "namespace: default}",
         "namespace: default, annotations: {kustomize.toolkit.fluxcd.io/force: enabled}}",
     );
     scene.deploy(&[("claim.yaml", &annotated)]).await;
-    let after = scene.world.get("v1", "PersistentVolumeClaim", "default", "data").unwrap();
+    let after = scene
+        .world
+        .get("v1", "PersistentVolumeClaim", "default", "data")
+        .unwrap();
     assert_ne!(uid(&after), uid(&before));
     assert_eq!(after["spec"]["accessModes"], json!(["ReadWriteMany"]));
 }
@@ -216,7 +313,7 @@ async fn rule_18_what_holds_data_is_recreated_only_by_an_annotation_on_itself() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_without_objects_stops_and_says_how_to_confirm() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
-    let commit = scene.push(&[("a.yaml", ""), ("kustomization.yaml", "resources: []\n")]);
+    let commit = scene.push(&[("a.yaml", ""), ("kustomization.yaml", "namespace: default\n")]);
     let message = scene.world.until_failed("app", "PruneFailed").await;
     assert_eq!(
         message,
@@ -227,8 +324,15 @@ async fn a_revision_without_objects_stops_and_says_how_to_confirm() {
         )
     );
     assert_eq!(scene.data("a")["key"], "1");
-    let confirmed = json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
-    scene.world.amend("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, "app", &confirmed);
+    let confirmed =
+        json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
+    scene.world.amend(
+        "kustomize.toolkit.fluxcd.io/v1",
+        "Kustomization",
+        NAMESPACE,
+        "app",
+        &confirmed,
+    );
     scene.world.until_applied("app", &commit).await;
     assert_eq!(scene.data("a"), Value::Null);
     assert_eq!(scene.world.inventory("app"), Vec::<String>::new());
@@ -237,13 +341,24 @@ async fn a_revision_without_objects_stops_and_says_how_to_confirm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_deletes_more_than_half_of_many_objects_stops_and_the_next_one_goes_on() {
     let names: Vec<String> = (0..12).map(|number| format!("c{number:02}")).collect();
-    let files: Vec<(String, String)> = names.iter().map(|name| (format!("{name}.yaml"), config_map(name, "1"))).collect();
-    let borrowed: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let files: Vec<(String, String)> = names
+        .iter()
+        .map(|name| (format!("{name}.yaml"), config_map(name, "1")))
+        .collect();
+    let borrowed: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+        .collect();
     let scene = Scene::applied(&borrowed, &json!({})).await;
     let gone: Vec<(&str, &str)> = borrowed[..7].iter().map(|(path, _)| (*path, "")).collect();
     let commit = scene.push(&gone);
     let message = scene.world.until_failed("app", "PruneFailed").await;
-    assert!(message.starts_with(&format!("revision main@sha1:{commit} would delete 7 of 12 objects, among them ")), "{message}");
+    assert!(
+        message.starts_with(&format!(
+            "revision main@sha1:{commit} would delete 7 of 12 objects, among them "
+        )),
+        "{message}"
+    );
     assert_eq!(scene.world.labelled().len(), 12);
     scene.deploy(&[borrowed[0]]).await;
     assert_eq!(scene.world.labelled().len(), 6);
@@ -263,7 +378,10 @@ async fn a_deleted_kustomization_takes_its_objects_along_as_its_policy_says() {
         (json!({"prune": false}), true),
         (json!({"prune": false, "deletionPolicy": "Delete"}), false),
         (json!({"prune": true, "deletionPolicy": "Orphan"}), true),
-        (json!({"prune": true, "suspend": false, "deletionPolicy": "WaitForTermination"}), false),
+        (
+            json!({"prune": true, "suspend": false, "deletionPolicy": "WaitForTermination"}),
+            false,
+        ),
     ];
     for (spec, stays) in policies {
         assert_eq!(survives(spec.clone()).await, stays, "{spec}");
@@ -280,17 +398,58 @@ async fn a_deleted_kustomization_that_is_suspended_leaves_its_objects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_for_termination_keeps_the_finalizer_until_the_objects_are_gone() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({"deletionPolicy": "WaitForTermination"})).await;
+    let scene = Scene::applied(
+        &[("a.yaml", &config_map("a", "1"))],
+        &json!({"deletionPolicy": "WaitForTermination"}),
+    )
+    .await;
     let world = &scene.world;
-    world.amend("v1", "ConfigMap", "default", "a", &json!({"metadata": {"finalizers": ["example.org/hold"]}}));
-    let mut holding = world.cluster.faults().hold(deletes("configmaps").times(1), HoldAt::After);
-    world.cluster.delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, "app").unwrap();
-    holding.next().await.unwrap().release();
-    let looks = Match::default().user_agent("coracle").verb(Verb::Get).resource("", "configmaps").name("a");
+    world.amend(
+        "v1",
+        "ConfigMap",
+        "default",
+        "a",
+        &json!({"metadata": {"finalizers": ["example.org/hold"]}}),
+    );
+    let mut holding = world
+        .cluster
+        .faults()
+        .hold(deletes("configmaps").times(1), HoldAt::After);
+    world
+        .cluster
+        .delete(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            "app",
+        )
+        .unwrap();
+    held(&mut holding).await.release();
+    let looks = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Get)
+        .resource("", "configmaps")
+        .name("a");
     let mut waiting = world.cluster.faults().hold(looks.times(1), HoldAt::After);
-    let look = waiting.next().await.unwrap();
-    assert_eq!(world.get_kustomization("app")["metadata"]["finalizers"], json!(["finalizers.fluxcd.io"]));
-    world.amend("v1", "ConfigMap", "default", "a", &json!({"metadata": {"finalizers": null}}));
+    let look = held(&mut waiting).await;
+    assert_eq!(
+        world.get_kustomization("app")["metadata"]["finalizers"],
+        json!(["finalizers.fluxcd.io"])
+    );
+    world.amend(
+        "v1",
+        "ConfigMap",
+        "default",
+        "a",
+        &json!({"metadata": {"finalizers": null}}),
+    );
     look.release();
-    world.until_gone("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, "app").await;
+    world
+        .until_gone(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            "app",
+        )
+        .await;
 }

