@@ -13,7 +13,12 @@ use crate::commands;
 /// Coracle reads Flux's GitRepository and Kustomization objects, builds what they name, applies it, waits until
 /// it is healthy, and says why when it is not. `coracle demo` shows all of it on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "coracle", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    name = "coracle",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -34,7 +39,13 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Namespace of the objects
-    #[arg(short, long, global = true, value_name = "NAME", default_value = "flux-system")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "NAME",
+        default_value = "flux-system"
+    )]
     pub namespace: String,
     /// When to write colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -81,8 +92,16 @@ pub enum Command {
     Suspend(commands::suspend::Args),
     /// Go on reconciling an object
     Resume(commands::resume::Args),
+    /// Print what a Kustomization would apply, from files on this machine
+    Build(Box<commands::build::Args>),
+    /// Print what applying files on this machine would change, prunes included
+    Diff(Box<commands::diff::Args>),
     /// Run the controller
     Controller(Box<commands::controller::Args>),
+    /// Run a Kubernetes API in memory, to try things out
+    EmbeddedCluster(commands::embedded_cluster::Args),
+    /// Tell the whole story on this machine: environments, a merge, drift, a failure, a revert
+    Demo(commands::demo::Args),
     /// Print a script that completes commands in a shell
     Completion(commands::completion::Args),
     /// Print the versions of Coracle and of the controller in the cluster

@@ -72,17 +72,22 @@ impl Cluster {
             kube::Error::Api(status) => explain_status(doing, &status),
             kube::Error::Service(source) => self.unreachable(source),
             kube::Error::HyperError(source) => self.unreachable(source.into()),
-            kube::Error::Auth(source) => Error::new(Kind::Cluster, format!("cannot log in to {}", self.address))
-                .caused_by(source)
-                .hint("Check the user of the kubeconfig's context."),
+            kube::Error::Auth(source) => {
+                Error::new(Kind::Cluster, format!("cannot log in to {}", self.address))
+                    .caused_by(source)
+                    .hint("Check the user of the kubeconfig's context.")
+            }
             other => Error::new(Kind::Cluster, format!("cannot {doing}")).caused_by(other),
         }
     }
 
     fn unreachable(&self, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
-        Error::new(Kind::Cluster, format!("cannot reach the cluster at {}", self.address))
-            .caused_by(source)
-            .hint("Is it running? --kubeconfig and --context choose another one.")
+        Error::new(
+            Kind::Cluster,
+            format!("cannot reach the cluster at {}", self.address),
+        )
+        .caused_by(source)
+        .hint("Is it running? --kubeconfig and --context choose another one.")
     }
 }
 
@@ -104,5 +109,9 @@ fn explain_status(doing: &str, status: &kube::core::Status) -> Error {
 /// Whether a 404 is about the kind: then it names no object.
 #[must_use]
 pub fn is_unknown_kind(status: &kube::core::Status) -> bool {
-    status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
+    status.code == 404
+        && status
+            .details
+            .as_ref()
+            .is_none_or(|details| details.name.is_empty())
 }

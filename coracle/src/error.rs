@@ -90,6 +90,18 @@ impl Error {
         }
     }
 
+    /// The answer is no, and the output said so already.
+    #[must_use]
+    pub fn answered() -> Self {
+        Self::new(Kind::Negative, "")
+    }
+
+    /// Whether there is nothing more to say about it.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        self.kind == Kind::BrokenPipe || self.message.is_empty()
+    }
+
     /// Adds what to do about it: a sentence.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -8,12 +8,13 @@
 pub mod cli;
 pub mod commands;
 pub mod connect;
+pub mod demo;
 pub mod error;
 pub mod objects;
+pub mod preview;
 pub mod ui;
 
 use crate::cli::Cli;
-use crate::error::Kind;
 use crate::ui::Ui;
 
 /// Carries a command out and reports its error, if any. Returns the exit code.
@@ -21,7 +22,7 @@ use crate::ui::Ui;
 pub fn run(cli: Cli, mut ui: Ui) -> u8 {
     let outcome = commands::run(cli, &mut ui).and_then(|()| ui.flush());
     let Err(error) = outcome else { return 0 };
-    if error.kind() != Kind::BrokenPipe {
+    if !error.is_said() {
         ui.error(&error);
     }
     error.kind().exit_code()

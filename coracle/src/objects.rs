@@ -73,8 +73,10 @@ impl FromStr for ObjectKind {
             "gitrepository" | "gitrepositories" | "gitrepo" | "git" | "source" | "sources" => {
                 Ok(Self::GitRepository)
             }
-            _ => Err(Error::new(Kind::Usage, format!("`{word}` is not a kind that Coracle knows"))
-                .hint("Kinds are `kustomization` (`ks`) and `gitrepository` (`source`, `git`).")),
+            _ => Err(
+                Error::new(Kind::Usage, format!("`{word}` is not a kind that Coracle knows"))
+                    .hint("Kinds are `kustomization` (`ks`) and `gitrepository` (`source`, `git`)."),
+            ),
         }
     }
 }
@@ -108,8 +110,10 @@ impl Target {
             },
             ["source", "git", name] => named("git", name),
             [kind, name] => named(kind, name),
-            _ => Err(Error::new(Kind::Usage, format!("`{}` names no object", words.join(" ")))
-                .hint("Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.")),
+            _ => Err(
+                Error::new(Kind::Usage, format!("`{}` names no object", words.join(" ")))
+                    .hint("Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`."),
+            ),
         }
     }
 
@@ -143,7 +147,10 @@ impl Target {
             Err(error) => return error,
         };
         if let Some(elsewhere) = known.iter().find(|object| object.name == self.name) {
-            return missing.hint(format!("There is one in namespace {0}: add `-n {0}`.", elsewhere.namespace));
+            return missing.hint(format!(
+                "There is one in namespace {0}: add `-n {0}`.",
+                elsewhere.namespace
+            ));
         }
         let here = known.iter().filter(|object| object.namespace == namespace);
         match nearest(&self.name, here.map(|object| object.name.as_str())) {
@@ -187,18 +194,34 @@ impl Summary {
     #[must_use]
     pub fn new(kind: ObjectKind, object: &DynamicObject) -> Self {
         let data = &object.data;
-        let text = |path: &str| data.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |path: &str| {
+            data.pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let ready = condition(data, "Ready");
-        let said = |field: &str| ready.and_then(|it| it[field].as_str()).unwrap_or_default().to_owned();
+        let said = |field: &str| {
+            ready
+                .and_then(|it| it[field].as_str())
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (revision, origin, detail) = match kind {
             ObjectKind::Kustomization => (
                 text("/status/lastAppliedRevision"),
-                format!("{}/{}", text("/spec/sourceRef/kind"), text("/spec/sourceRef/name")),
+                format!(
+                    "{}/{}",
+                    text("/spec/sourceRef/kind"),
+                    text("/spec/sourceRef/name")
+                ),
                 text("/spec/path"),
             ),
-            ObjectKind::GitRepository => {
-                (text("/status/artifact/revision"), text("/spec/url"), reference(data))
-            }
+            ObjectKind::GitRepository => (
+                text("/status/artifact/revision"),
+                text("/spec/url"),
+                reference(data),
+            ),
         };
         Self {
             kind,
@@ -207,12 +230,16 @@ impl Summary {
             created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
             suspended: data.pointer("/spec/suspend") == Some(&Value::Bool(true)),
             revision,
-            ready: if ready.is_some() { said("status") } else { "Unknown".to_owned() },
+            ready: if ready.is_some() {
+                said("status")
+            } else {
+                "Unknown".to_owned()
+            },
             reason: said("reason"),
             message: said("message"),
             origin,
             detail,
-            object: serde_json::to_value(object).unwrap_or_default(),
+            object: without_managers(object),
         }
     }
 
@@ -226,6 +253,13 @@ impl Summary {
         };
         Styled::new(style, self.ready.as_str())
     }
+}
+
+/// The object without the list of who set which field, which nobody reads, as `kubectl` prints it.
+fn without_managers(object: &DynamicObject) -> Value {
+    let mut object = object.clone();
+    object.metadata.managed_fields = None;
+    serde_json::to_value(object).unwrap_or_default()
 }
 
 fn reference(data: &Value) -> String {
@@ -251,13 +285,21 @@ pub fn condition<'a>(data: &'a Value, type_: &str) -> Option<&'a Value> {
 ///
 /// # Errors
 /// The cluster refuses.
-pub async fn list(cluster: &Cluster, kind: ObjectKind, namespace: Option<&str>) -> Result<Vec<Summary>, Error> {
+pub async fn list(
+    cluster: &Cluster,
+    kind: ObjectKind,
+    namespace: Option<&str>,
+) -> Result<Vec<Summary>, Error> {
     let objects = kind
         .api(cluster, namespace)
         .list(&ListParams::default())
         .await
         .map_err(|error| cluster.explain(&format!("list {} objects", kind.name()), error))?;
-    let mut summaries: Vec<Summary> = objects.items.iter().map(|object| Summary::new(kind, object)).collect();
+    let mut summaries: Vec<Summary> = objects
+        .items
+        .iter()
+        .map(|object| Summary::new(kind, object))
+        .collect();
     summaries.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     Ok(summaries)
 }
@@ -316,11 +358,28 @@ mod tests {
 
     #[test]
     fn an_object_is_named_as_flux_and_kubectl_name_it() {
-        for words in [&["apps"][..], &["ks", "apps"], &["kustomization/apps"], &["Kustomization/apps"]] {
-            assert_eq!(target(words).unwrap().display(), "kustomization/apps", "{words:?}");
+        for words in [
+            &["apps"][..],
+            &["ks", "apps"],
+            &["kustomization/apps"],
+            &["Kustomization/apps"],
+        ] {
+            assert_eq!(
+                target(words).unwrap().display(),
+                "kustomization/apps",
+                "{words:?}"
+            );
         }
-        for words in [&["source", "git", "apps"][..], &["gitrepo/apps"], &["gitrepository", "apps"]] {
-            assert_eq!(target(words).unwrap().display(), "gitrepository/apps", "{words:?}");
+        for words in [
+            &["source", "git", "apps"][..],
+            &["gitrepo/apps"],
+            &["gitrepository", "apps"],
+        ] {
+            assert_eq!(
+                target(words).unwrap().display(),
+                "gitrepository/apps",
+                "{words:?}"
+            );
         }
         assert_eq!(
             target(&["helmrelease/apps"]).unwrap_err().to_string(),
@@ -332,7 +391,9 @@ mod tests {
     fn hashes_of_revisions_are_shortened_and_nothing_else() {
         let hash = "0123456789abcdef0123456789abcdef01234567";
         assert_eq!(
-            short_revisions(&format!("Applied revision: main@sha1:{hash}, was refs/x@sha1:{hash}")),
+            short_revisions(&format!(
+                "Applied revision: main@sha1:{hash}, was refs/x@sha1:{hash}"
+            )),
             "Applied revision: main@sha1:01234567, was refs/x@sha1:01234567"
         );
         assert_eq!(short_revisions("sha1:abc is no hash"), "sha1:abc is no hash");
@@ -340,7 +401,15 @@ mod tests {
 
     #[test]
     fn ages_are_coarse() {
-        let at = |seconds| age(Some(Timestamp::UNIX_EPOCH), Timestamp::from_second(seconds).unwrap());
-        assert_eq!([5, 130, 4000, 11_000, 50_000, 200_000, 900_000].map(at).join(" "), "5s 2m10s 66m 3h3m 13h 2d7h 10d");
+        let at = |seconds| {
+            age(
+                Some(Timestamp::UNIX_EPOCH),
+                Timestamp::from_second(seconds).unwrap(),
+            )
+        };
+        assert_eq!(
+            [5, 130, 4000, 11_000, 50_000, 200_000, 900_000].map(at).join(" "),
+            "5s 2m10s 66m 3h3m 13h 2d7h 10d"
+        );
     }
 }

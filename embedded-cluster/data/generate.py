@@ -3,27 +3,81 @@
 
     python3 generate.py
 
-Needs Go (for its module proxy client); no other tool. What is read: api/openapi-spec/v3 and
-api/discovery of the module k8s.io/kubernetes (Apache-2.0, Copyright The Kubernetes Authors).
+Needs Go (for its module proxy client); no other tool. What is read: api/openapi-spec/v3 and api/discovery of
+the module k8s.io/kubernetes, and the field tags of the Go types in its parts (Apache-2.0, Copyright The
+Kubernetes Authors). The tags say what OpenAPI does not: which fields of an object are left out when they are
+zero, and which are always there (`x-go`: `drop`, `zero` or `null`).
 """
 
 import json
 import pathlib
+import re
 import subprocess
 
 VERSION = "v1.36.3"
+PARTS = {
+    "io.k8s.api.": ("k8s.io/api", ""),
+    "io.k8s.apimachinery.pkg.apis.": ("k8s.io/apimachinery", "pkg/apis"),
+    "io.k8s.apiextensions-apiserver.pkg.apis.": ("k8s.io/apiextensions-apiserver", "pkg/apis"),
+    "io.k8s.kube-aggregator.pkg.apis.": ("k8s.io/kube-aggregator", "pkg/apis"),
+}
+FIELD = re.compile(r'^\s+(?:(\w+)\s+)?(\S+)\s+`[^`]*json:"([^"]*)"', re.M)
+STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
 # Served by default in a cluster of that version: what is alpha or beta upstream stays out.
 STABLE = {"v1", "v2"}
 HERE = pathlib.Path(__file__).parent
 PREFIX = "#/components/schemas/"
 
 
-def module_dir():
+def module_dir(module, version):
     out = subprocess.run(
-        ["go", "mod", "download", "-json", f"k8s.io/kubernetes@{VERSION}"],
+        ["go", "mod", "download", "-json", f"{module}@{version}"],
         check=True, capture_output=True, text=True, cwd="/",
     ).stdout
     return pathlib.Path(json.loads(out)["Dir"])
+
+
+def go_fields(name, cache={}):
+    """The fields of the Go type behind an OpenAPI name: JSON name to (Go type, options)."""
+    prefix = next((prefix for prefix in PARTS if name.startswith(prefix)), None)
+    if prefix is None:
+        return {}
+    module, folder = PARTS[prefix]
+    *package, kind = name.removeprefix(prefix).split(".")
+    key = (module, folder, *package)
+    if key not in cache:
+        path = module_dir(module, VERSION.replace("v1.", "v0.")) / folder / pathlib.Path(*package)
+        text = "\n".join(file.read_text() for file in sorted(path.glob("*types*.go")))
+        cache[key] = {struct: FIELD.findall(body) for struct, body in STRUCT.findall(text)}
+    found = {}
+    for _, go_type, tag in cache[key].get(kind, []):
+        json_name, *options = tag.split(",")
+        if "inline" in options and "." not in go_type:
+            found.update(go_fields(name.removesuffix(kind) + go_type))
+        elif json_name and json_name != "-":
+            found[json_name] = (go_type, options)
+    return found
+
+
+def mark(name, schema):
+    """Says of each field what Go's encoder does with its zero value."""
+    fields = go_fields(name)
+    for field, value in schema.get("properties", {}).items():
+        if field not in fields:
+            continue
+        go_type, options = fields[field]
+        omit = "omitempty" in options or "omitzero" in options
+        listed = value.get("type") == "array" or "additionalProperties" in value or value.get("format") == "byte"
+        if go_type.startswith("*"):
+            word = None if omit else "null"
+        elif listed:
+            word = "drop" if omit else "null"
+        elif "$ref" in value:
+            word = "drop" if "omitzero" in options else "zero"
+        else:
+            word = "drop" if omit else "zero"
+        if word:
+            value["x-go"] = word
 
 
 def slim(schema):
@@ -35,7 +89,7 @@ def slim(schema):
         return slim({**schema["allOf"][0], **rest})
     out = {}
     for key, value in schema.items():
-        if key == "description" or (key == "default" and value in ({}, "", 0)):
+        if key == "description" or (key == "default" and value == {}):
             continue
         if key == "properties":
             out[key] = {name: slim(field) for name, field in value.items()}
@@ -99,7 +153,7 @@ def resource(entry):
 
 
 def main():
-    root = module_dir() / "api"
+    root = module_dir("k8s.io/kubernetes", VERSION) / "api"
     documents = {}
     for path in (root / "openapi-spec" / "v3").glob("*_openapi.json"):
         documents[path.name] = json.loads(path.read_text())
@@ -149,6 +203,8 @@ def main():
         groups.append(out)
 
     kept = reachable(schemas, roots)
+    for name in kept:
+        mark(name, schemas[name])
     write("schemas.json", {name: schemas[name] for name in sorted(kept)})
     write("descriptions.json", {name: prose[name] for name in sorted(kept) if prose[name]})
     write("resources.json", groups)

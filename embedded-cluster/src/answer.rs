@@ -14,7 +14,7 @@ pub struct ApiError {
     /// The whole message.
     pub message: String,
     /// `details` of the Status, if any.
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
 }
 
 impl std::fmt::Display for ApiError {
@@ -85,8 +85,7 @@ impl Cause {
 
     /// A value outside a closed list.
     pub(crate) fn unsupported(field: impl Into<String>, value: &Value, allowed: &[&str]) -> Self {
-        let mut allowed: Vec<String> = allowed.iter().map(|word| format!("{word:?}")).collect();
-        allowed.sort();
+        let allowed: Vec<String> = allowed.iter().map(|word| format!("{word:?}")).collect();
         let message = format!(
             "Unsupported value: {}: supported values: {}",
             shown(value),
@@ -94,6 +93,16 @@ impl Cause {
         );
         Self {
             reason: "FieldValueNotSupported",
+            message,
+            field: field.into(),
+        }
+    }
+
+    /// A text or list of more than `most` bytes.
+    pub(crate) fn too_long(field: impl Into<String>, most: usize) -> Self {
+        let message = format!("Too long: may not be more than {most} bytes");
+        Self {
+            reason: "FieldValueTooLong",
             message,
             field: field.into(),
         }
@@ -183,6 +192,9 @@ impl About<'_> {
     }
 }
 
+/// Marks an error that is answered without a Status.
+const NOT_A_PAGE: &str = "PageNotFound";
+
 impl ApiError {
     /// An error without details.
     #[must_use]
@@ -205,42 +217,58 @@ impl ApiError {
         Self::new(500, "", message)
     }
 
+    /// 500: something the server itself cannot do.
+    pub(crate) fn internal(what: &str) -> Self {
+        let cause = Cause {
+            reason: "",
+            message: what.into(),
+            field: String::new(),
+        };
+        let details = Details {
+            causes: vec![cause],
+            ..Details::default()
+        };
+        let message = format!("Internal error occurred: {what}");
+        Self {
+            details: Some(Box::new(details)),
+            ..Self::new(500, "InternalError", message)
+        }
+    }
+
     /// 404 for an object.
     pub(crate) fn not_found(about: About<'_>) -> Self {
         let message = format!("{} {:?} not found", about.resource(), about.name);
         Self {
-            details: Some(about.details()),
+            details: Some(Box::new(about.details())),
             ..Self::new(404, "NotFound", message)
         }
     }
 
     /// 404 for a path that no resource serves.
     pub(crate) fn no_such_path() -> Self {
-        let details = Details {
-            causes: vec![Cause {
-                reason: "UnexpectedServerResponse",
-                message: "404 page not found".into(),
-                field: String::new(),
-            }],
-            ..Details::default()
-        };
+        let details = Details::default();
         let message = "the server could not find the requested resource";
         Self {
-            details: Some(details),
+            details: Some(Box::new(details)),
             ..Self::new(404, "NotFound", message)
         }
     }
 
+    /// 404 in plain text, for paths outside all served groups.
+    pub(crate) fn not_a_page() -> Self {
+        Self::new(404, NOT_A_PAGE, "404 page not found")
+    }
+
+    /// Whether it is answered in plain text, without a Status.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.reason == NOT_A_PAGE
+    }
+
     /// 405: a verb that this resource does not have.
-    pub(crate) fn method_not_allowed(about: About<'_>) -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        let details = Details {
-            group: about.group.into(),
-            kind: about.plural.into(),
-            ..Details::default()
-        };
         Self {
-            details: Some(details),
+            details: Some(Box::default()),
             ..Self::new(405, "MethodNotAllowed", message)
         }
     }
@@ -249,7 +277,7 @@ impl ApiError {
     pub(crate) fn already_exists(about: About<'_>) -> Self {
         let message = format!("{} {:?} already exists", about.resource(), about.name);
         Self {
-            details: Some(about.details()),
+            details: Some(Box::new(about.details())),
             ..Self::new(409, "AlreadyExists", message)
         }
     }
@@ -262,7 +290,7 @@ impl ApiError {
             about.name
         );
         Self {
-            details: Some(about.details()),
+            details: Some(Box::new(about.details())),
             ..Self::new(409, "Conflict", message)
         }
     }
@@ -295,7 +323,7 @@ impl ApiError {
             ..about.details()
         };
         Self {
-            details: Some(details),
+            details: Some(Box::new(details)),
             ..Self::new(422, "Invalid", message)
         }
     }
@@ -304,7 +332,7 @@ impl ApiError {
     pub(crate) fn forbidden(about: About<'_>, why: &str) -> Self {
         let message = format!("{} {:?} is forbidden: {why}", about.resource(), about.name);
         Self {
-            details: Some(about.details()),
+            details: Some(Box::new(about.details())),
             ..Self::new(403, "Forbidden", message)
         }
     }
@@ -316,7 +344,7 @@ impl ApiError {
             ..Details::default()
         };
         Self {
-            details: Some(details),
+            details: Some(Box::new(details)),
             ..Self::new(409, "Conflict", message)
         }
     }
@@ -368,7 +396,9 @@ impl Details {
         if !self.causes.is_empty() {
             let causes = self.causes.iter().map(|cause| {
                 let mut one = Map::new();
-                one.insert("reason".into(), cause.reason.into());
+                if !cause.reason.is_empty() {
+                    one.insert("reason".into(), cause.reason.into());
+                }
                 one.insert("message".into(), cause.message.as_str().into());
                 if !cause.field.is_empty() {
                     one.insert("field".into(), cause.field.as_str().into());

@@ -114,8 +114,31 @@ pub(crate) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Writes a time as Kubernetes' `metav1.MicroTime` does.
-#[must_use]
-pub(crate) fn micros(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+/// A span as k8s.io/apimachinery's `HumanDuration` writes it.
+pub(crate) fn since(time: &str, now: Timestamp) -> String {
+    let Ok(then) = time.parse::<Timestamp>() else {
+        return "<unknown>".into();
+    };
+    let seconds = now.as_second() - then.as_second();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    let two = |big: i64, unit: &str, small: i64, rest: &str| {
+        if small == 0 {
+            format!("{big}{unit}")
+        } else {
+            format!("{big}{unit}{small}{rest}")
+        }
+    };
+    match () {
+        () if seconds < -1 => "<invalid>".into(),
+        () if seconds < 0 => "0s".into(),
+        () if seconds < 120 => format!("{seconds}s"),
+        () if minutes < 10 => two(minutes, "m", seconds % 60, "s"),
+        () if minutes < 180 => format!("{minutes}m"),
+        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
+        () if hours < 48 => format!("{hours}h"),
+        () if hours < 192 => two(days, "d", hours % 24, "h"),
+        () if days < 730 => format!("{days}d"),
+        () if days < 2920 => two(days / 365, "y", days % 365, "d"),
+        () => format!("{}y", days / 365),
+    }
 }

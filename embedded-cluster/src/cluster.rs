@@ -41,6 +41,8 @@ pub struct Config {
     pub clock: Clock,
     /// How many changes of a kind are remembered for watches.
     pub history: usize,
+    /// Whether workload controllers and the kubelet are played; without them objects stay as they were written.
+    pub workloads: bool,
 }
 
 impl Default for Config {
@@ -49,6 +51,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             clock: Clock::real(),
             history: 16_384,
+            workloads: true,
         }
     }
 }
@@ -99,7 +102,7 @@ impl Cluster {
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let store = Arc::new(Store::new(config.history));
-        let workloads = Arc::new(Workloads::default());
+        let workloads = Arc::new(Workloads::new(config.workloads));
         let api = Api {
             store: Arc::clone(&store),
             clock: config.clock.clone(),
@@ -307,7 +310,7 @@ impl Cluster {
         request.content_type = media.into();
         match self.api.handle(&request)? {
             Answer::Body { body, .. } => Ok(serde_json::from_slice(&body).unwrap_or_default()),
-            Answer::Text(_) | Answer::Watch(_) => Ok(Value::Null),
+            Answer::Document { .. } | Answer::Text(_) | Answer::NoPage | Answer::Watch(_) => Ok(Value::Null),
         }
     }
 

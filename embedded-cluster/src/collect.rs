@@ -401,6 +401,28 @@ pub(crate) fn reload(state: &mut State) {
         .filter(|(_, stored)| crd::is_established(&stored.value))
         .map(|(_, stored)| Arc::clone(stored))
         .collect();
-    let kinds = definitions.iter().flat_map(|stored| crd::kinds(&stored.value));
-    state.registry = Arc::new(Registry::with_custom(kinds));
+    let kinds: Vec<Arc<Kind>> = definitions
+        .iter()
+        .flat_map(|stored| crd::kinds(&stored.value))
+        .collect();
+    for kind in &kinds {
+        let rules = kind.custom.as_ref().map_or(0, |custom| custom.cel_rules);
+        if rules > 0 {
+            tracing::info!(
+                kind = kind.kind,
+                version = kind.version,
+                rules,
+                "CEL rules are not evaluated here"
+            );
+        }
+    }
+    let before = std::mem::replace(&mut state.registry, Arc::new(Registry::with_custom(kinds)));
+    let gone: Vec<Arc<str>> = before
+        .all_stored()
+        .filter(|kind| state.registry.stored(&kind.storage).is_none())
+        .map(|kind| Arc::clone(&kind.storage))
+        .collect();
+    for storage in gone {
+        state.drop_table(&storage);
+    }
 }

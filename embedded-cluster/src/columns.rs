@@ -2,10 +2,15 @@
 //!
 //! In: objects. Out: cells. No I/O; ages are given as times, which kubectl turns into ages.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::clock::since;
+use crate::jsonpath::json_path;
 use crate::object;
 use crate::resource::Kind;
+
+const CREATED: &[&str] = &["metadata", "creationTimestamp"];
 
 /// A column and how to fill it.
 pub(crate) struct Column {
@@ -22,6 +27,8 @@ enum Cell {
     Path(Vec<String>),
     /// The value at a JSONPath of a CRD.
     JsonPath(String),
+    /// How long ago the time at a path was.
+    Age(&'static [&'static str]),
     Function(fn(&Value) -> Value),
 }
 
@@ -62,7 +69,7 @@ impl Column {
         })
     }
 
-    pub(crate) fn cell(&self, value: &Value) -> Value {
+    pub(crate) fn cell(&self, value: &Value, now: Timestamp) -> Value {
         match &self.cell {
             Cell::Path(path) => {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -74,76 +81,23 @@ impl Column {
                     }
                 })
             }
+            Cell::JsonPath(path) if self.kind == "date" => {
+                let found = json_path(value, path);
+                found.as_str().map_or(Value::Null, |time| since(time, now).into())
+            }
             Cell::JsonPath(path) => json_path(value, path),
+            Cell::Age(path) => age(value, path, now),
             Cell::Function(cell) => cell(value),
         }
     }
 }
 
-/// Follows the simple form that CRDs use: `.status.conditions[?(@.type=="Ready")].status`.
-fn json_path(value: &Value, path: &str) -> Value {
-    let mut at = vec![value];
-    let mut rest = path.trim_start_matches('$');
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix("[?(@.") {
-            let Some((test, after)) = after.split_once(")]") else {
-                return Value::Null;
-            };
-            let Some((field, wanted)) = test.split_once("==") else {
-                return Value::Null;
-            };
-            let wanted = wanted.trim().trim_matches(['"', '\'']);
-            at = at
-                .into_iter()
-                .flat_map(|value| value.as_array().into_iter().flatten())
-                .filter(|item| item.get(field.trim()).and_then(Value::as_str) == Some(wanted))
-                .collect();
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('[') {
-            let Some((index, after)) = after.split_once(']') else {
-                return Value::Null;
-            };
-            let key = index.trim_matches(['"', '\'']);
-            at = at
-                .into_iter()
-                .flat_map(|value| match index.parse::<usize>() {
-                    Ok(index) => value.get(index).into_iter().collect::<Vec<_>>(),
-                    Err(_) if index == "*" => value.as_array().into_iter().flatten().collect(),
-                    Err(_) => value.get(key).into_iter().collect(),
-                })
-                .collect();
-            rest = after;
-        } else {
-            let name = rest.trim_start_matches('.');
-            let mut end = name.len();
-            let mut escaped = false;
-            for (place, c) in name.char_indices() {
-                if !escaped && matches!(c, '.' | '[') {
-                    end = place;
-                    break;
-                }
-                escaped = c == '\\';
-            }
-            let (name, after) = name.split_at(end);
-            let name = name.replace('\\', "");
-            at = at.into_iter().filter_map(|value| value.get(&name)).collect();
-            rest = after;
-        }
-    }
-    match at.as_slice() {
-        [] => Value::Null,
-        [one] => (*one).clone(),
-        many => many
-            .iter()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), String::from))
-            .collect::<Vec<_>>()
-            .join(",")
-            .into(),
-    }
+fn created(value: &Value) -> Value {
+    object::meta(value, "creationTimestamp").into()
 }
 
-fn age(value: &Value) -> Value {
-    object::meta(value, "creationTimestamp").into()
+fn age(value: &Value, path: &[&str], now: Timestamp) -> Value {
+    since(object::text(value, path), now).into()
 }
 
 fn joined<'a>(items: impl Iterator<Item = &'a str>) -> Value {
@@ -171,7 +125,7 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             });
         }
         if custom.columns.is_empty() {
-            columns.push(Column::new("Age", "date", 0, Cell::Function(age)));
+            columns.push(Column::new("Age", "date", 0, Cell::Age(CREATED)));
         }
         return columns;
     }
@@ -190,16 +144,12 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
         }
         ("apps", "deployments") => {
             columns.push(Column::text("Ready", ready_of_wanted));
-            columns.push(Column::path(
-                "Up-to-date",
-                "integer",
-                &["status", "updatedReplicas"],
-            ));
-            columns.push(Column::path(
-                "Available",
-                "integer",
-                &["status", "availableReplicas"],
-            ));
+            columns.push(Column::text("Up-to-date", |deployment| {
+                count(deployment, "updatedReplicas")
+            }));
+            columns.push(Column::text("Available", |deployment| {
+                count(deployment, "availableReplicas")
+            }));
             wide.extend(template_columns());
         }
         ("apps", "statefulsets") => {
@@ -347,7 +297,7 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             columns.push(Column::text("Roles", |_| "<none>".into()));
         }
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            columns.push(Column::text("Created At", age));
+            columns.push(Column::text("Created At", created));
             return columns;
         }
         ("", "events") => {
@@ -366,7 +316,7 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             return columns;
         }
         ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {
-            columns.push(Column::text("Created At", age));
+            columns.push(Column::text("Created At", created));
             return columns;
         }
         ("rbac.authorization.k8s.io", _) => columns.push(Column::text("Role", |binding| {
@@ -386,11 +336,11 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             }
         })),
         ("coordination.k8s.io", "leases") => {
-            columns.push(Column::path("Holder", "string", &["spec", "holderIdentity"]))
+            columns.push(Column::path("Holder", "string", &["spec", "holderIdentity"]));
         }
         _ => {}
     }
-    columns.push(Column::text("Age", age));
+    columns.push(Column::new("Age", "string", 0, Cell::Age(CREATED)));
     columns.extend(wide);
     columns
 }
@@ -445,6 +395,10 @@ fn ready_of_wanted(value: &Value) -> Value {
         object::number(value, &["spec", "replicas"]).unwrap_or(0)
     )
     .into()
+}
+
+fn count(value: &Value, field: &str) -> Value {
+    object::number(value, &["status", field]).unwrap_or(0).into()
 }
 
 fn pod_ready(pod: &Value) -> Value {

@@ -108,6 +108,7 @@ fn kind(crd: &Value, version: &Value) -> Kind {
             schema: Arc::new(builder.finish()),
             node,
         },
+        schema_name: schema_name(group, object::text(version, &["name"]), names("kind")),
         storage: storage_name(group, names("plural")).into(),
         reset: Resets {
             main: FieldSet::of_fields(main),
@@ -128,6 +129,13 @@ fn kind(crd: &Value, version: &Value) -> Kind {
             schema,
         })),
     }
+}
+
+/// `com.example.v1.Widget`
+fn schema_name(group: &str, version: &str, kind: &str) -> String {
+    let mut parts: Vec<&str> = group.split('.').rev().collect();
+    parts.extend([version, kind]);
+    parts.join(".")
 }
 
 fn scale(value: &Value) -> Scale {
@@ -221,7 +229,7 @@ pub(crate) fn validate(crd: &Value) -> Vec<Cause> {
         if object::at(version, &["schema", "openAPIV3Schema"]).is_none() {
             causes.push(Cause::required(
                 format!("spec.versions[{index}].schema.openAPIV3Schema"),
-                "schemas are required",
+                "",
             ));
         }
     }
@@ -271,6 +279,22 @@ pub(crate) fn status(crd: &Value, now: &str, established: bool) -> Value {
         "acceptedNames": Value::Object(names.into_iter().collect::<Map<_, _>>()),
         "storedVersions": versions,
     })
+}
+
+/// Says in the status that deletion was asked for.
+pub(crate) fn mark_terminating(crd: &mut Value, now: &str) {
+    let mut conditions = object::items(crd, &["status", "conditions"]).to_vec();
+    if conditions
+        .iter()
+        .any(|condition| object::text(condition, &["type"]) == "Terminating")
+    {
+        return;
+    }
+    conditions.push(json!({
+        "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending", "lastTransitionTime": now,
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }));
+    object::put(crd, &["status", "conditions"], conditions);
 }
 
 /// Whether a CRD is served.

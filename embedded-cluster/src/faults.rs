@@ -170,10 +170,10 @@ impl Fault {
             "the server has received too many requests and has asked us to try again later",
         );
         Self::Refuse(ApiError {
-            details: Some(Details {
+            details: Some(Box::new(Details {
                 retry_after_seconds,
                 ..Details::default()
-            }),
+            })),
             ..error
         })
     }

@@ -7,8 +7,16 @@
 //!                                +-- controllers (collect, workloads) on a clock
 //! ```
 //!
-//! Only `server` and `cluster` do I/O. RBAC, admission plugins, quota, aggregation, protobuf and conversion
-//! between versions are left out; CEL rules of CRDs are not evaluated.
+//! Only `server` and `cluster` do I/O.
+//!
+//! # Known differences from kube-apiserver 1.36
+//! Left out: RBAC, webhooks and other admission (so no `pvc-protection` finalizer), quota, priority and
+//! fairness, aggregation, protobuf bodies (`kubectl create` without `-f` sends them), exec, attach, proxy and
+//! port-forward, TokenRequest, dual-stack Services, conversion between versions of a CRD (other than `None`).
+//! CEL rules of CRDs are counted in the log and not evaluated. `managedFields` of Events sent through
+//! `events.k8s.io` name the core version's fields. In messages, structs are printed as JSON with sorted fields,
+//! and causes come in a fixed order where Go's maps have none. Column descriptions of tables, storage version
+//! hashes and warnings about discouraged values are not sent.
 
 mod answer;
 mod api;
@@ -18,12 +26,16 @@ mod cluster;
 mod collect;
 mod columns;
 mod controllers;
+mod convert;
 mod crd;
 mod defaults;
 mod discovery;
 mod faults;
 mod gate;
+mod json;
+mod jsonpath;
 mod object;
+mod openapi;
 mod quantity;
 mod request;
 mod requests;
@@ -31,6 +43,7 @@ mod resource;
 mod schema;
 mod server;
 mod store;
+mod strategy;
 mod tls;
 mod validate;
 mod watch;

@@ -71,7 +71,7 @@ pub(crate) fn put(value: &mut Value, path: &[&str], new: impl Into<Value>) {
 pub(crate) fn put_default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     if let [way @ .., last] = path {
         let map = map_at(value, way);
-        if map.get(*last).is_none_or(Value::is_null) {
+        if map.get(*last).is_none_or(|old| old.is_null() || old == "") {
             map.insert((*last).into(), new.into());
         }
     }

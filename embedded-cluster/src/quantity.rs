@@ -20,6 +20,11 @@ pub(crate) fn value(text: &str) -> Option<i128> {
     Some(if negative { -units } else { units })
 }
 
+/// Billionths of a unit, for comparisons.
+pub(crate) fn nanos(text: &str) -> i128 {
+    parse(text).map_or(0, |(nanos, _, negative)| if negative { -nanos } else { nanos })
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Decimal,
@@ -65,6 +70,7 @@ fn canonical_text(text: &str) -> Option<String> {
     })
 }
 
+#[derive(Clone, Copy)]
 enum Scale {
     /// Powers of ten.
     Ten(i32),
@@ -175,5 +181,29 @@ fn exponent(nanos: i128) -> String {
         value.to_string()
     } else {
         format!("{value}e{power}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{canonical, value};
+
+    #[test]
+    fn quantities_take_the_largest_suffix_that_fits() {
+        let pairs = [
+            ("1000m", "1"),
+            ("0.5", "500m"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("1000k", "1M"),
+            ("0", "0"),
+            ("1e3", "1e3"),
+            ("-1000m", "-1"),
+        ];
+        for (given, wanted) in pairs {
+            assert_eq!(canonical(&given.into()).as_deref(), Some(wanted), "{given}");
+        }
+        assert_eq!(canonical(&"1x".into()), None);
+        assert_eq!(value("1Ki"), Some(1024));
     }
 }

@@ -3,6 +3,7 @@
 //! In: method, path, query, headers. Out: typed values. No I/O.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::answer::ApiError;
 
@@ -164,7 +165,23 @@ pub(crate) enum Form {
     /// `as=PartialObjectMetadata` or its list.
     Metadata,
     /// `as=Table`
-    Table,
+    Table(TableForm),
+}
+
+/// How the rows of a table look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableForm {
+    pub(crate) include: Include,
+    /// Ages are told as of this time.
+    pub(crate) now: Timestamp,
+}
+
+/// What of the object goes along with its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    None,
+    Metadata,
+    Object,
 }
 
 /// A request with everything that matters of its headers.
@@ -192,17 +209,13 @@ impl Request {
             }
             http::Method::GET | http::Method::HEAD if named => Verb::Get,
             http::Method::GET | http::Method::HEAD => Verb::List,
-            http::Method::POST => Verb::Create,
-            http::Method::PUT => Verb::Update,
-            http::Method::PATCH => Verb::Patch,
+            http::Method::POST if !named || !target.subresource.is_empty() => Verb::Create,
+            http::Method::PUT if named => Verb::Update,
+            http::Method::PATCH if named => Verb::Patch,
             http::Method::DELETE if named => Verb::Delete,
             http::Method::DELETE => Verb::DeleteCollection,
             _ => {
-                return Err(ApiError::new(
-                    405,
-                    "MethodNotAllowed",
-                    "the server does not allow this method on the requested resource",
-                ));
+                return Err(ApiError::method_not_allowed());
             }
         })
     }
@@ -217,28 +230,18 @@ impl Request {
             }
         }
     }
-
-    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.query.get("dryRun") {
-            None => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(ApiError::new(
-                422,
-                "Invalid",
-                format!(
-                    "{} is invalid: dryRun: Unsupported value: {other:?}: supported values: \"All\"",
-                    "PatchOptions.meta.k8s.io \"\""
-                ),
-            )),
-        }
-    }
 }
 
 /// Reads the `Accept` header.
-pub(crate) fn form(accept: &str) -> Form {
+pub(crate) fn form(accept: &str, query: &Query, now: Timestamp) -> Form {
     for part in accept.split(',') {
         if part.contains("as=Table") {
-            return Form::Table;
+            let include = match query.get("includeObject") {
+                Some("None") => Include::None,
+                Some("Object") => Include::Object,
+                _ => Include::Metadata,
+            };
+            return Form::Table(TableForm { include, now });
         }
         if part.contains("as=PartialObjectMetadata") {
             return Form::Metadata;

@@ -26,6 +26,8 @@ pub(crate) struct Kind {
     pub(crate) verbs: Vec<String>,
     pub(crate) subresources: Vec<Subresource>,
     pub(crate) root: Root,
+    /// The type's name in OpenAPI documents.
+    pub(crate) schema_name: String,
     /// Where objects are kept; versions of one kind share it.
     pub(crate) storage: Arc<str>,
     /// What only kinds of CRDs have.
@@ -58,6 +60,15 @@ impl Kind {
     /// `apps/v1`, or `v1` in the core group.
     pub(crate) fn api_version(&self) -> String {
         api_version(&self.group, &self.version)
+    }
+
+    /// The name of the Go package of the group: `core`, `apps`, `rbac`.
+    pub(crate) fn internal_group(&self) -> &str {
+        if self.group.is_empty() {
+            "core"
+        } else {
+            self.group.split('.').next().unwrap_or_default()
+        }
     }
 
     pub(crate) fn about<'a>(&'a self, name: &'a str) -> About<'a> {
@@ -197,6 +208,7 @@ fn kind(group: &str, version: &str, row: ResourceRow) -> Option<Kind> {
     let has_status = row.subresources.iter().any(|sub| sub.name == "status");
     Some(Kind {
         root: builtin(row.schema.as_deref()?)?,
+        schema_name: row.schema?,
         reset: resets(group, &row.plural, has_status),
         group: group.into(),
         version: version.into(),
@@ -278,7 +290,7 @@ impl Registry {
             }
             group
                 .versions
-                .sort_by(|a, b| version_order(&b.name).cmp(&version_order(&a.name)));
+                .sort_by_key(|version| std::cmp::Reverse(version_order(&version.name)));
         }
         registry.index();
         registry

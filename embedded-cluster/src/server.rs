@@ -10,14 +10,16 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::ApiError;
-use crate::api::Answer;
+use crate::api::{Answer, render};
 use crate::discovery;
 use crate::gate::{Cut, Gate};
+use crate::openapi;
 use crate::request::{Query, Request, Target, form};
 use crate::requests::RequestKey;
 
@@ -100,7 +102,7 @@ impl Server {
                 self.gate.count(key, answer.code());
                 answer
             }
-            None => match read(&parts, body.to_bytes()) {
+            None => match read(&parts, body.to_bytes(), self.gate.api.clock.now()) {
                 Ok(request) => self.gate.pass(request).await?,
                 Err(error) => Answer::error(&error),
             },
@@ -128,16 +130,27 @@ impl Server {
             .unwrap_or_default();
         let aggregated = accept.contains("as=APIGroupDiscoveryList");
         let registry = || Arc::clone(&self.gate.api.store.lock().registry);
-        let json = |value: serde_json::Value| Some(Answer::ok(crate::api::render::bytes(&value)));
+        let json = |value: serde_json::Value| Some(Answer::ok(render::bytes(&value)));
         let path = path.trim_end_matches('/');
         match path {
             "/healthz" | "/livez" | "/readyz" => Some(Answer::Text("ok".into())),
             "/version" => json(discovery::version()),
-            "/api" if aggregated => json(discovery::aggregated(&registry(), true)),
-            "/apis" if aggregated => json(discovery::aggregated(&registry(), false)),
+            "/api" | "/apis" if aggregated => Some(Answer::Document {
+                body: render::bytes(&discovery::aggregated(&registry(), path == "/api")),
+                media: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            }),
+            "/openapi/v3" => json(openapi::index(&registry())),
             "/api" => json(discovery::core_versions(&self.address.to_string())),
             "/apis" => json(discovery::groups(&registry())),
             _ => {
+                if let Some(rest) = path.strip_prefix("/openapi/v3/") {
+                    let (group, version) = rest
+                        .split_once('/')?
+                        .1
+                        .split_once('/')
+                        .unwrap_or(("", rest.split_once('/')?.1));
+                    return json(openapi::document(&registry(), group, version)?);
+                }
                 let mut parts = path.trim_start_matches('/').split('/');
                 match (parts.next(), parts.next(), parts.next(), parts.next()) {
                     (Some("api"), Some(version), None, None) => {
@@ -162,16 +175,16 @@ fn user_agent(headers: &http::HeaderMap) -> &str {
 }
 
 /// Reads a request on objects.
-fn read(parts: &http::request::Parts, body: Bytes) -> Result<Request, ApiError> {
-    let target = Target::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
+fn read(parts: &http::request::Parts, body: Bytes, now: Timestamp) -> Result<Request, ApiError> {
+    let target = Target::parse(parts.uri.path()).ok_or_else(ApiError::not_a_page)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let verb = Request::verb_of(&parts.method, &target, &query)?;
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     Ok(Request {
         verb,
         target,
+        form: form(text("accept").unwrap_or_default(), &query, now),
         query,
-        form: form(text("accept").unwrap_or_default()),
         content_type: text("content-type").unwrap_or_default().into(),
         user_agent: user_agent(&parts.headers).into(),
         impersonated: text("impersonate-user").map(String::from),
@@ -183,7 +196,13 @@ fn send(answer: Answer) -> Response<Body> {
     let code = answer.code();
     let (body, media, warnings) = match answer {
         Answer::Body { body, warnings, .. } => (Bytes::from(body), "application/json", warnings),
+        Answer::Document { body, media } => (Bytes::from(body), media, Vec::new()),
         Answer::Text(text) => (Bytes::from(text), "text/plain; charset=utf-8", Vec::new()),
+        Answer::NoPage => (
+            Bytes::from_static(b"404 page not found\n"),
+            "text/plain; charset=utf-8",
+            Vec::new(),
+        ),
         Answer::Watch(watch) => return stream(watch),
     };
     let retry_after = retry_after(code, &body);

@@ -284,10 +284,6 @@ impl State {
         places
     }
 
-    pub(crate) fn has_uid(&self, uid: &str) -> bool {
-        self.uids.contains_key(uid)
-    }
-
     pub(crate) fn find_uid(&self, uid: &str) -> Option<&Arc<Stored>> {
         let place = self.uids.get(uid)?;
         self.get(&place.storage, &place.key)
@@ -326,6 +322,11 @@ impl State {
             .history
             .partition_point(|change| change.revision <= revision);
         Some(table.history.range(first..).take(most).cloned().collect())
+    }
+
+    /// Drops a table that is no longer served; its watches end.
+    pub(crate) fn drop_table(&mut self, storage: &str) {
+        self.tables.remove(storage);
     }
 
     /// Forgets the history of all tables, as a compaction does.

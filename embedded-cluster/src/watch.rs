@@ -49,7 +49,6 @@ pub(crate) struct Scope {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) form: Form,
-    pub(crate) include: table::Include,
     pub(crate) bookmarks: bool,
 }
 
@@ -76,7 +75,7 @@ struct Event<'a, T: Serialize> {
 
 impl Watch {
     pub(crate) fn new(
-        store: Arc<Store>,
+        store: &Arc<Store>,
         kind: Arc<Kind>,
         scope: Scope,
         start: Start,
@@ -94,7 +93,7 @@ impl Watch {
             next_bookmark: now + BOOKMARK_EVERY,
             done: false,
             open: None,
-            store: Arc::clone(&store),
+            store: Arc::clone(store),
             kind,
             scope,
             shape,
@@ -226,8 +225,8 @@ impl Watch {
     }
 
     fn push(&mut self, kind: &str, stored: &Stored) {
-        let line = if self.shape.form == Form::Table {
-            let object = table::table(&self.kind, &[stored], None, self.shape.include);
+        let line = if let Form::Table(form) = self.shape.form {
+            let object = table::table(&self.kind, &[stored], None, form);
             line(&Event { r#type: kind, object })
         } else {
             let object = Rendered {
@@ -253,7 +252,7 @@ impl Watch {
         }
         let (version, kind) = match self.shape.form {
             Form::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
-            Form::Table => ("meta.k8s.io/v1".to_owned(), "Table"),
+            Form::Table(_) => ("meta.k8s.io/v1".to_owned(), "Table"),
             Form::Whole => (self.kind.api_version(), self.kind.kind.as_str()),
         };
         let object = json!({"apiVersion": version, "kind": kind, "metadata": metadata});

@@ -1,5 +1,7 @@
 //! Which fields the transformers change: the defaults, and what `configurations` and `crds` add to them.
 //! In: configuration files; out: field specs. Pure.
+//!
+//! The file is long because the defaults are tables.
 
 use std::sync::{Arc, LazyLock};
 

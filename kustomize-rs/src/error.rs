@@ -72,6 +72,7 @@ impl Error {
     }
 
     /// Wraps a text that could not be loaded with the file that it stands in.
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for `map_err`")]
     pub(crate) fn load(path: &Path, error: LoadError) -> Self {
         let position = error.position();
         let message = match &error {

@@ -2,12 +2,16 @@
 //! layer accumulated; out: the result of the build. Pure.
 
 use crate::error::Error;
+use crate::fieldspec::{Create, FieldSpec};
+use crate::id::Gvk;
 use crate::layer::Accumulated;
 use crate::model::Kustomization;
 use crate::order::sort_legacy;
+use crate::origin::{ORIGIN, TRANSFORMATIONS};
 use crate::resource::Resource;
+use crate::transform::{metadata, names};
 use crate::yaml::{Content, Node};
-use crate::{Options, Reorder, config, generate, references};
+use crate::{Options, Reorder, config, references, vars};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -41,23 +45,41 @@ pub(crate) fn finish(
     kustomization: &Kustomization,
     options: &Options<'_>,
 ) -> Result<Vec<Resource>> {
-    let Accumulated { mut set, config, .. } = accumulated;
+    let Accumulated {
+        mut set,
+        config,
+        vars,
+    } = accumulated;
     let config = config.unwrap_or_else(config::defaults);
-    for resource in set.as_mut_slice().iter_mut().filter(|r| r.needs_hash) {
-        let hash = generate::name_hash(resource)?;
-        resource.store_previous_id();
-        let name = format!("{}-{hash}", resource.id.name);
-        if let Some(node) = resource.node.get_mut("metadata").and_then(|m| m.get_mut("name")) {
-            node.set_text(name);
-        }
-        resource.refresh();
-    }
+    names::add_hashes(&mut set)?;
     references::update(set.as_mut_slice(), &config)?;
+    let unused = vars::resolve(set.as_mut_slice(), &vars, &config)?;
+    if let Some(warn) = options.warn.filter(|_| !unused.is_empty()) {
+        warn(&format!(
+            "well-defined vars that were never replaced: {}",
+            unused.join(",")
+        ));
+    }
+    set.as_slice().iter().try_for_each(check)?;
     set.retain(|resource| !is_local(&resource.node));
+    set.refuse_duplicates()?;
     let mut resources = set.into_resources();
     resources = sort(resources, kustomization, options)?;
+    let wants = |option: &str| kustomization.build_metadata.iter().any(|m| m.text == option);
+    let unwanted = [
+        ("originAnnotations", ORIGIN),
+        ("transformerAnnotations", TRANSFORMATIONS),
+    ];
+    let unwanted: Vec<&str> = unwanted
+        .iter()
+        .filter(|(option, _)| !wants(option))
+        .map(|(_, key)| *key)
+        .collect();
     for resource in &mut resources {
-        clean_annotations(&mut resource.node);
+        if wants("managedByLabel") {
+            add_managed_by(resource)?;
+        }
+        clean_annotations(resource, &unwanted)?;
     }
     Ok(resources)
 }
@@ -85,6 +107,36 @@ fn sort(
     }
 }
 
+/// Labels a resource with the version of kustomize that this library follows.
+fn add_managed_by(resource: &mut Resource) -> Result<()> {
+    let spec = FieldSpec::new(Gvk::default(), "metadata/labels", true);
+    spec.apply(&mut resource.node, Create::Mapping, &mut |node| {
+        metadata::set_entry(node, "app.kubernetes.io/managed-by", "kustomize-v5.8.1")
+    })
+}
+
+/// Refuses what a patch made of a resource, if it is none any more.
+fn check(resource: &Resource) -> Result<()> {
+    // kustomize keeps these in lists separated by commas, and gives up when the lists differ in length.
+    let commas = |of: fn(&crate::resource::PreviousId) -> &str| -> usize {
+        resource.previous.iter().map(|p| of(p).matches(',').count()).sum()
+    };
+    let (kinds, names) = (commas(|p| &p.kind), commas(|p| &p.name));
+    if kinds != names || names != commas(|p| &p.namespace) {
+        let message = format!("{}: a comma in a kind or name is not possible", resource.id);
+        return Err(Error::resource(message).at(&resource.origin.path, None));
+    }
+    let missing = match (resource.id.gvk.kind.as_str(), resource.id.name.as_str()) {
+        ("", _) => "kind",
+        (kind, "") if !kind.ends_with("List") => "metadata.name",
+        _ => return Ok(()),
+    };
+    Err(
+        Error::resource(format!("{}: the resource has lost its {missing}", resource.id))
+            .at(&resource.origin.path, None),
+    )
+}
+
 /// Resources that take part in a build and do not come out of it.
 fn is_local(node: &Node) -> bool {
     let annotation = node.at(&["metadata", "annotations", LOCAL_CONFIG]);
@@ -92,29 +144,30 @@ fn is_local(node: &Node) -> bool {
 }
 
 /// Annotations always come out as strings, and never as an empty mapping.
-fn clean_annotations(node: &mut Node) {
-    let Some(metadata) = node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
-        return;
+fn clean_annotations(resource: &mut Resource, unwanted: &[&str]) -> Result<()> {
+    let Some(metadata) = resource.node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
+        return Ok(());
     };
     let Some(annotations) = metadata.get_mut("annotations") else {
-        return;
+        return Ok(());
     };
-    let Content::Mapping(mapping) = &mut annotations.content else {
-        return;
+    let mapping = match &mut annotations.content {
+        Content::Mapping(mapping) => mapping,
+        Content::Sequence(items) if !items.is_empty() => {
+            let message = format!("{}: annotations must be a mapping", resource.id);
+            return Err(Error::resource(message).at(&resource.origin.path, Some(annotations.position)));
+        }
+        Content::Scalar(_) | Content::Sequence(_) => {
+            metadata.remove("annotations");
+            return Ok(());
+        }
     };
-    if mapping.is_empty() {
-        metadata.remove("annotations");
-        return;
-    }
-    mapping
-        .entries
-        .retain(|(key, _)| !key.as_text().is_some_and(|k| BUILD_ANNOTATIONS.contains(&k)));
+    mapping.entries.retain(|(key, _)| {
+        !key.as_text()
+            .is_some_and(|k| BUILD_ANNOTATIONS.contains(&k) || unwanted.contains(&k))
+    });
     for (key, value) in &mut mapping.entries {
-        let text = if value.is_null() {
-            String::new()
-        } else {
-            value.as_text().unwrap_or_default().to_string()
-        };
+        let text = value.as_text().unwrap_or_default().to_string();
         *value = Node {
             position: value.position,
             ..Node::string(text)
@@ -124,4 +177,5 @@ fn clean_annotations(node: &mut Node) {
     if mapping.is_empty() {
         metadata.remove("annotations");
     }
+    Ok(())
 }

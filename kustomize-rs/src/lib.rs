@@ -22,6 +22,7 @@
 mod config;
 mod crds;
 mod error;
+mod fieldpath;
 mod fieldspec;
 mod finish;
 pub mod fs;
@@ -31,10 +32,12 @@ mod layer;
 mod merge;
 mod model;
 mod order;
+mod origin;
 mod references;
 mod resource;
 mod resource_file;
 mod set;
+mod structured;
 mod transform;
 mod vars;
 pub mod yaml;
@@ -105,7 +108,16 @@ pub fn build(fs: &dyn fs::Fs, directory: &Path, options: &Options<'_>) -> Result
     if fs.entry(&root)? != fs::EntryKind::Directory {
         return Err(Error::kustomization("a kustomization is built from its directory").at(directory, None));
     }
-    let layer = layer::Layer::open(fs, options, root, None)?;
+    let mut layer = layer::Layer::open(fs, options, root, None)?;
+    let noted = ["originAnnotations", "transformerAnnotations"];
+    if layer
+        .kustomization
+        .build_metadata
+        .iter()
+        .any(|m| noted.contains(&m.text.as_str()))
+    {
+        layer.track();
+    }
     let accumulated = layer.accumulate(layer::Accumulated::default())?;
     finish::finish(accumulated, &layer.kustomization, options)
 }
@@ -144,7 +156,7 @@ pub fn read_kustomization(
     let Some(path) = found.pop() else { return Ok(None) };
     let bytes = fs.read(&path)?;
     let node = yaml::text_of(&bytes)
-        .and_then(yaml::load)
+        .and_then(yaml::load_v2)
         .map_err(|e| Error::load(&path, e))?;
     let value = yaml::to_value(&node, yaml::Schema::GoYamlV2)
         .map_err(|e| Error::syntax(e.message).at(&path, Some(e.position)))?;

@@ -71,32 +71,61 @@ pub(crate) fn update(resources: &mut [Resource], config: &Config) -> Result<()> 
             }
         }
     }
-    if by_old_name.is_empty() {
-        return Ok(());
-    }
+    // Fields are visited even if nothing was renamed: a tree of the wrong shape must fail all the same.
+    let by_kind = group_by_kind(config);
     for (at, resource) in resources.iter_mut().enumerate() {
         let original = resource.original_id();
         let role_bindings = role_binding_namespaces(&resource.node);
-        for reference in &config.name_references {
-            for spec in reference.referrers.of(&original.gvk) {
-                let fix = Fix {
-                    candidates: &candidates,
-                    by_old_name: &by_old_name,
-                    referrer: &candidates[at],
-                    target: &reference.target,
-                    role_ref: role_ref(&resource.node, spec),
-                    role_bindings: &role_bindings,
-                };
-                let updated = spec.apply(&mut resource.node, Create::Never, &mut |node| fix.field(node));
-                updated.map_err(|e| {
-                    e.context(format!("updating name references of {}", resource.id))
-                        .at(&resource.origin.path, None)
-                })?;
+        let kind = by_kind.get(original.gvk.kind.as_str()).unwrap_or(&by_kind[""]);
+        for (spec, target) in kind {
+            if !original.gvk.is_selected_by(&spec.gvk)
+                || !resource.id.gvk.is_selected_by(&Gvk {
+                    kind: String::new(),
+                    ..spec.gvk.clone()
+                })
+            {
+                continue;
             }
+            let fix = Fix {
+                candidates: &candidates,
+                by_old_name: &by_old_name,
+                referrer: &candidates[at],
+                target,
+                role_ref: role_ref(&resource.node, spec),
+                role_bindings: &role_bindings,
+            };
+            let updated = spec.apply(&mut resource.node, Create::Never, &mut |node| fix.field(node));
+            updated.map_err(|e| {
+                e.context(format!("updating name references of {}", resource.id))
+                    .at(&resource.origin.path, None)
+            })?;
         }
         resource.refresh();
     }
     Ok(())
+}
+
+type Referrers<'a> = HashMap<&'a str, Vec<(&'a FieldSpec, &'a Gvk)>>;
+
+/// The fields of each kind that hold names, with what they name; those of any kind stand under every kind,
+/// and under the empty one.
+fn group_by_kind(config: &Config) -> Referrers<'_> {
+    let all = || {
+        let references = config.name_references.iter();
+        references.flat_map(|r| r.referrers.iter().map(move |spec| (spec, &r.target)))
+    };
+    let mut by_kind: Referrers<'_> = HashMap::from([("", Vec::new())]);
+    for (spec, _) in all() {
+        by_kind.entry(spec.gvk.kind.as_str()).or_default();
+    }
+    for (spec, target) in all() {
+        if spec.gvk.kind.is_empty() {
+            by_kind.values_mut().for_each(|specs| specs.push((spec, target)));
+        } else if let Some(specs) = by_kind.get_mut(spec.gvk.kind.as_str()) {
+            specs.push((spec, target));
+        }
+    }
+    by_kind
 }
 
 /// The kind that a role binding's `roleRef` names, which narrows down what its name may mean.

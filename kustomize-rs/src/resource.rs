@@ -1,13 +1,14 @@
 //! One Kubernetes object on its way through a build: its tree, where it came from, and what it was
 //! called before. Pure.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 use crate::id::{Gvk, ResourceId};
-use crate::yaml::{self, Node, Schema};
+use crate::yaml::{self, Content, Node, Schema};
 
 /// Where a resource came from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,8 +59,11 @@ pub struct Resource {
     pub(crate) suffixes: Vec<String>,
     pub(crate) needs_hash: bool,
     pub(crate) behavior: Behavior,
+    pub(crate) generated: bool,
     pub(crate) allow_name_change: bool,
     pub(crate) allow_kind_change: bool,
+    /// How many groups of scalars that are one there are; see [`Node`].
+    pub(crate) groups: u32,
     /// The vars that take their value from this resource.
     pub(crate) var_names: Vec<String>,
 }
@@ -75,8 +79,10 @@ impl Resource {
             suffixes: Vec::new(),
             needs_hash: false,
             behavior: Behavior::Unspecified,
+            generated: false,
             allow_name_change: false,
             allow_kind_change: false,
+            groups: 0,
             var_names: Vec::new(),
         };
         resource.refresh();
@@ -157,7 +163,7 @@ impl Resource {
 
     /// Whether kustomize would keep notes in the annotations of this resource.
     pub(crate) fn has_build_annotations(&self) -> bool {
-        !self.previous.is_empty() || self.needs_hash || self.behavior != Behavior::Unspecified
+        self.generated || !self.previous.is_empty()
     }
 
     /// All previous identities, oldest first; group and version are always the current ones.
@@ -175,5 +181,68 @@ impl Resource {
     /// The first identity that the resource had.
     pub(crate) fn original_id(&self) -> ResourceId {
         self.previous_ids().next().unwrap_or_else(|| self.id.clone())
+    }
+}
+
+/// The scalars of a resource that kustomize keeps as one, before something changes the resource.
+pub(crate) struct Groups(HashMap<u32, Node>);
+
+impl Resource {
+    /// Notes the groups; call before a change that may meet one of their scalars.
+    pub(crate) fn note_groups(&self) -> Groups {
+        let mut groups = HashMap::new();
+        if self.groups > 0 {
+            visit_groups(&self.node, &mut |node| {
+                groups.entry(node.group).or_insert_with(|| node.clone());
+            });
+        }
+        Groups(groups)
+    }
+
+    /// Gives all scalars of a group the value that one of them got.
+    pub(crate) fn share_changes(&mut self, before: &Groups) {
+        if before.0.is_empty() {
+            return;
+        }
+        let mut changed: HashMap<u32, Node> = HashMap::new();
+        visit_groups(&self.node, &mut |node| {
+            if before
+                .0
+                .get(&node.group)
+                .is_some_and(|old| old.as_scalar() != node.as_scalar() || old.tag != node.tag)
+            {
+                changed.insert(node.group, node.clone());
+            }
+        });
+        if !changed.is_empty() {
+            set_groups(&mut self.node, &changed);
+        }
+    }
+}
+
+fn visit_groups(node: &Node, visit: &mut dyn FnMut(&Node)) {
+    match &node.content {
+        Content::Scalar(_) if node.group > 0 => visit(node),
+        Content::Scalar(_) => {}
+        Content::Sequence(items) => items.iter().for_each(|item| visit_groups(item, visit)),
+        Content::Mapping(mapping) => mapping
+            .entries
+            .iter()
+            .for_each(|(_, value)| visit_groups(value, visit)),
+    }
+}
+
+fn set_groups(node: &mut Node, values: &HashMap<u32, Node>) {
+    if let Some(value) = values.get(&node.group) {
+        *node = value.clone();
+        return;
+    }
+    match &mut node.content {
+        Content::Scalar(_) => {}
+        Content::Sequence(items) => items.iter_mut().for_each(|item| set_groups(item, values)),
+        Content::Mapping(mapping) => mapping
+            .entries
+            .iter_mut()
+            .for_each(|(_, value)| set_groups(value, values)),
     }
 }

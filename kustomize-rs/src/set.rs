@@ -112,10 +112,15 @@ impl ResourceSet {
                 let old = &self.resources[at];
                 inherit(&mut resource, old);
                 if resource.behavior == Behavior::Merge {
+                    let origin = old.node.at(&["metadata", "annotations", crate::origin::ORIGIN]);
+                    if let Some(origin) = origin.cloned() {
+                        metadata_map(&mut resource.node, "annotations").insert(crate::origin::ORIGIN, origin);
+                    }
                     merge_data(&mut resource.node, &old.node, "data");
                     merge_data(&mut resource.node, &old.node, "binaryData");
                 }
                 resource.behavior = old.behavior;
+                resource.generated = old.generated;
                 self.index = None;
                 self.resources[at] = resource;
                 Ok(())
@@ -167,8 +172,8 @@ fn position(resource: &Resource) -> Option<crate::yaml::Position> {
 /// Gives a generated resource the name, history, labels and annotations of the one that it takes over.
 fn inherit(resource: &mut Resource, old: &Resource) {
     for field in ["labels", "annotations"] {
-        let mut merged = string_map(old.node.at(&["metadata", field]));
-        merged.extend(string_map(resource.node.at(&["metadata", field])));
+        let mut merged = string_map(old.node.at(&["metadata", field]), true);
+        merged.extend(string_map(resource.node.at(&["metadata", field]), true));
         let metadata = metadata_mut(&mut resource.node);
         metadata.remove(field);
         if !merged.is_empty() {
@@ -206,9 +211,43 @@ fn metadata_mut(node: &mut Node) -> &mut crate::yaml::Mapping {
     metadata
 }
 
+/// A mapping inside of the metadata, made if it is missing.
+pub(crate) fn metadata_map<'a>(node: &'a mut Node, field: &str) -> &'a mut crate::yaml::Mapping {
+    let slot = metadata_mut(node).entry_or_mapping(field);
+    if slot.as_mapping().is_none() {
+        *slot = Node::mapping();
+    }
+    let crate::yaml::Content::Mapping(mapping) = &mut slot.content else {
+        unreachable!("made a mapping above")
+    };
+    mapping
+}
+
+/// Turns labels and annotations into strings, whatever their text looks like.
+pub(crate) fn stringify_metadata(node: &mut Node) {
+    let Some(metadata) = node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
+        return;
+    };
+    for field in ["labels", "annotations"] {
+        let Some(mapping) = metadata.remove(field) else {
+            continue;
+        };
+        let entries = mapping
+            .as_mapping()
+            .into_iter()
+            .flat_map(crate::yaml::Mapping::iter);
+        let map: std::collections::BTreeMap<_, _> = entries
+            .map(|(k, v)| (k.to_string(), v.as_text().unwrap_or_default().to_string()))
+            .collect();
+        if !map.is_empty() {
+            metadata.insert(field, mapping_of(map));
+        }
+    }
+}
+
 fn merge_data(node: &mut Node, old: &Node, field: &str) {
-    let mut merged = string_map(old.get(field));
-    merged.extend(string_map(node.get(field)));
+    let mut merged = string_map(old.get(field), false);
+    merged.extend(string_map(node.get(field), false));
     let Some(mapping) = node.as_mapping_mut() else {
         return;
     };
@@ -218,14 +257,15 @@ fn merge_data(node: &mut Node, old: &Node, field: &str) {
     }
 }
 
-fn string_map(node: Option<&Node>) -> std::collections::BTreeMap<String, String> {
+/// The texts of a mapping; in data, unlike in metadata, a null is an empty one.
+fn string_map(node: Option<&Node>, keep_null: bool) -> std::collections::BTreeMap<String, String> {
     let entries = node
         .and_then(Node::as_mapping)
         .into_iter()
         .flat_map(crate::yaml::Mapping::iter);
     entries
         .map(|(k, v)| {
-            let text = if v.is_null() {
+            let text = if v.is_null() && !keep_null {
                 ""
             } else {
                 v.as_text().unwrap_or_default()

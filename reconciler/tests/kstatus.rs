@@ -1,5 +1,6 @@
 //! Compares the rules of health with Flux's own code: `fixtures/kstatus/cases.jsonl` is what
 //! `fixtures/kstatus/main.go` wrote with `github.com/fluxcd/cli-utils` and `github.com/fluxcd/pkg/runtime`.
+#![expect(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
 use jiff::Timestamp;
 use reconciler::assess::status::{Status, StatusKind, compute};

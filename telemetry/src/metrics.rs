@@ -2,15 +2,32 @@
 //!
 //! In: numbers and states from the service. Out: the Prometheus text format. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{HistogramOpts, HistogramVec, Registry, TextEncoder};
+use prometheus::proto::{Bucket, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Registry, TextEncoder};
 
 use crate::process::ProcessCollector;
+
+const DURATION: &str = "gotk_reconcile_duration_seconds";
+const DURATION_HELP: &str = "The duration in seconds of a GitOps Toolkit resource reconciliation.";
+/// Ten bounds from 10 ms to 30 min, evenly spread on a logarithmic scale: what client_golang's
+/// `ExponentialBucketsRange(0.01, 1800, 10)`, which Flux uses, gives.
+const BOUNDS: [f64; 10] = [
+    0.01,
+    0.038363583488692544,
+    0.1471764538093883,
+    0.5646216173286169,
+    2.166090855590701,
+    8.309900738254731,
+    31.879757075478317,
+    122.30217221643493,
+    469.19495946736544,
+    1799.9999999999986,
+];
 
 const RESOURCE_INFO: &str = "gotk_resource_info";
 const RESOURCE_INFO_HELP: &str = "The current state of a GitOps Toolkit resource.";
@@ -70,7 +87,6 @@ pub struct ResourceInfo {
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    durations: HistogramVec,
     resources: Resources,
 }
 
@@ -80,24 +96,11 @@ impl Metrics {
     /// # Errors
     /// When two families of one name are registered, which the tests of this module rule out.
     pub fn new() -> prometheus::Result<Self> {
-        let durations = HistogramVec::new(
-            HistogramOpts::new(
-                "gotk_reconcile_duration_seconds",
-                "The duration in seconds of a GitOps Toolkit resource reconciliation.",
-            )
-            .buckets(duration_buckets()),
-            &["kind", "name", "namespace"],
-        )?;
         let resources = Resources::new()?;
         let registry = Registry::new();
-        registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(resources.clone()))?;
         registry.register(Box::new(ProcessCollector::new()?))?;
-        Ok(Self {
-            registry,
-            durations,
-            resources,
-        })
+        Ok(Self { registry, resources })
     }
 
     /// Registry to add the service's own families to.
@@ -108,22 +111,20 @@ impl Metrics {
 
     /// Records how long one reconciliation took.
     pub fn observe_reconcile(&self, key: &ResourceKey, took: Duration) {
-        self.durations
-            .with_label_values(&[&key.kind, &key.name, &key.namespace])
-            .observe(took.as_secs_f64());
+        self.resources.with(|states| match states.get_mut(key) {
+            Some(state) => state.durations.observe(took),
+            None => states.entry(key.clone()).or_default().durations.observe(took),
+        });
     }
 
     /// Replaces what `gotk_resource_info` says about an object.
     pub fn set_resource(&self, key: ResourceKey, info: ResourceInfo) {
-        self.resources.with(|states| states.insert(key, info));
+        self.resources
+            .with(|states| states.entry(key).or_default().info = Some(info));
     }
 
     /// Removes every series of an object that is gone.
     pub fn forget(&self, key: &ResourceKey) {
-        // An object that was deleted before it was ever reconciled has no duration to remove.
-        let _ = self
-            .durations
-            .remove_label_values(&[&key.kind, &key.name, &key.namespace]);
         self.resources.with(|states| states.remove(key));
     }
 
@@ -136,29 +137,82 @@ impl Metrics {
     }
 }
 
-/// Writes `gotk_resource_info` when it is asked for: a state that changes leaves no stale series behind, and
-/// each kind has its own labels.
+/// Writes the two families when they are asked for: a state that changes leaves no stale series behind, each kind has
+/// its own labels, and an object takes a fifth of what a histogram of the library does.
 #[derive(Clone)]
 struct Resources {
-    desc: Desc,
-    states: Arc<Mutex<BTreeMap<ResourceKey, ResourceInfo>>>,
+    descriptions: [Desc; 2],
+    states: Arc<Mutex<States>>,
+}
+
+type States = BTreeMap<ResourceKey, State>;
+
+#[derive(Default)]
+struct State {
+    info: Option<ResourceInfo>,
+    durations: Durations,
+}
+
+/// How many reconciliations took up to each of [`BOUNDS`] and no less, and longer than all; and how long all took.
+#[derive(Default)]
+struct Durations {
+    counts: [u32; BOUNDS.len() + 1],
+    sum: f64,
+}
+
+impl Durations {
+    fn observe(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.counts[bucket] = self.counts[bucket].saturating_add(1);
+        self.sum += seconds;
+    }
+
+    fn sample(&self, key: &ResourceKey) -> Option<Metric> {
+        let mut total = 0;
+        let buckets = BOUNDS.iter().zip(&self.counts).map(|(bound, count)| {
+            total += u64::from(*count);
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(total);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        total += u64::from(self.counts[BOUNDS.len()]);
+        histogram.set_sample_count(total);
+        histogram.set_sample_sum(self.sum);
+        let labels = [
+            ("kind", &key.kind),
+            ("name", &key.name),
+            ("namespace", &key.namespace),
+        ];
+        let mut sample = Metric::from_label(
+            labels
+                .into_iter()
+                .map(|(name, value)| label(name, value))
+                .collect(),
+        );
+        sample.set_histogram(histogram);
+        (total > 0).then_some(sample)
+    }
 }
 
 impl Resources {
     fn new() -> prometheus::Result<Self> {
-        let desc = Desc::new(
-            RESOURCE_INFO.to_owned(),
-            RESOURCE_INFO_HELP.to_owned(),
-            Vec::new(),
-            std::collections::HashMap::new(),
-        )?;
+        let describe =
+            |name: &str, help: &str| Desc::new(name.into(), help.into(), Vec::new(), HashMap::new());
+        let descriptions = [
+            describe(DURATION, DURATION_HELP)?,
+            describe(RESOURCE_INFO, RESOURCE_INFO_HELP)?,
+        ];
         Ok(Self {
-            desc,
+            descriptions,
             states: Arc::default(),
         })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<ResourceKey, ResourceInfo>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut States) -> T) -> T {
         // The map is whole after every statement, so a panic elsewhere does not spoil it.
         act(&mut self.states.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -166,31 +220,36 @@ impl Resources {
 
 impl Collector for Resources {
     fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
+        self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let samples: Vec<Metric> =
-            self.with(|states| states.iter().map(|(key, info)| info_sample(key, info)).collect());
-        if samples.is_empty() {
-            return Vec::new();
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(RESOURCE_INFO.to_owned());
-        family.set_help(RESOURCE_INFO_HELP.to_owned());
-        family.set_field_type(MetricType::GAUGE);
-        family.set_metric(samples);
-        vec![family]
+        let (durations, infos) = self.with(|states| {
+            let durations = states
+                .iter()
+                .filter_map(|(key, state)| state.durations.sample(key))
+                .collect();
+            let infos = states
+                .iter()
+                .filter_map(|(key, state)| Some(info_sample(key, state.info.as_ref()?)));
+            (durations, infos.collect())
+        });
+        let families = [
+            family(DURATION, DURATION_HELP, MetricType::HISTOGRAM, durations),
+            family(RESOURCE_INFO, RESOURCE_INFO_HELP, MetricType::GAUGE, infos),
+        ];
+        families.into_iter().flatten().collect()
     }
 }
 
-/// Ten bounds from 10 ms to 30 min, evenly spread on a logarithmic scale: client_golang's
-/// `ExponentialBucketsRange(0.01, 1800, 10)`, which Flux uses.
-fn duration_buckets() -> Vec<f64> {
-    const FIRST: f64 = 0.01;
-    const LAST: f64 = 1800.0;
-    let factor = (LAST / FIRST).powf(1.0 / 9.0);
-    (0..10).map(|step| FIRST * factor.powf(f64::from(step))).collect()
+/// A family, unless it has no samples.
+fn family(name: &str, help: &str, kind: MetricType, samples: Vec<Metric>) -> Option<MetricFamily> {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(samples);
+    (!family.get_metric().is_empty()).then_some(family)
 }
 
 fn info_sample(key: &ResourceKey, info: &ResourceInfo) -> Metric {
@@ -279,35 +338,36 @@ mod tests {
 
     #[test]
     fn durations_have_the_buckets_that_flux_has() {
-        let metrics = Metrics::new().unwrap();
-        metrics.observe_reconcile(&apps(), Duration::from_millis(20));
-        let lines = lines(&metrics, "gotk_reconcile_duration_seconds");
-        let bounds: Vec<f64> = lines
-            .iter()
-            .filter_map(|line| line.split_once("le=\"")?.1.split_once('"')?.0.parse().ok())
-            .filter(|bound: &f64| bound.is_finite())
-            .collect();
-        // As client_golang prints them.
-        let wanted = [
-            0.01,
-            0.038363583488692544,
-            0.1471764538093883,
-            0.5646216173286169,
-            2.166090855590701,
-            8.309900738254731,
-            31.879757075478317,
-            122.30217221643493,
-            469.19495946736544,
-            1799.9999999999986,
-        ];
-        assert_eq!(bounds.len(), wanted.len());
-        for (bound, wanted) in bounds.iter().zip(wanted) {
-            assert!((bound / wanted - 1.0).abs() < 1e-12, "{bound} is not {wanted}");
+        let factor = (1800.0_f64 / 0.01).powf(1.0 / 9.0);
+        for (step, bound) in (0_i32..).zip(BOUNDS) {
+            let wanted = 0.01 * factor.powi(step);
+            assert!((bound / wanted - 1.0).abs() < 1e-9, "{bound} is not {wanted}");
         }
-        assert!(lines.contains(
-            &r#"gotk_reconcile_duration_seconds_count{kind="Kustomization",name="apps",namespace="flux-system"} 1"#
+    }
+
+    #[test]
+    fn a_duration_counts_in_its_bucket_and_all_larger_ones() {
+        let metrics = Metrics::new().unwrap();
+        for seconds in [0.01, 0.5, 3600.0] {
+            metrics.observe_reconcile(&apps(), Duration::from_secs_f64(seconds));
+        }
+        let lines = lines(&metrics, DURATION);
+        let series = |name: &str, le: &str| {
+            format!(r#"{DURATION}_{name}{{kind="Kustomization",name="apps",namespace="flux-system"{le}}}"#)
+        };
+        let value = |series: String| {
+            let line = lines.iter().find_map(|line| line.strip_prefix(&series));
+            line.unwrap_or_else(|| panic!("no {series} in {lines:#?}"))
+                .trim()
                 .to_owned()
-        ));
+        };
+        assert_eq!(value(series("bucket", r#",le="0.01""#)), "1");
+        assert_eq!(value(series("bucket", r#",le="0.1471764538093883""#)), "1");
+        assert_eq!(value(series("bucket", r#",le="0.5646216173286169""#)), "2");
+        assert_eq!(value(series("bucket", r#",le="1799.9999999999986""#)), "2");
+        assert_eq!(value(series("bucket", r#",le="+Inf""#)), "3");
+        assert_eq!(value(series("count", "")), "3");
+        assert_eq!(value(series("sum", "")), "3600.51");
     }
 
     #[test]

@@ -4,9 +4,14 @@
 //! of its own, so that its memory and CPU seconds are its own.
 
 #![allow(clippy::print_stdout, reason = "it prints its figures")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench that cannot be set up fails"
+)]
 
 #[path = "../../reconciler/tests/source/git_server/mod.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the fetch tests use more of it")]
+#[allow(dead_code, unused_imports, reason = "the fetch tests use more of it")]
 mod git_server;
 
 use std::path::PathBuf;
@@ -22,8 +27,15 @@ use tests::world::{condition, is_ready};
 const LARGE_EVERY: usize = 50;
 
 fn main() {
-    let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let number = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(1000);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(bench(number));
 }
 
@@ -38,7 +50,12 @@ async fn bench(number: usize) {
     world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}}));
     world.git_repository("fleet", "main");
     for index in 0..number {
-        world.kustomization(&name(index), "fleet", &format!("./{}", name(index)), &json!({"wait": true, "timeout": "2m"}));
+        world.kustomization(
+            &name(index),
+            "fleet",
+            &format!("./{}", name(index)),
+            &json!({"wait": true, "timeout": "2m"}),
+        );
     }
     println!("{number} Kustomizations of 4 objects, wait: true");
 
@@ -52,7 +69,14 @@ async fn bench(number: usize) {
     let started = Instant::now();
     world.poll("fleet", "one");
     world
-        .until("v1", "ConfigMap", "bench", &format!("{}-config", name(number / 2)), "live", |object| object["data"]["key"] == "two")
+        .until(
+            "v1",
+            "ConfigMap",
+            "bench",
+            &format!("{}-config", name(number / 2)),
+            "live",
+            |object| object["data"]["key"] == "two",
+        )
         .await;
     controller.print("a commit to one, live", started.elapsed());
     settle(&world, number, &commit).await;
@@ -83,7 +107,11 @@ fn name(index: usize) -> String {
 
 fn write_application(upstream: &Upstream, index: usize, value: &str) {
     let name = name(index);
-    let data = if index % LARGE_EVERY == 0 { "x".repeat(1 << 20) } else { String::new() };
+    let data = if index % LARGE_EVERY == 0 {
+        "x".repeat((1 << 20) - 1024)
+    } else {
+        String::new()
+    };
     let labels = format!("app: {name}");
     upstream.write(
         &format!("{name}/app.yaml"),
@@ -100,10 +128,15 @@ fn write_application(upstream: &Upstream, index: usize, value: &str) {
 async fn settle(world: &World, number: usize, commit: &str) {
     let deadline = Instant::now() + Duration::from_secs(300);
     loop {
-        let objects = world.cluster.list("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "flux-system");
+        let objects = world
+            .cluster
+            .list("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "flux-system");
         let applied = |object: &&serde_json::Value| {
             is_ready(object)
-                && object.pointer("/status/lastAppliedRevision").and_then(|r| r.as_str()).is_some_and(|r| r.ends_with(commit))
+                && object
+                    .pointer("/status/lastAppliedRevision")
+                    .and_then(|r| r.as_str())
+                    .is_some_and(|r| r.ends_with(commit))
         };
         let ready = objects.iter().filter(applied).count();
         if ready == number {
@@ -111,7 +144,10 @@ async fn settle(world: &World, number: usize, commit: &str) {
         }
         if Instant::now() > deadline {
             let failed = objects.iter().find(|object| !applied(object)).unwrap();
-            panic!("{ready} of {number} are Ready; one that is not: {:#?}", condition(failed, "Ready"));
+            panic!(
+                "{ready} of {number} are Ready; one that is not: {:#?}",
+                condition(failed, "Ready")
+            );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -129,7 +165,11 @@ impl Controller {
         let log = world.directory().join(format!("{storage}.log"));
         let program = std::env::current_exe().unwrap().with_file_name("../coracle");
         let child = Command::new(&program)
-            .args(["controller", "--metrics-addr=127.0.0.1:0", "--storage-addr=127.0.0.1:0"])
+            .args([
+                "controller",
+                "--metrics-addr=127.0.0.1:0",
+                "--storage-addr=127.0.0.1:0",
+            ])
             .arg("--kubeconfig")
             .arg(&kubeconfig)
             .arg("--storage-path")
@@ -143,7 +183,10 @@ impl Controller {
 
     fn print(&mut self, what: &str, took: Duration) {
         if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("the controller ended with {status}:\n{}", std::fs::read_to_string(&self.log).unwrap());
+            panic!(
+                "the controller ended with {status}:\n{}",
+                std::fs::read_to_string(&self.log).unwrap()
+            );
         }
         println!(
             "{what:34} {:8.2} s   {:7.2} s CPU   {:4} MiB peak   {:4} MiB now",
@@ -158,14 +201,25 @@ impl Controller {
     fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        let ticks: f64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
         ticks / 100.0
     }
 
     fn status(&self, key: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
-        line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .unwrap_or_default();
+        line.split_whitespace()
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default()
     }
 
     /// Waits until it has used next to no CPU for two seconds.

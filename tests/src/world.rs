@@ -21,6 +21,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Namespace of all Flux objects in the scenarios.
 pub const NAMESPACE: &str = "flux-system";
+/// Version of the API of GitRepositories.
+pub const SOURCE_API: &str = "source.toolkit.fluxcd.io/v1";
+/// Version of the API of Kustomizations.
+pub const KUSTOMIZE_API: &str = "kustomize.toolkit.fluxcd.io/v1";
 
 /// A repository, a cluster and a controller.
 pub struct World {
@@ -33,6 +37,8 @@ pub struct World {
     config: Config,
     metrics: Metrics,
     controller: Option<Running>,
+    redactor: Redactor,
+    logs: Option<tracing::Dispatch>,
 }
 
 struct Running {
@@ -81,6 +87,8 @@ impl World {
             url,
             config,
             metrics,
+            redactor: Redactor::default(),
+            logs: None,
             controller: None,
         };
         world.established().await;
@@ -119,21 +127,28 @@ impl World {
         assert!(self.controller.is_none(), "the controller runs already");
         self.metrics = Metrics::new().unwrap();
         let kubeconfig = self.cluster.kubeconfig();
-        let (config, metrics, stop) = (
+        let (config, metrics, redactor, stop) = (
             self.config.clone(),
             self.metrics.clone(),
+            self.redactor.clone(),
             CancellationToken::new(),
         );
+        let logs = self.logs.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
+            // The guard would end with this closure; the thread ends with the runtime.
+            .on_thread_start(move || {
+                logs.iter()
+                    .for_each(|logs| std::mem::forget(tracing::dispatcher::set_default(logs)));
+            })
             .build()
             .unwrap();
         let stopping = stop.clone();
         let task = runtime.spawn(async move {
             let services = Services {
                 client: client(&kubeconfig, "coracle").await,
-                redactor: Redactor::default(),
+                redactor,
                 metrics,
                 ready: telemetry::health::Readiness::default().check("controller"),
             };
@@ -180,6 +195,17 @@ impl World {
         }
     }
 
+    /// What masks the secrets of the controller.
+    #[must_use]
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Has the controller log here; otherwise it does not.
+    pub fn log_to(&mut self, logs: tracing::Dispatch) {
+        self.logs = Some(logs);
+    }
+
     /// The folder of the world.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -196,10 +222,39 @@ impl World {
 
     /// A GitRepository `name` that follows a branch of the repository.
     pub fn git_repository(&self, name: &str, branch: &str) {
-        self.apply(&json!({
-            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+        self.git_repository_with(name, &json!({"ref": {"branch": branch}}));
+    }
+
+    /// A GitRepository `name` of the repository, with more of its spec.
+    pub fn git_repository_with(&self, name: &str, spec: &Value) {
+        let mut object = json!({
+            "apiVersion": SOURCE_API, "kind": "GitRepository",
             "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"url": self.url, "interval": "1h", "ref": {"branch": branch}},
+            "spec": {"url": self.url, "interval": "1h"},
+        });
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            object["spec"][key] = value.clone();
+        }
+        self.apply(&object);
+    }
+
+    /// A Secret of the namespace of the Flux objects.
+    pub fn secret(&self, name: &str, data: &[(&str, &str)]) {
+        let data: serde_json::Map<_, _> = data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Value::from(*value)))
+            .collect();
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "stringData": data,
+        }));
+    }
+
+    /// A ConfigMap of the namespace of the Flux objects.
+    pub fn config_map(&self, name: &str, data: &Value) {
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "data": data,
         }));
     }
 
@@ -283,6 +338,103 @@ impl World {
                 )
             }
         }
+    }
+
+    /// The GitRepository as it stands.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn get_source(&self, name: &str) -> Value {
+        self.get(SOURCE_API, "GitRepository", NAMESPACE, name)
+            .expect("it is there")
+    }
+
+    /// Value of a key of a ConfigMap in the namespace `default`.
+    #[must_use]
+    pub fn value(&self, config_map: &str, key: &str) -> Option<String> {
+        let found = self.get("v1", "ConfigMap", "default", config_map)?;
+        Some(found["data"][key].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until a GitRepository has fetched a commit, and gives it.
+    pub async fn until_fetched(&self, name: &str, commit: &str) -> Value {
+        self.until(
+            SOURCE_API,
+            "GitRepository",
+            NAMESPACE,
+            name,
+            "fetched",
+            |object| {
+                let revision = object
+                    .pointer("/status/artifact/revision")
+                    .and_then(Value::as_str);
+                revision.is_some_and(|revision| revision.ends_with(commit)) && is_ready(object)
+            },
+        )
+        .await
+    }
+
+    /// Waits until an object's Ready condition is False for this reason, and an Event says the same in the same
+    /// words; gives them.
+    pub async fn until_told(&self, api_version: &str, kind: &str, name: &str, reason: &str) -> String {
+        let object = self
+            .until(api_version, kind, NAMESPACE, name, reason, |object| {
+                condition(object, "Ready").is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+            })
+            .await;
+        let message = condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default();
+        self.until_event_says(kind, name, reason, message).await;
+        message.to_owned()
+    }
+
+    /// Waits until an Event about an object says this.
+    ///
+    /// # Panics
+    /// When none does; the message shows those there are.
+    pub async fn until_event_says(&self, kind: &str, name: &str, reason: &str, message: &str) -> Value {
+        let events: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), NAMESPACE, &resource("v1", "Event"));
+        let short = &message[..message.floor_char_boundary(1024)];
+        let search = async {
+            let mut seen = watcher::watcher(events, watcher::Config::default()).boxed();
+            loop {
+                let Some(event) = seen.try_next().await.unwrap() else {
+                    panic!("the watch of Events ended")
+                };
+                let (watcher::Event::InitApply(event) | watcher::Event::Apply(event)) = event else {
+                    continue;
+                };
+                let event = serde_json::to_value(&event).unwrap();
+                let about = &event["involvedObject"];
+                if about["kind"] == kind
+                    && about["name"] == name
+                    && event["reason"] == reason
+                    && event["message"] == short
+                {
+                    return event;
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(event) => event,
+            Err(_) => panic!(
+                "no Event of {kind}/{name} says {reason}: {short}\n{:#?}",
+                self.events(name)
+            ),
+        }
+    }
+
+    /// The numbers of the controller, as `/metrics` shows them.
+    ///
+    /// # Panics
+    /// When metrics cannot be read.
+    #[must_use]
+    pub fn metrics_shown(&self) -> String {
+        let text = self.metrics.encode().unwrap();
+        telemetry::Redaction::from(self.redactor.clone()).apply_to(text)
     }
 
     /// Waits, by events, until an object is gone.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ValueEnum};
 use reconciler::api::GoDuration;
-use reconciler::controller::{Config, Services};
+use reconciler::controller::{Config, ControllerError, Services};
 use reconciler::plan::Guard;
 use reconciler::report::redact::Redactor;
 use telemetry::Redaction;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Global;
 use crate::connect::connect;
+use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
 
 /// Arguments of `controller`. Flags that Flux's controllers have carry Flux's names.
@@ -35,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "DIRECTORY", default_value = "/data")]
     pub storage_path: PathBuf,
     /// Kustomizations that are built and applied at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrent: u16,
     /// ServiceAccount for Kustomizations that name none [default: the controller's own rights]
     #[arg(long, value_name = "NAME")]
@@ -52,20 +53,23 @@ pub struct Args {
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
         num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub watch_all_namespaces: bool,
-    /// Reconcile only objects with these labels
-    #[arg(long, value_name = "SELECTOR")]
-    pub watch_label_selector: Option<String>,
-    /// How far timers are spread, in percent of the interval
-    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=50))]
-    pub interval_jitter_percentage: u8,
     /// Accepted for Flux's sake: dependencies are followed by events
-    #[arg(long, value_name = "DURATION", default_value = "30s", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "30s",
+        hide_default_value = true
+    )]
     pub requeue_dependency: GoDuration,
-    /// Share of an inventory, in percent, above which a prune asks for confirmation; 0 never asks
-    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
+    /// Variables that are used and not set fail a build
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
+        num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    pub strict_substitutions: bool,
+    /// Share of a large inventory, in percent, above which a prune asks; 100 asks only before everything goes
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub prune_guard: u8,
     /// How long a crash or a refused image may last before it counts as a failure
-    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub failure_grace: GoDuration,
     /// Leave log lines of containers out of what is said about failures
     #[arg(long)]
@@ -86,6 +90,9 @@ pub struct Args {
     /// Name of this process in leases [default: the host's name and the process's number]
     #[arg(long, value_name = "NAME", env = "POD_NAME", hide_env_values = true)]
     pub identity: Option<String>,
+    /// End when standard input is closed
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
 }
 
 /// Levels of log lines.
@@ -121,8 +128,13 @@ pub struct Line {
 
 /// An address as Go writes it: the host may be left out.
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    full.parse().map_err(|_| "expected an address such as `:8080` or `127.0.0.1:8080`".to_owned())
+    let full = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.to_owned()
+    };
+    full.parse()
+        .map_err(|_| "expected an address such as `:8080` or `127.0.0.1:8080`".to_owned())
 }
 
 /// Runs the controller until it is told to stop.
@@ -130,73 +142,128 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// # Errors
 /// It cannot start, or loses its leases.
 pub async fn run(args: &Args, global: &Global) -> Result<(), Error> {
+    let cluster = connect(global).await?;
     let redactor = Redactor::default();
-    let redaction = Redaction::new({
+    let redaction = {
         let redactor = redactor.clone();
-        move |text| redactor.mask(text)
-    });
-    start_logs(args, redaction.clone())?;
-    let failed = |doing: &str| format!("the controller cannot {doing}");
-    let stop = telemetry::shutdown::on_signals()
-        .map_err(|error| Error::new(Kind::Internal, failed("listen for signals")).caused_by(error))?;
-    let metrics = Metrics::new()
-        .map_err(|error| Error::new(Kind::Internal, failed("register its metrics")).caused_by(error))?;
+        Redaction::new(move |text| redactor.mask(text))
+    };
+    telemetry::logs::start(&logging(args, redaction.clone())).map_err(cannot("set up logging"))?;
+    let stop = telemetry::shutdown::on_signals().map_err(cannot("listen for signals"))?;
+    if args.until_stdin_closes {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            stdin_closed().await;
+            stop.cancel();
+        });
+    }
+
+    let metrics = Metrics::new().map_err(cannot("set up metrics"))?;
     let readiness = Readiness::default();
-    let ready = readiness.check("leadership");
-    let endpoints = Endpoints { metrics: metrics.clone(), readiness, redaction };
+    let services = Services {
+        client: cluster.client,
+        redactor,
+        metrics: metrics.clone(),
+        ready: readiness.check("leadership"),
+    };
+    let endpoints = Endpoints {
+        metrics,
+        readiness,
+        redaction,
+    };
     let server = Server::bind(args.metrics_addr)
         .await
-        .map_err(|error| Error::new(Kind::Internal, failed("serve its metrics")).caused_by(error))?;
-    let serving = CancellationToken::new();
-    let served = tokio::spawn(server.serve(endpoints.router(), serving.clone()));
-    let cluster = connect(global).await?;
-    let services = Services { client: cluster.client, redactor, metrics, ready };
-    let ended = reconciler::controller::run(config(args, global), services, stop).await;
-    serving.cancel();
-    // Its only failure is of a listener that is gone by now.
-    let _ = served.await;
-    ended.map_err(|error| Error::new(Kind::Cluster, "the controller stopped").caused_by(error))
+        .map_err(cannot("serve metrics"))?;
+    // It answers until the controller has ended, so that probes see the end.
+    let served = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(endpoints.router(), served.clone()));
+    let ended = reconciler::controller::run(args.config(global), services, stop).await;
+    served.cancel();
+    let _ = serving.await;
+    ended.map_err(|error| Error::new(kind_of(&error), "the controller ended").caused_by(error))
 }
 
-fn start_logs(args: &Args, redaction: Redaction) -> Result<(), Error> {
+impl Args {
+    /// What the flags mean.
+    fn config(&self, global: &Global) -> Config {
+        let defaults = Config::default();
+        let namespace = self
+            .runtime_namespace
+            .clone()
+            .unwrap_or_else(|| global.namespace.clone());
+        Config {
+            watch_namespace: (!self.watch_all_namespaces).then(|| namespace.clone()),
+            namespace,
+            identity: self.identity.clone().unwrap_or_else(identity),
+            storage: self.storage_path.clone(),
+            artifact_address: self.storage_addr,
+            artifact_host: self
+                .storage_adv_addr
+                .clone()
+                .unwrap_or_else(|| self.storage_addr.to_string()),
+            default_service_account: self
+                .default_service_account
+                .clone()
+                .filter(|name| !name.is_empty()),
+            no_cross_namespace_refs: self.no_cross_namespace_refs,
+            no_remote_bases: self.no_remote_bases,
+            strict_substitutions: self.strict_substitutions,
+            concurrent: self.concurrent.into(),
+            prune_guard: Guard {
+                share: f64::from(self.prune_guard) / 100.0,
+                ..defaults.prune_guard
+            },
+            log_excerpts: !self.no_log_excerpts,
+            failure_grace: self.failure_grace.0,
+            leases: self.lease,
+            ..defaults
+        }
+    }
+}
+
+fn logging(args: &Args, redaction: Redaction) -> LogConfig {
     let level = match args.log_level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",
         LogLevel::Error => "error",
     };
-    let format = match args.log_encoding {
-        Some(LogEncoding::Console) => Format::Text { colours: false },
-        Some(LogEncoding::Json) => Format::Json,
-        None => Format::detect(),
-    };
-    // The watches of kube-runtime say at `warn` what the reconciler says itself.
-    let filter = format!("{level},kube_runtime=error,kube_client=error");
-    telemetry::logs::start(&LogConfig { filter, format, redaction })
-        .map_err(|error| Error::new(Kind::Internal, "logging cannot start").caused_by(error))
+    LogConfig {
+        // The watches of kube-runtime say at `warn` what the reconciler says itself.
+        filter: format!(
+            "warn,kube_runtime=error,kube_client=error,coracle={level},reconciler={level},kustomize_rs={level},telemetry={level}"
+        ),
+        format: match args.log_encoding {
+            None => Format::detect(),
+            Some(LogEncoding::Console) => Format::Text { colours: false },
+            Some(LogEncoding::Json) => Format::Json,
+        },
+        redaction,
+    }
 }
 
-fn config(args: &Args, global: &Global) -> Config {
-    let namespace = args.runtime_namespace.clone().unwrap_or_else(|| global.namespace.clone());
-    let artifact_host = args.storage_adv_addr.clone().unwrap_or_else(|| args.storage_addr.to_string());
-    let share = f64::from(args.prune_guard) / 100.0;
-    Config {
-        identity: args.identity.clone().unwrap_or_else(|| format!("coracle-{}", std::process::id())),
-        watch_namespace: (!args.watch_all_namespaces).then(|| namespace.clone()),
-        namespace,
-        storage: args.storage_path.clone(),
-        artifact_address: args.storage_addr,
-        artifact_host,
-        default_service_account: args.default_service_account.clone(),
-        no_cross_namespace_refs: args.no_cross_namespace_refs,
-        no_remote_bases: args.no_remote_bases,
-        concurrent: usize::from(args.concurrent),
-        prune_guard: Guard { share: if args.prune_guard == 0 { 1.0 } else { share }, ..Guard::default() },
-        log_excerpts: !args.no_log_excerpts,
-        failure_grace: args.failure_grace.0,
-        leases: args.lease,
-        ..Config::default()
+/// The host's name and the process's number: two controllers on one machine differ.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!(
+        "{}_{}",
+        if host.is_empty() { "coracle" } else { host },
+        std::process::id()
+    )
+}
+
+fn kind_of(error: &ControllerError) -> Kind {
+    match error {
+        ControllerError::Discovery(_) | ControllerError::NotInstalled(_) | ControllerError::Deposed(_) => {
+            Kind::Cluster
+        }
+        ControllerError::Storage(_) | ControllerError::Artifacts(_) => Kind::Internal,
     }
+}
+
+fn cannot<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| Error::new(Kind::Internal, format!("cannot {doing}")).caused_by(error)
 }
 
 #[cfg(test)]
@@ -220,7 +287,9 @@ mod tests {
             "--enable-leader-election",
         ];
         let args = Line::try_parse_from(line).unwrap().args;
-        assert!(args.no_cross_namespace_refs && args.no_remote_bases && !args.watch_all_namespaces && args.lease);
+        assert!(
+            args.no_cross_namespace_refs && args.no_remote_bases && !args.watch_all_namespaces && args.lease
+        );
         assert_eq!(args.metrics_addr, "0.0.0.0:8081".parse().unwrap());
     }
 }

@@ -40,7 +40,11 @@ const WIDTHS: [usize; 5] = [9, 7, 24, 36, 0];
 /// # Errors
 /// The cluster cannot be asked.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    let about = args.about.as_ref().map(|word| Target::parse(std::slice::from_ref(word))).transpose()?;
+    let about = args
+        .about
+        .as_ref()
+        .map(|word| Target::parse(std::slice::from_ref(word)))
+        .transpose()?;
     let cluster = connect(global).await?;
     let api: Api<Event> = match scope(args.all_namespaces, global) {
         Some(namespace) => Api::namespaced(cluster.client.clone(), namespace),
@@ -50,8 +54,12 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .list(&ListParams::default())
         .await
         .map_err(|error| cluster.explain("list events", error))?;
-    let mut events: Vec<Event> = listed.items.into_iter().filter(|event| wanted(args, about.as_ref(), event)).collect();
-    events.sort_by_key(last_seen);
+    let mut events: Vec<Event> = listed
+        .items
+        .into_iter()
+        .filter(|event| wanted(args, about.as_ref(), event))
+        .collect();
+    events.sort_by_key(order);
 
     if !args.watch {
         if events.is_empty() {
@@ -69,7 +77,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         ui.line(align(&row(event, Timestamp::now()), &WIDTHS))?;
     }
     let start = listed.metadata.resource_version;
-    let changes = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
+    let changes = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .applied_objects();
     pin_mut!(changes);
     let mut last = events.last().and_then(last_seen);
     while let Some(change) = changes.next().await {
@@ -86,23 +96,47 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
 
 fn wanted(args: &Args, about: Option<&Target>, event: &Event) -> bool {
     let object = &event.involved_object;
-    let Some(kind) = ObjectKind::ALL.into_iter().find(|kind| object.kind.as_deref() == Some(kind.name())) else {
+    let Some(kind) = ObjectKind::ALL
+        .into_iter()
+        .find(|kind| object.kind.as_deref() == Some(kind.name()))
+    else {
         return false;
     };
     let group = kind.resource().group;
-    object.api_version.as_ref().is_none_or(|version| version.starts_with(&group))
+    object
+        .api_version
+        .as_ref()
+        .is_none_or(|version| version.starts_with(&group))
         && about.is_none_or(|target| target.kind == kind && object.name.as_deref() == Some(&target.name))
-        && args
-            .type_
-            .as_ref()
-            .is_none_or(|type_| event.type_.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(type_)))
+        && args.type_.as_ref().is_none_or(|type_| {
+            event
+                .type_
+                .as_ref()
+                .is_some_and(|it| it.eq_ignore_ascii_case(type_))
+        })
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref().map(|time| time.0));
+    let series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref().map(|time| time.0));
     let last = event.last_timestamp.as_ref().map(|time| time.0);
     let time = event.event_time.as_ref().map(|time| time.0);
-    series.or(last).or(time).or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+    series
+        .or(last)
+        .or(time)
+        .or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+}
+
+/// Times are kept to the second; within one, the order in which the cluster wrote them down tells.
+fn order(event: &Event) -> (Option<Timestamp>, u64) {
+    let version = event
+        .metadata
+        .resource_version
+        .as_ref()
+        .and_then(|version| version.parse().ok());
+    (last_seen(event), version.unwrap_or(0))
 }
 
 fn row(event: &Event, now: Timestamp) -> Vec<Styled> {
@@ -115,9 +149,15 @@ fn row(event: &Event, now: Timestamp) -> Vec<Styled> {
     );
     vec![
         age(last_seen(event), now).into(),
-        if type_ == "Warning" { Styled::new(BAD, type_) } else { type_.into() },
+        if type_ == "Warning" {
+            Styled::new(BAD, type_)
+        } else {
+            type_.into()
+        },
         event.reason.clone().unwrap_or_default().into(),
         name.into(),
-        short_revisions(event.message.as_deref().unwrap_or_default()).replace('\n', ", ").into(),
+        short_revisions(event.message.as_deref().unwrap_or_default())
+            .replace('\n', ", ")
+            .into(),
     ]
 }

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::Cli;
 use crate::error::{Error, Kind};
 use crate::ui::Ui;
 
@@ -41,7 +41,9 @@ pub fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
         stale.push(name);
     }
     if args.check && !stale.is_empty() {
-        return Err(Error::new(Kind::Negative, "generated files differ from the code").hint("Run `make generate`."));
+        return Err(
+            Error::new(Kind::Negative, "generated files differ from the code").hint("Run `make generate`.")
+        );
     }
     Ok(())
 }
@@ -50,14 +52,16 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent)
         .and_then(|()| fs::write(path, text))
-        .map_err(|error| Error::new(Kind::Internal, format!("cannot write {}", path.display())).caused_by(error))
+        .map_err(|error| {
+            Error::new(Kind::Internal, format!("cannot write {}", path.display())).caused_by(error)
+        })
 }
 
 /// Every generated file: its path in the work tree, and its text.
 fn files() -> Result<Vec<(String, String)>, Error> {
     let mut files = vec![
         ("deploy/crds.yaml".to_owned(), install::definitions()?),
-        ("deploy/install.yaml".to_owned(), manifests()?),
+        ("deploy/install.yaml".to_owned(), install::default_manifests()?),
         ("docs/cli.md".to_owned(), reference()),
     ];
     let mut command = program();
@@ -71,20 +75,20 @@ fn program() -> clap::Command {
     command
 }
 
-fn manifests() -> Result<String, Error> {
-    let cli = Cli::parse_from(["coracle", "install"]);
-    match cli.command {
-        Command::Install(args) => install::manifests(&args, &cli.global.namespace),
-        _ => Err(Error::new(Kind::Internal, "`install` is not a command")),
-    }
-}
-
 /// Manual pages, one a command.
 fn pages(command: &mut clap::Command, name: &str) -> Result<Vec<(String, String)>, Error> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).title(name).render(&mut page)?;
-    let mut pages = vec![(format!("docs/man/{name}.1"), String::from_utf8_lossy(&page).into_owned())];
-    for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+    clap_mangen::Man::new(command.clone())
+        .title(name)
+        .render(&mut page)?;
+    let mut pages = vec![(
+        format!("docs/man/{name}.1"),
+        String::from_utf8_lossy(&page).into_owned(),
+    )];
+    for sub in command
+        .get_subcommands_mut()
+        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+    {
         let name = format!("{name}-{}", sub.get_name());
         pages.extend(self::pages(sub, &name)?);
     }
@@ -97,13 +101,21 @@ fn reference() -> String {
         "# Commands\n\n<!-- Written by `coracle generate` from the program itself; `make generate` updates it. -->\n",
     );
     let command = program();
-    let is_global = |arg: &clap::Arg| arg.is_global_set() || ["help", "version"].contains(&arg.get_id().as_str());
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+    let is_global =
+        |arg: &clap::Arg| arg.is_global_set() || ["help", "version"].contains(&arg.get_id().as_str());
+    for sub in command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+    {
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = write!(out, "\n## coracle {}\n\n{about}.\n\n", sub.get_name());
         let usage = sub.clone().render_usage().to_string();
         let _ = writeln!(out, "```\n{}\n```", usage.trim_start_matches("Usage: "));
-        arguments(&mut out, sub.get_arguments().filter(|arg| !is_global(arg) && !arg.is_hide_set()));
+        arguments(
+            &mut out,
+            sub.get_arguments()
+                .filter(|arg| !is_global(arg) && !arg.is_hide_set()),
+        );
         if let Some(more) = sub.get_after_help() {
             let _ = writeln!(out, "\n```text\n{}\n```", more.to_string().trim());
         }
@@ -128,10 +140,17 @@ fn arguments<'a>(out: &mut String, arguments: impl Iterator<Item = &'a clap::Arg
             .collect();
         let default = match defaults.as_slice() {
             [] => String::new(),
-            _ if argument.is_hide_default_value_set() || !argument.get_action().takes_values() => String::new(),
+            _ if argument.is_hide_default_value_set() || !argument.get_action().takes_values() => {
+                String::new()
+            }
             values => format!(" [default: {}]", values.join(" ")),
         };
-        let _ = writeln!(out, "{header}| `{}` | {} |", argument.to_string().replace('|', "\\|"), format!("{help}{default}").replace('|', "\\|"));
+        let _ = writeln!(
+            out,
+            "{header}| `{}` | {} |",
+            argument.to_string().replace('|', "\\|"),
+            format!("{help}{default}").replace('|', "\\|")
+        );
         header = "";
     }
 }
@@ -145,7 +164,10 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (name, text) in files().unwrap() {
             let committed = fs::read_to_string(root.join(&name)).unwrap_or_default();
-            assert!(committed == text, "{name} differs from the code: run `make generate`");
+            assert!(
+                committed == text,
+                "{name} differs from the code: run `make generate`"
+            );
         }
     }
 

@@ -79,11 +79,18 @@ impl std::str::FromStr for StatusSelector {
 
 impl StatusSelector {
     fn matches(&self, object: &Summary) -> bool {
-        let conditions = object.object.pointer("/status/conditions").and_then(|it| it.as_array());
+        let conditions = object
+            .object
+            .pointer("/status/conditions")
+            .and_then(|it| it.as_array());
         let status = conditions
             .into_iter()
             .flatten()
-            .find(|condition| condition["type"].as_str().is_some_and(|type_| type_.eq_ignore_ascii_case(&self.type_)))
+            .find(|condition| {
+                condition["type"]
+                    .as_str()
+                    .is_some_and(|type_| type_.eq_ignore_ascii_case(&self.type_))
+            })
             .and_then(|condition| condition["status"].as_str())
             .unwrap_or("Unknown");
         status.eq_ignore_ascii_case(&self.status)
@@ -96,7 +103,8 @@ fn selection(args: &Args) -> Result<(Vec<ObjectKind>, Option<String>), Error> {
     if args.what == "all" {
         return match words.as_slice() {
             [] => Ok((ObjectKind::ALL.to_vec(), None)),
-            _ => Err(Error::new(Kind::Usage, "`get all` takes no name").hint("Name the kind: `coracle get ks NAME`.")),
+            _ => Err(Error::new(Kind::Usage, "`get all` takes no name")
+                .hint("Name the kind: `coracle get ks NAME`.")),
         };
     }
     let (kind, name) = match args.what.split_once('/') {
@@ -128,31 +136,51 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     for kind in &kinds {
         let objects = match &name {
             Some(name) => {
-                let target = Target { kind: *kind, name: name.clone() };
-                vec![Summary::new(*kind, &target.fetch(&cluster, &global.namespace).await?)]
+                let target = Target {
+                    kind: *kind,
+                    name: name.clone(),
+                };
+                vec![Summary::new(
+                    *kind,
+                    &target.fetch(&cluster, &global.namespace).await?,
+                )]
             }
             None => list(&cluster, *kind, scope(args.all_namespaces, global)).await?,
         };
         found.extend(objects.into_iter().filter(|object| chosen(args, object)));
     }
     if found.is_empty() && args.output == Output::Table {
-        let place = scope(args.all_namespaces, global).map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
+        let place = scope(args.all_namespaces, global)
+            .map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
         return ui.progress(format_args!("Nothing found in {place}."));
     }
     print(args, &kinds, found, Timestamp::now(), ui)
 }
 
 fn chosen(args: &Args, object: &Summary) -> bool {
-    args.status_selector.as_ref().is_none_or(|selector| selector.matches(object))
+    args.status_selector
+        .as_ref()
+        .is_none_or(|selector| selector.matches(object))
 }
 
-fn print(args: &Args, kinds: &[ObjectKind], found: Vec<Summary>, now: Timestamp, ui: &mut Ui) -> Result<(), Error> {
+fn print(
+    args: &Args,
+    kinds: &[ObjectKind],
+    found: Vec<Summary>,
+    now: Timestamp,
+    ui: &mut Ui,
+) -> Result<(), Error> {
     let objects = |found: Vec<Summary>| as_one(found.into_iter().map(|object| object.object).collect());
     match args.output {
         Output::Json => ui.json(&objects(found)),
         Output::Yaml => ui.yaml(&objects(found)),
         Output::Name => found.iter().try_for_each(|object| {
-            ui.line(format_args!("{}.{}/{}", object.kind.word(), object.kind.resource().group, object.name))
+            ui.line(format_args!(
+                "{}.{}/{}",
+                object.kind.word(),
+                object.kind.resource().group,
+                object.name
+            ))
         }),
         Output::Table | Output::Wide => {
             let mut first = true;
@@ -200,7 +228,11 @@ fn row(args: &Args, with_kind: bool, object: &Summary, now: Timestamp) -> Vec<St
         false => object.name.as_str().into(),
     });
     row.push(short_revisions(&object.revision).into());
-    row.push(if object.suspended { "True".into() } else { Styled::new(DIM, "False") });
+    row.push(if object.suspended {
+        "True".into()
+    } else {
+        Styled::new(DIM, "False")
+    });
     row.push(object.styled_ready());
     if args.output == Output::Wide {
         row.push(age(object.created, now).into());
@@ -251,10 +283,15 @@ async fn watch(
     while let Some(change) = changes.next().await {
         match change {
             Ok(object) if chosen(args, &object) => {
-                ui.line(align(&row(args, kinds.len() > 1, &object, Timestamp::now()), &widths))?;
+                ui.line(align(
+                    &row(args, kinds.len() > 1, &object, Timestamp::now()),
+                    &widths,
+                ))?;
             }
             Ok(_) => {}
-            Err(watcher::Error::InitialListFailed(error)) => return Err(cluster.explain("watch objects", error)),
+            Err(watcher::Error::InitialListFailed(error)) => {
+                return Err(cluster.explain("watch objects", error));
+            }
             Err(error) => ui.progress(format_args!("watching again: {error}"))?,
         }
     }
@@ -297,11 +334,26 @@ mod tests {
         let (kinds, _) = selection(&args).unwrap();
         let found = [
             object(ObjectKind::GitRepository, "apps", "True", "stored artifact"),
-            object(ObjectKind::Kustomization, "apps", "True", "Applied revision: main@sha1:0123456789abcdef0123456789abcdef01234567"),
+            object(
+                ObjectKind::Kustomization,
+                "apps",
+                "True",
+                "Applied revision: main@sha1:0123456789abcdef0123456789abcdef01234567",
+            ),
             object(ObjectKind::Kustomization, "old", "False", "two\nlines"),
         ];
-        let found = found.into_iter().filter(|it| kinds.contains(&it.kind) && chosen(&args, it)).collect();
-        print(&args, &kinds, found, "2026-01-01T01:00:00Z".parse().unwrap(), &mut ui).unwrap();
+        let found = found
+            .into_iter()
+            .filter(|it| kinds.contains(&it.kind) && chosen(&args, it))
+            .collect();
+        print(
+            &args,
+            &kinds,
+            found,
+            "2026-01-01T01:00:00Z".parse().unwrap(),
+            &mut ui,
+        )
+        .unwrap();
         captured.out()
     }
 
@@ -345,9 +397,18 @@ mod tests {
 
     #[test]
     fn sources_can_be_named_in_the_words_of_flux() {
-        for line in ["get sources git apps", "get git apps", "get source/apps", "get gitrepositories apps"] {
+        for line in [
+            "get sources git apps",
+            "get git apps",
+            "get source/apps",
+            "get gitrepositories apps",
+        ] {
             let (kinds, name) = selection(&args(line)).unwrap();
-            assert_eq!((kinds, name.as_deref()), (vec![ObjectKind::GitRepository], Some("apps")), "{line}");
+            assert_eq!(
+                (kinds, name.as_deref()),
+                (vec![ObjectKind::GitRepository], Some("apps")),
+                "{line}"
+            );
         }
     }
 }

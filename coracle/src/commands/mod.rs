@@ -6,8 +6,12 @@ use crate::cli::{Cli, Command, Global};
 use crate::error::{Error, Kind};
 use crate::ui::Ui;
 
+pub mod build;
 pub mod completion;
 pub mod controller;
+pub mod demo;
+pub mod diff;
+pub mod embedded_cluster;
 pub mod events;
 pub mod generate;
 pub mod get;
@@ -30,6 +34,8 @@ pub fn run(cli: Cli, ui: &mut Ui) -> Result<(), Error> {
         Command::Completion(args) => completion::run(&args, ui),
         Command::Generate(args) => generate::run(&args, ui),
         Command::Uninstall(args) => wait(uninstall::run(&args, global, ui)),
+        Command::Build(args) => wait(build::run(&args, global, ui)),
+        Command::Diff(args) => wait(diff::run(&args, global, ui)),
         Command::Get(args) => wait(get::run(&args, global, ui)),
         Command::Tree(args) => wait(tree::run(&args, global, ui)),
         Command::Events(args) => wait(events::run(&args, global, ui)),
@@ -37,6 +43,8 @@ pub fn run(cli: Cli, ui: &mut Ui) -> Result<(), Error> {
         Command::Suspend(args) => wait(suspend::run(&args, global, ui)),
         Command::Resume(args) => wait(resume::run(&args, global, ui)),
         Command::Version(args) => wait(version::run(&args, global, ui)),
+        Command::EmbeddedCluster(args) => serve(embedded_cluster::run(&args, ui)),
+        Command::Demo(args) => serve(demo::run(&args, ui)),
         Command::Controller(args) => serve(controller::run(&args, global)),
     }
 }
@@ -48,7 +56,10 @@ fn wait(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
 
 /// Runs a command that serves many at once. Two threads suffice for the machines this is made for.
 fn serve(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    block_on(tokio::runtime::Builder::new_multi_thread().worker_threads(2), command)
+    block_on(
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2),
+        command,
+    )
 }
 
 fn block_on(

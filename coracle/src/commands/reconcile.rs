@@ -65,10 +65,19 @@ fn source_of(kustomization: &Value, namespace: &str) -> Result<(Target, String),
     let kind = reference["kind"].as_str().unwrap_or_default();
     let namespace = reference["namespace"].as_str().unwrap_or(namespace).to_owned();
     if kind != ObjectKind::GitRepository.name() {
-        return Err(Error::new(Kind::Usage, format!("the source is a {kind}, which Coracle does not fetch"))
-            .hint("Leave --with-source out."));
+        return Err(Error::new(
+            Kind::Usage,
+            format!("the source is a {kind}, which Coracle does not fetch"),
+        )
+        .hint("Leave --with-source out."));
     }
-    Ok((Target { kind: ObjectKind::GitRepository, name }, namespace))
+    Ok((
+        Target {
+            kind: ObjectKind::GitRepository,
+            name,
+        },
+        namespace,
+    ))
 }
 
 /// Waits for runs until a deadline that they share.
@@ -84,17 +93,28 @@ impl Waiting<'_> {
     pub(super) async fn reconcile(&mut self, target: &Target, namespace: &str) -> Result<(), Error> {
         let object = Summary::new(target.kind, &target.fetch(self.cluster, namespace).await?);
         if object.suspended {
-            return Err(Error::new(Kind::Negative, format!("{} is suspended", target.display()))
-                .hint(format!("`coracle resume {} -n {namespace}` ends that.", target.display())));
+            return Err(
+                Error::new(Kind::Negative, format!("{} is suspended", target.display())).hint(format!(
+                    "`coracle resume {} -n {namespace}` ends that.",
+                    target.display()
+                )),
+            );
         }
         let token = Timestamp::now().to_string();
         let patch = json!({ "metadata": { "annotations": { REQUESTED_AT: token } } });
         target
             .kind
             .api(self.cluster, Some(namespace))
-            .patch(&target.name, &PatchParams::apply(FIELD_MANAGER).clone(), &Patch::Merge(patch))
+            .patch(
+                &target.name,
+                &PatchParams::apply(FIELD_MANAGER).clone(),
+                &Patch::Merge(patch),
+            )
             .await
-            .map_err(|error| self.cluster.explain(&format!("annotate {}", target.display()), error))?;
+            .map_err(|error| {
+                self.cluster
+                    .explain(&format!("annotate {}", target.display()), error)
+            })?;
         let asked = Instant::now();
         let end = self.end_of_run(target, namespace, &token).await?;
         let took = GoDuration(Duration::from_millis(
@@ -102,7 +122,9 @@ impl Waiting<'_> {
         ));
         if end.ready == "True" {
             let done = Styled::new(GOOD, target.display());
-            return self.ui.line(format_args!("{done}: {} ({took})", short_revisions(&end.message)));
+            return self
+                .ui
+                .line(format_args!("{done}: {} ({took})", short_revisions(&end.message)));
         }
         Err(failure(target, namespace, &end))
     }
@@ -115,12 +137,15 @@ impl Waiting<'_> {
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let Ok(next) = tokio::time::timeout(left, states.next()).await else {
-                return Err(self.out_of_time(target, namespace, &said));
+                return Err(self.out_of_time(target, &said));
             };
             let state = match next {
                 Some(Ok(Some(object))) => Summary::new(target.kind, &object),
                 Some(Ok(None)) | None => {
-                    return Err(Error::new(Kind::NotFound, format!("{} was deleted meanwhile", target.display())));
+                    return Err(Error::new(
+                        Kind::NotFound,
+                        format!("{} was deleted meanwhile", target.display()),
+                    ));
                 }
                 // The watch starts again by itself, until the deadline.
                 Some(Err(_)) => continue,
@@ -129,37 +154,43 @@ impl Waiting<'_> {
                 return Ok(state);
             }
             if let Some(progress) = progress(&state).filter(|progress| *progress != said) {
-                self.ui.progress(Styled::new(DIM, format!("{}: {progress}", target.display())))?;
+                self.ui
+                    .progress(Styled::new(DIM, format!("{}: {progress}", target.display())))?;
                 said = progress;
             }
         }
     }
 
-    fn out_of_time(&self, target: &Target, namespace: &str, said: &str) -> Error {
+    fn out_of_time(&self, target: &Target, said: &str) -> Error {
         let late = Error::new(
             Kind::Timeout,
             format!("{} is not done after {}", target.display(), self.timeout),
         );
         if said.is_empty() {
-            return late
-                .hint(format!("Does the controller run? `kubectl -n {namespace} get deployment coracle` says so."));
+            return late.hint("Does the controller run? `coracle version` says so.");
         }
         late.hint(format!("It said last: {said}"))
             .hint("--timeout waits longer; `coracle events --watch` follows it.")
     }
 }
 
+/// Whether the object says how the run ended that was asked for by this token. What is stalled is not run
+/// again, so its last word on this generation counts.
 fn is_over(state: &Summary, token: &str) -> bool {
-    let status = &state.object["status"];
     let generation = state.object["metadata"]["generation"].as_i64();
-    status["lastHandledReconcileAt"] == token
-        && status["observedGeneration"].as_i64() >= generation
-        && state.ready != "Unknown"
+    let says = |type_: &str| {
+        condition(&state.object, type_).filter(|it| it["observedGeneration"].as_i64() >= generation)
+    };
+    let stalled = says("Stalled").is_some_and(|stalled| stalled["status"] == "True");
+    let handled = state.object["status"]["lastHandledReconcileAt"] == token;
+    stalled || (handled && says("Ready").is_some_and(|ready| ready["status"] != "Unknown"))
 }
 
 fn progress(state: &Summary) -> Option<String> {
     let reconciling = condition(&state.object, "Reconciling")?;
-    let message = reconciling["message"].as_str().filter(|message| !message.is_empty())?;
+    let message = reconciling["message"]
+        .as_str()
+        .filter(|message| !message.is_empty())?;
     Some(short_revisions(message))
 }
 
@@ -167,9 +198,17 @@ fn failure(target: &Target, namespace: &str, end: &Summary) -> Error {
     let stalled = condition(&end.object, "Stalled").is_some_and(|stalled| stalled["status"] == "True");
     let failed = Error::new(
         Kind::Negative,
-        format!("{} failed: {}: {}", target.display(), end.reason, short_revisions(&end.message)),
+        format!(
+            "{} failed: {}: {}",
+            target.display(),
+            end.reason,
+            short_revisions(&end.message)
+        ),
     );
-    let failed = failed.hint(format!("`coracle events --for {} -n {namespace}` shows what led to it.", target.display()));
+    let failed = failed.hint(format!(
+        "`coracle events --for {} -n {namespace}` shows what led to it.",
+        target.display()
+    ));
     match stalled {
         true => failed.hint("It is not tried again until the object changes."),
         false => failed.hint("It is tried again by itself."),
@@ -188,27 +227,48 @@ mod tests {
     }
 
     fn ready(status: &str) -> Value {
-        json!([{ "type": "Ready", "status": status, "reason": "HealthCheckFailed", "message": "web is not ready" }])
+        json!([{
+            "type": "Ready", "status": status, "observedGeneration": 2,
+            "reason": "HealthCheckFailed", "message": "web is not ready",
+        }])
     }
 
     #[test]
     fn a_run_is_over_when_the_request_is_handled_for_this_generation() {
-        let handled = json!({ "lastHandledReconcileAt": "t", "observedGeneration": 2, "conditions": ready("True") });
-        assert!(is_over(&state(&handled), "t"));
-        assert!(!is_over(&state(&handled), "later"));
-        for (field, value) in [("observedGeneration", json!(1)), ("conditions", ready("Unknown"))] {
-            let mut unfinished = handled.clone();
-            unfinished[field] = value;
-            assert!(!is_over(&state(&unfinished), "t"), "{field}");
-        }
+        let over = |token: &str, conditions: Value| {
+            is_over(
+                &state(&json!({ "lastHandledReconcileAt": token, "conditions": conditions })),
+                "t",
+            )
+        };
+        assert!(over("t", ready("True")));
+        assert!(over("t", ready("False")));
+        assert!(!over("t", ready("Unknown")));
+        assert!(!over("earlier", ready("True")));
+
+        let mut of_an_old_generation = ready("True");
+        of_an_old_generation[0]["observedGeneration"] = json!(1);
+        assert!(!over("t", of_an_old_generation));
+    }
+
+    #[test]
+    fn what_is_stalled_is_not_waited_for() {
+        let stalled = json!([{ "type": "Stalled", "status": "True", "observedGeneration": 2 }]);
+        assert!(is_over(&state(&json!({ "conditions": stalled })), "t"));
     }
 
     #[test]
     fn a_failed_run_says_why_and_where_to_look() {
         let end = state(&json!({ "conditions": ready("False") }));
-        let target = Target { kind: ObjectKind::Kustomization, name: "apps".to_owned() };
+        let target = Target {
+            kind: ObjectKind::Kustomization,
+            name: "apps".to_owned(),
+        };
         let error = failure(&target, "flux-system", &end);
-        assert_eq!(error.to_string(), "kustomization/apps failed: HealthCheckFailed: web is not ready");
+        assert_eq!(
+            error.to_string(),
+            "kustomization/apps failed: HealthCheckFailed: web is not ready"
+        );
         assert_eq!(
             error.hints(),
             [

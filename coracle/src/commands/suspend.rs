@@ -39,7 +39,13 @@ impl Selection {
             _ => return Err(Error::new(Kind::Usage, "--all takes a kind and no name")),
         };
         let objects = list(cluster, kind, Some(namespace)).await?;
-        Ok(objects.into_iter().map(|object| Target { kind, name: object.name }).collect())
+        Ok(objects
+            .into_iter()
+            .map(|object| Target {
+                kind,
+                name: object.name,
+            })
+            .collect())
     }
 }
 
@@ -65,12 +71,21 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
 }
 
 /// Writes `spec.suspend`.
-pub(super) async fn set(cluster: &Cluster, namespace: &str, target: &Target, suspend: bool) -> Result<(), Error> {
+pub(super) async fn set(
+    cluster: &Cluster,
+    namespace: &str,
+    target: &Target,
+    suspend: bool,
+) -> Result<(), Error> {
     let patch = json!({ "spec": { "suspend": suspend } });
     target
         .kind
         .api(cluster, Some(namespace))
-        .patch(&target.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch))
+        .patch(
+            &target.name,
+            &PatchParams::apply(FIELD_MANAGER),
+            &Patch::Merge(patch),
+        )
         .await
         .map_err(|error| cluster.explain(&format!("change {}", target.display()), error))?;
     Ok(())

@@ -62,8 +62,10 @@ type Key = (String, String);
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     let cluster = connect(global).await?;
     let all = list(&cluster, ObjectKind::Kustomization, None).await?;
-    let all: BTreeMap<Key, Summary> =
-        all.into_iter().map(|it| ((it.namespace.clone(), it.name.clone()), it)).collect();
+    let all: BTreeMap<Key, Summary> = all
+        .into_iter()
+        .map(|it| ((it.namespace.clone(), it.name.clone()), it))
+        .collect();
     let roots = if args.target.is_empty() {
         roots(&all, scope(args.all_namespaces, global))
     } else {
@@ -86,7 +88,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
 fn roots(all: &BTreeMap<Key, Summary>, namespace: Option<&str>) -> Vec<Key> {
     let applied: BTreeSet<Key> = all
         .iter()
-        .flat_map(|(owner, it)| inventory(it).filter(|id| is_kustomization(id)).map(move |id| (owner, id)))
+        .flat_map(|(owner, it)| inventory(it).filter(is_kustomization).map(move |id| (owner, id)))
         .map(|(owner, id)| (owner, (id.namespace, id.name)))
         // A Kustomization that applies itself (the usual root folder) is a root still.
         .filter(|(owner, id)| *owner != id)
@@ -103,7 +105,10 @@ fn is_kustomization(id: &ObjectId) -> bool {
 }
 
 fn inventory(object: &Summary) -> impl Iterator<Item = ObjectId> {
-    let entries = object.object.pointer("/status/inventory/entries").and_then(Value::as_array);
+    let entries = object
+        .object
+        .pointer("/status/inventory/entries")
+        .and_then(Value::as_array);
     entries
         .into_iter()
         .flatten()
@@ -151,7 +156,11 @@ impl Node {
             _ => (WARN, "under way"),
         };
         let word = Styled::new(style, word);
-        format!("{}  {word} {}", self.id, Styled::new(DIM, state.revision.as_str()))
+        format!(
+            "{}  {word} {}",
+            self.id,
+            Styled::new(DIM, state.revision.as_str())
+        )
     }
 
     fn print(&self, ui: &mut Ui) -> Result<(), Error> {
@@ -187,7 +196,10 @@ mod tests {
     use super::*;
 
     fn kustomization(name: &str, ready: &str, inventory: &[&str]) -> (Key, Summary) {
-        let entries: Vec<Value> = inventory.iter().map(|id| json!({ "id": id, "v": "v1" })).collect();
+        let entries: Vec<Value> = inventory
+            .iter()
+            .map(|id| json!({ "id": id, "v": "v1" }))
+            .collect();
         let object = serde_json::from_value(json!({
             "metadata": { "name": name, "namespace": "flux-system" },
             "status": {
@@ -211,7 +223,11 @@ mod tests {
                     "flux-system_gone_kustomize.toolkit.fluxcd.io_Kustomization",
                 ],
             ),
-            kustomization("staging", "False", &["_shop-staging__Namespace", "shop-staging_web_apps_Deployment"]),
+            kustomization(
+                "staging",
+                "False",
+                &["_shop-staging__Namespace", "shop-staging_web_apps_Deployment"],
+            ),
         ])
     }
 
@@ -219,7 +235,9 @@ mod tests {
         let all = cluster();
         let (mut ui, captured) = Ui::captured();
         for root in roots(&all, None) {
-            grow(&root, &all, compact, &mut BTreeSet::new()).print(&mut ui).unwrap();
+            grow(&root, &all, compact, &mut BTreeSet::new())
+                .print(&mut ui)
+                .unwrap();
         }
         captured.out()
     }

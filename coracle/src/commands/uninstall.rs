@@ -25,7 +25,10 @@ use super::install::PART_OF;
 /// How long the controller's pod may take to end: its grace period and some more.
 const POD_END: Duration = Duration::from_secs(90);
 /// Leases that a controller holds while it runs.
-const LEASES: [&str; 2] = ["kustomize-controller-leader-election", "source-controller-leader-election"];
+const LEASES: [&str; 2] = [
+    "kustomize-controller-leader-election",
+    "source-controller-leader-election",
+];
 
 /// Arguments of `uninstall`.
 #[derive(Debug, clap::Args)]
@@ -67,14 +70,39 @@ enum Act {
 
 /// What is installed, in the order in which it goes. `true`: it is in Coracle's namespace.
 const INSTALLED: [(&str, &str, &str, bool); 11] = [
-    ("ClusterRoleBinding", "rbac.authorization.k8s.io", "coracle-apply", false),
-    ("ClusterRoleBinding", "rbac.authorization.k8s.io", "coracle-controller", false),
-    ("ClusterRoleBinding", "rbac.authorization.k8s.io", "coracle-watch", false),
-    ("ClusterRole", "rbac.authorization.k8s.io", "coracle-controller", false),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-apply",
+        false,
+    ),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-controller",
+        false,
+    ),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-watch",
+        false,
+    ),
+    (
+        "ClusterRole",
+        "rbac.authorization.k8s.io",
+        "coracle-controller",
+        false,
+    ),
     ("ClusterRole", "rbac.authorization.k8s.io", "coracle-watch", false),
     ("ClusterRole", "rbac.authorization.k8s.io", "coracle-view", false),
     ("ClusterRole", "rbac.authorization.k8s.io", "coracle-edit", false),
-    ("RoleBinding", "rbac.authorization.k8s.io", "coracle-controller", true),
+    (
+        "RoleBinding",
+        "rbac.authorization.k8s.io",
+        "coracle-controller",
+        true,
+    ),
     ("Role", "rbac.authorization.k8s.io", "coracle-controller", true),
     ("Service", "", "coracle", true),
     ("ServiceAccount", "", "coracle", true),
@@ -88,7 +116,10 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     let cluster = connect(global).await?;
     let steps = plan(args, global, &cluster).await?;
     if steps.is_empty() {
-        return ui.line(format_args!("Coracle is not installed in namespace {}.", global.namespace));
+        return ui.line(format_args!(
+            "Coracle is not installed in namespace {}.",
+            global.namespace
+        ));
     }
     for step in &steps {
         ui.line(step.display())?;
@@ -115,7 +146,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
 
 fn confirm(cluster: &Cluster, ui: &mut Ui) -> Result<bool, Error> {
     if !ui.is_interactive() {
-        return Err(Error::new(Kind::Usage, "nobody is here to ask").hint("Say --yes, or look first with --dry-run."));
+        return Err(
+            Error::new(Kind::Usage, "nobody is here to ask").hint("Say --yes, or look first with --dry-run.")
+        );
     }
     ui.confirm(&format!("Take Coracle out of {}?", cluster.address))
 }
@@ -128,14 +161,18 @@ async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Ste
     let mut rest = Vec::new();
     for (kind, group, name, namespaced) in installed {
         let namespace = namespaced.then(|| home.to_owned());
-        let found = api(cluster, kind, group, namespace.as_deref())
-            .get_metadata_opt(name)
-            .await
-            .map_err(|error| cluster.explain(&format!("look for {kind} {name}"), error))?;
-        let ours = found.is_some_and(|it| it.metadata.labels.is_some_and(|it| it.get(PART_OF.0).is_some_and(|value| value == PART_OF.1)));
-        if ours {
-            let step = Step { act: Act::Delete, kind, namespace, name: name.to_owned() };
-            if kind == "Deployment" { steps.push(step) } else { rest.push(step) }
+        if is_ours(cluster, kind, group, namespace.as_deref(), name).await? {
+            let step = Step {
+                act: Act::Delete,
+                kind,
+                namespace,
+                name: name.to_owned(),
+            };
+            if kind == "Deployment" {
+                steps.push(step);
+            } else {
+                rest.push(step);
+            }
         }
     }
     if !args.keep_objects {
@@ -143,9 +180,32 @@ async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Ste
     }
     steps.extend(rest);
     if args.delete_namespace {
-        steps.push(Step { act: Act::Delete, kind: "Namespace", namespace: None, name: home.to_owned() });
+        steps.push(Step {
+            act: Act::Delete,
+            kind: "Namespace",
+            namespace: None,
+            name: home.to_owned(),
+        });
     }
     Ok(steps)
+}
+
+/// Whether an object is there and was installed by Coracle.
+async fn is_ours(
+    cluster: &Cluster,
+    kind: &str,
+    group: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<bool, Error> {
+    let found = api(cluster, kind, group, namespace)
+        .get_metadata_opt(name)
+        .await
+        .map_err(|error| cluster.explain(&format!("look for {kind} {name}"), error))?;
+    let labels = found
+        .and_then(|object| object.metadata.labels)
+        .unwrap_or_default();
+    Ok(labels.get(PART_OF.0).is_some_and(|value| value == PART_OF.1))
 }
 
 /// Finalizers to take off, then the definitions, which take the objects with them.
@@ -153,13 +213,35 @@ async fn objects(cluster: &Cluster) -> Result<Vec<Step>, Error> {
     let mut finalizers = Vec::new();
     let mut definitions = Vec::new();
     for kind in ObjectKind::ALL {
-        let listed = match kind.api(cluster, None).list_metadata(&ListParams::default()).await {
+        let resource = kind.resource();
+        let definition = format!("{}.{}", resource.plural, resource.group);
+        // Those of Flux belong to Flux.
+        if !is_ours(
+            cluster,
+            "CustomResourceDefinition",
+            "apiextensions.k8s.io",
+            None,
+            &definition,
+        )
+        .await?
+        {
+            continue;
+        }
+        let listed = match kind
+            .api(cluster, None)
+            .list_metadata(&ListParams::default())
+            .await
+        {
             Ok(listed) => listed,
             Err(kube::Error::Api(status)) if is_unknown_kind(&status) => continue,
             Err(error) => return Err(cluster.explain(&format!("list {} objects", kind.name()), error)),
         };
         for object in listed.items {
-            if object.metadata.finalizers.is_some_and(|it| it.iter().any(|finalizer| finalizer == FINALIZER)) {
+            if object
+                .metadata
+                .finalizers
+                .is_some_and(|it| it.iter().any(|finalizer| finalizer == FINALIZER))
+            {
                 finalizers.push(Step {
                     act: Act::RemoveFinalizer,
                     kind: kind.name(),
@@ -168,12 +250,11 @@ async fn objects(cluster: &Cluster) -> Result<Vec<Step>, Error> {
                 });
             }
         }
-        let resource = kind.resource();
         definitions.push(Step {
             act: Act::Delete,
             kind: "CustomResourceDefinition",
             namespace: None,
-            name: format!("{}.{}", resource.plural, resource.group),
+            name: definition,
         });
     }
     finalizers.extend(definitions);
@@ -215,7 +296,10 @@ impl Step {
     async fn carry_out(&self, cluster: &Cluster) -> Result<(), Error> {
         let api = self.api(cluster);
         let outcome = match self.act {
-            Act::Delete => api.delete(&self.name, &DeleteParams::background()).await.map(drop),
+            Act::Delete => api
+                .delete(&self.name, &DeleteParams::background())
+                .await
+                .map(drop),
             Act::RemoveFinalizer => remove_finalizer(&api, &self.name).await,
         };
         match outcome {
@@ -233,7 +317,9 @@ async fn remove_finalizer(api: &Api<DynamicObject>, name: &str) -> Result<(), ku
     let patch = json!({
         "metadata": { "finalizers": finalizers, "resourceVersion": object.metadata.resource_version }
     });
-    api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
 }
 
 async fn controller_pods(cluster: &Cluster, namespace: &str) -> Result<Vec<String>, Error> {
@@ -241,7 +327,11 @@ async fn controller_pods(cluster: &Cluster, namespace: &str) -> Result<Vec<Strin
         .list_metadata(&ListParams::default().labels("app.kubernetes.io/name=coracle"))
         .await
         .map_err(|error| cluster.explain("list the controller's pods", error))?;
-    Ok(pods.items.into_iter().filter_map(|pod| pod.metadata.name).collect())
+    Ok(pods
+        .items
+        .into_iter()
+        .filter_map(|pod| pod.metadata.name)
+        .collect())
 }
 
 async fn await_end(cluster: &Cluster, namespace: &str, ui: &mut Ui) -> Result<(), Error> {
@@ -262,30 +352,41 @@ async fn await_end(cluster: &Cluster, namespace: &str, ui: &mut Ui) -> Result<()
 
 /// A controller elsewhere would take the deletions for a wish to prune.
 async fn refuse_other_controllers(cluster: &Cluster, namespace: &str, ended: &[String]) -> Result<(), Error> {
+    let Some((holder, lease)) = lease_holder(cluster, namespace).await? else {
+        return Ok(());
+    };
+    if ended.iter().any(|pod| holder.contains(pod.as_str())) {
+        return Ok(());
+    }
+    let running = format!("a controller still runs: `{holder}` holds the lease {lease}");
+    Err(Error::new(Kind::Negative, running)
+        .hint("End it first; it would delete what it applied. --force goes on without it."))
+}
+
+/// Who reconciles in this namespace, and the lease that says so.
+pub(super) async fn lease_holder(
+    cluster: &Cluster,
+    namespace: &str,
+) -> Result<Option<(String, &'static str)>, Error> {
     for name in LEASES {
         let lease = Api::<Lease>::namespaced(cluster.client.clone(), namespace)
             .get_opt(name)
             .await
             .map_err(|error| cluster.explain("look who runs", error))?;
-        let Some(holder) = lease.and_then(|lease| holder(&lease, Timestamp::now())) else {
-            continue;
-        };
-        if ended.iter().any(|pod| holder.contains(pod.as_str())) {
-            continue;
+        if let Some(holder) = lease.and_then(|lease| holder(&lease, Timestamp::now())) {
+            return Ok(Some((holder, name)));
         }
-        return Err(Error::new(
-            Kind::Negative,
-            format!("a controller still runs: `{holder}` holds the lease {name}"),
-        )
-        .hint("End it first; it would delete what it applied. --force goes on without it."));
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Who holds a lease that has not run out.
 fn holder(lease: &Lease, now: Timestamp) -> Option<String> {
     let spec = lease.spec.as_ref()?;
-    let holder = spec.holder_identity.as_ref().filter(|holder| !holder.is_empty())?;
+    let holder = spec
+        .holder_identity
+        .as_ref()
+        .filter(|holder| !holder.is_empty())?;
     let renewed = spec.renew_time.as_ref()?.0;
     let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds?).ok()?);
     (renewed + lasts > now).then(|| holder.clone())
@@ -301,7 +402,10 @@ mod tests {
             "holderIdentity": "laptop", "leaseDurationSeconds": 90, "renewTime": "2026-01-01T00:00:00.000000Z"
         }}))
         .unwrap();
-        assert_eq!(holder(&lease, "2026-01-01T00:01:00Z".parse().unwrap()), Some("laptop".to_owned()));
+        assert_eq!(
+            holder(&lease, "2026-01-01T00:01:00Z".parse().unwrap()),
+            Some("laptop".to_owned())
+        );
         assert_eq!(holder(&lease, "2026-01-01T00:02:00Z".parse().unwrap()), None);
     }
 }

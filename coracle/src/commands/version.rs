@@ -9,6 +9,8 @@ use crate::connect::connect;
 use crate::error::Error;
 use crate::ui::Ui;
 
+use super::uninstall;
+
 /// Arguments of `version`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,10 +33,12 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .get_opt("coracle")
         .await
         .map_err(|error| cluster.explain("look for the controller", error))?;
-    let image = deployment
-        .and_then(|it| it.spec?.template.spec?.containers.into_iter().next()?.image);
-    match image {
-        Some(image) => ui.line(format_args!("controller: {image}")),
-        None => ui.line(format_args!("controller: not installed in namespace {}", global.namespace)),
+    let image = deployment.and_then(|it| it.spec?.template.spec?.containers.into_iter().next()?.image);
+    if let Some(image) = image {
+        return ui.line(format_args!("controller: {image}"));
+    }
+    match uninstall::lease_holder(&cluster, &global.namespace).await? {
+        Some((holder, _)) => ui.line(format_args!("controller: `{holder}`, outside of the cluster")),
+        None => ui.line(format_args!("controller: none in namespace {}", global.namespace)),
     }
 }

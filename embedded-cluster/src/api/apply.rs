@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::context::{Context, parse_body};
-use super::write::{Written, create_object, manager, update_object};
+use super::context::{Body, Context, parse_body};
+use super::write::{Written, create_object, manager, stored_kind, update_object};
 use super::{Answer, Api};
 use crate::answer::ApiError;
 use crate::apply::{self, ApplyError};
@@ -19,19 +19,22 @@ use crate::store::{Key, State};
 /// Server-side apply of one object.
 pub(crate) fn apply(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    if request.query.get("fieldManager").is_none() {
-        return Err(ApiError::new(
-            422,
-            "Invalid",
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-        ));
-    }
-    let wanted = parse_body(request)?;
+    let Body {
+        value: mut wanted, ..
+    } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::apply(api, kind, &context, &wanted, request);
     }
     let mut state = api.store.lock();
-    let written = apply_object(&mut state, kind, &context, &wanted, request.query.flag("force"))?;
+    check(&wanted, kind)?;
+    let target = stored_kind(&state, kind, &mut wanted);
+    let written = apply_object(
+        &mut state,
+        &target,
+        &context,
+        &wanted,
+        request.query.flag("force"),
+    )?;
     drop(state);
     api.store.bell.notify_one();
     let code = if written.created { 201 } else { 200 };
@@ -54,10 +57,13 @@ pub(crate) fn apply_object(
     let live = state.get(&kind.storage, &key).cloned();
     let version = kind.api_version();
     let who = manager(context, kind, &version);
-    let managers = live
+    let mut managers = live
         .as_ref()
         .map(|live| live.managers.clone())
         .unwrap_or_default();
+    if context.subresource == "scale" {
+        super::scale::adopt(&mut managers, kind);
+    }
     let applied = apply::apply(
         live.as_ref().map(|live| &live.value),
         wanted,
@@ -66,7 +72,7 @@ pub(crate) fn apply_object(
         force,
         kind.root.view(),
     )
-    .map_err(|error| refusal(error, wanted, kind, context))?;
+    .map_err(|error| refusal(error, wanted, kind))?;
     let Some(live) = live else {
         let value = applied.object.unwrap_or_else(|| wanted.clone());
         let uid = object::meta(&value, "uid");
@@ -111,21 +117,15 @@ fn check_name(value: &Value, context: &Context) -> Result<(), ApiError> {
 fn check(wanted: &Value, kind: &Kind) -> Result<(), ApiError> {
     let Some(fields) = wanted.as_object() else {
         return Err(ApiError::bad_request(
-            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal into Go value of type map[string]interface {}",
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of type map[string]interface {}",
         ));
     };
     let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
-    let version = text("apiVersion");
-    if split_api_version(version) != (kind.group.as_str(), kind.version.as_str()) {
+    let (group, version) = split_api_version(text("apiVersion"));
+    if (group, version, text("kind")) != (&kind.group, &kind.version, &kind.kind) {
         return Err(ApiError::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {}",
-            kind.api_version()
-        )));
-    }
-    if text("kind") != kind.kind {
-        let what = format!("no corresponding type for {}, Kind={}", version, text("kind"));
-        return Err(ApiError::unclassified(format!(
-            "failed to create typed patch object: {what}"
+            "invalid object type: {group}/{version}, Kind={}",
+            text("kind")
         )));
     }
     if object::at(wanted, &["metadata", "managedFields"]).is_some_and(|fields| !fields.is_null()) {
@@ -134,16 +134,11 @@ fn check(wanted: &Value, kind: &Kind) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn refusal(error: ApplyError, wanted: &Value, kind: &Kind, context: &Context) -> ApiError {
+fn refusal(error: ApplyError, wanted: &Value, kind: &Kind) -> ApiError {
     match error {
         ApplyError::Conflicts(conflicts) => conflicts.into_error(),
         ApplyError::Untyped(errors) => {
             let namespace = object::meta(wanted, "namespace");
-            let namespace = if namespace.is_empty() {
-                context.namespace.as_str()
-            } else {
-                namespace
-            };
             let gvk = if kind.group.is_empty() {
                 format!("/{}, Kind={}", kind.version, kind.kind)
             } else {

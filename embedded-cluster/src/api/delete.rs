@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::selector::Selector;
-use super::{Answer, Api, prepare, render, table};
-use crate::answer::ApiError;
+use super::{Answer, Api, options, prepare, render};
+use crate::answer::{About, ApiError, Cause};
 use crate::clock;
 use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
 use crate::store::{Key, State, Stored};
+use crate::strategy::returns_deleted;
 
 /// How and under which conditions an object is deleted.
 #[derive(Clone, Debug, Default)]
@@ -61,13 +62,9 @@ impl DeleteOptions {
             (Some("Foreground"), _) => Propagation::Foreground,
             (None, None) => Propagation::Unset,
             (Some(other), _) => {
-                return Err(ApiError::new(
-                    422,
-                    "Invalid",
-                    format!(
-                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-                    ),
-                ));
+                let allowed = ["Foreground", "Background", "Orphan", "nil"];
+                let cause = Cause::unsupported("propagationPolicy", &other.into(), &allowed);
+                return Err(options::refused("DeleteOptions", vec![cause]));
             }
         };
         let grace = object::number(&body, &["gracePeriodSeconds"]).or_else(|| {
@@ -84,7 +81,7 @@ impl DeleteOptions {
             resource_version: text(&["preconditions", "resourceVersion"]),
             propagation,
             grace,
-            dry_run: in_body || request.dry_run()?,
+            dry_run: in_body || request.query.get("dryRun") == Some("All"),
         })
     }
 
@@ -115,30 +112,9 @@ pub(crate) fn one(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answ
     drop(state);
     api.store.bell.notify_one();
     Ok(match deleted {
-        Deleted::Gone(stored) if !returns_object(kind) => Answer::ok(render::bytes(&success(kind, &stored))),
+        Deleted::Gone(stored) if !returns_deleted(kind) => Answer::ok(render::bytes(&success(kind, &stored))),
         Deleted::Gone(stored) | Deleted::Pending(stored) => Answer::object(200, &stored, kind, request),
     })
-}
-
-/// Kinds whose strategies return the object that was deleted (`ReturnDeletedObject`).
-fn returns_object(kind: &Kind) -> bool {
-    matches!(
-        (kind.group.as_str(), kind.plural.as_str()),
-        (
-            "",
-            "pods"
-                | "persistentvolumes"
-                | "persistentvolumeclaims"
-                | "serviceaccounts"
-                | "resourcequotas"
-                | "podtemplates"
-                | "services"
-        ) | ("policy", "podsecuritypolicies")
-            | (
-                "storage.k8s.io",
-                "storageclasses" | "volumeattachments" | "csinodes" | "csidrivers"
-            )
-    )
 }
 
 fn success(kind: &Kind, stored: &Stored) -> Value {
@@ -161,6 +137,10 @@ pub(crate) fn delete_object(
     options: &DeleteOptions,
 ) -> Result<Deleted, ApiError> {
     let about = kind.about(&context.name);
+    let by_kind = About {
+        plural: &kind.kind,
+        ..about
+    };
     let key = Key::new(
         if kind.namespaced { &context.namespace } else { "" },
         &context.name,
@@ -174,8 +154,10 @@ pub(crate) fn delete_object(
         object::meta(&live.value, "resourceVersion"),
     );
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
-        return Err(ApiError::conflict(about, &why));
+        let why = format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        );
+        return Err(ApiError::conflict(by_kind, &why));
     }
     if let Some(wanted) = options
         .resource_version
@@ -183,9 +165,9 @@ pub(crate) fn delete_object(
         .filter(|wanted| *wanted != version)
     {
         let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {version}"
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
         );
-        return Err(ApiError::conflict(about, &why));
+        return Err(ApiError::conflict(by_kind, &why));
     }
     if kind.is("", "namespaces") && matches!(context.name.as_str(), "default" | "kube-system" | "kube-public")
     {
@@ -211,7 +193,9 @@ pub(crate) fn delete_object(
     if value == live.value {
         return Ok(Deleted::Pending(live));
     }
-    prepare::generation(&mut value, &live.value, kind);
+    if !kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        prepare::generation(&mut value, &live.value, kind);
+    }
     let managers = live.managers.clone();
     if options.dry_run {
         return Ok(Deleted::Pending(Arc::new(Stored {
@@ -234,6 +218,10 @@ fn mark(value: &mut Value, kind: &Kind, context: &Context, grace: i64) {
             clock::seconds(moment.unwrap_or(context.now)).into(),
         );
         meta.insert("deletionGracePeriodSeconds".into(), grace.into());
+    }
+    if kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        object::meta_mut(value).remove("deletionGracePeriodSeconds");
+        crate::crd::mark_terminating(value, &clock::seconds(context.now));
     }
     if kind.is("", "namespaces") {
         object::put(value, &["status", "phase"], "Terminating");
@@ -319,11 +307,5 @@ pub(crate) fn many(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Ans
     drop(state);
     api.store.bell.notify_one();
     let items: Vec<&Stored> = touched.iter().map(|stored| &**stored).collect();
-    Ok(Answer::ok(render::list(
-        kind,
-        &items,
-        &meta,
-        request.form,
-        table::Include::Metadata,
-    )))
+    Ok(Answer::ok(render::list(kind, &items, &meta, request.form)))
 }

@@ -5,6 +5,7 @@
 pub(crate) mod apply;
 pub(crate) mod context;
 pub(crate) mod delete;
+pub(crate) mod options;
 pub(crate) mod patch;
 pub(crate) mod prepare;
 pub(crate) mod read;
@@ -41,8 +42,12 @@ pub(crate) enum Answer {
         body: Vec<u8>,
         warnings: Vec<String>,
     },
+    /// A body of another media type than plain JSON.
+    Document { body: Vec<u8>, media: &'static str },
     /// Plain text (logs).
     Text(String),
+    /// Plain text, and nothing is there.
+    NoPage,
     /// A stream of changes.
     Watch(Box<Watch>),
 }
@@ -72,6 +77,9 @@ impl Answer {
     }
 
     pub(crate) fn error(error: &ApiError) -> Self {
+        if error.is_plain() {
+            return Self::NoPage;
+        }
         Self::Body {
             code: error.code,
             body: render::bytes(&error.body()),
@@ -82,7 +90,8 @@ impl Answer {
     pub(crate) fn code(&self) -> u16 {
         match self {
             Self::Body { code, .. } => *code,
-            Self::Text(_) | Self::Watch(_) => 200,
+            Self::NoPage => 404,
+            Self::Document { .. } | Self::Text(_) | Self::Watch(_) => 200,
         }
     }
 }
@@ -106,15 +115,22 @@ impl Api {
     fn kind_of(&self, request: &Request) -> Result<Arc<Kind>, ApiError> {
         let target = &request.target;
         let registry = Arc::clone(&self.store.lock().registry);
+        if !registry.groups.iter().any(|group| group.name == target.group) {
+            return Err(ApiError::not_a_page());
+        }
         let found = registry.find(&target.group, &target.version, &target.plural);
         let kind = found.ok_or_else(ApiError::no_such_path)?;
         let subresource = target.subresource.split('/').next().unwrap_or_default();
         let verbs = match subresource {
             "" => &kind.verbs,
-            name => &kind.subresource(name).ok_or_else(ApiError::no_such_path)?.verbs,
+            name => match kind.subresource(name) {
+                Some(found) => &found.verbs,
+                None if kind.custom.is_some() => return Err(ApiError::not_found(kind.about(&target.name))),
+                None => return Err(ApiError::no_such_path()),
+            },
         };
         if !verbs.iter().any(|verb| verb == request.verb.name()) {
-            return Err(ApiError::method_not_allowed(kind.about("")));
+            return Err(ApiError::method_not_allowed());
         }
         let scope_fits = kind.namespaced || target.namespace.is_empty();
         let needs_namespace = kind.namespaced

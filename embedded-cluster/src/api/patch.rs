@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::context::{Context, parse_body};
-use super::write::{decode, update_object, with_warnings};
+use super::context::{Body, Context, parse_body};
+use super::write::{decode, stored_kind, update_object, with_warnings};
 use super::{Answer, Api, render, strategic};
-use crate::answer::ApiError;
+use crate::answer::{About, ApiError, Cause};
 use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
@@ -27,14 +27,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         _ => return Err(unsupported(kind)),
     }
     let context = Context::of(request, api.clock.now())?;
-    if request.query.get("force").is_some() {
-        return Err(ApiError::new(
-            422,
-            "Invalid",
-            "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
-        ));
-    }
-    let patch = parse_body(request)?;
+    let Body { value: patch, twice } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::patch(api, kind, &context, &patch, request);
     }
@@ -55,8 +48,11 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
             context.name
         )));
     }
-    let warnings = decode(&mut value, kind, context.validation)?;
-    let written = update_object(&mut state, kind, &context, &live, value, None)?;
+    let patched = value.to_string();
+    let warnings =
+        decode(&mut value, &twice, kind, context.validation).map_err(|error| misfit(&error, patched))?;
+    let target = stored_kind(&state, kind, &mut value);
+    let written = update_object(&mut state, &target, &context, &live, value, None)?;
     drop(state);
     api.store.bell.notify_one();
     Ok(with_warnings(
@@ -65,32 +61,62 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
     ))
 }
 
+/// What upstream makes of a patch whose result cannot be decoded.
+fn misfit(error: &ApiError, patched: String) -> ApiError {
+    let why = error
+        .message
+        .split_once(" cannot be handled as a ")
+        .and_then(|(_, rest)| rest.split_once(": "));
+    let cause = Cause::invalid(
+        "patch",
+        &patched.into(),
+        why.map_or(error.message.as_str(), |(_, why)| why),
+    );
+    ApiError::invalid(
+        About {
+            group: "",
+            plural: "",
+            kind: "",
+            name: "",
+        },
+        vec![cause],
+    )
+}
+
 fn unsupported(kind: &Kind) -> ApiError {
-    let mut types = vec!["application/json-patch+json", "application/merge-patch+json"];
-    if kind.custom.is_none() {
-        types.push("application/strategic-merge-patch+json");
+    if kind.custom.is_some() {
+        return ApiError::unsupported_media(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        );
     }
-    types.push("application/apply-patch+yaml");
-    ApiError::unsupported_media(format!(
-        "the body of the request was in an unknown format - accepted media types include: {}",
-        types.join(", ")
-    ))
+    let error = ApiError::unsupported_media("415: Unsupported Media Type");
+    ApiError {
+        details: Some(Box::default()),
+        ..error
+    }
 }
 
 fn json_patch(mut value: Value, patch: &Value) -> Result<Value, ApiError> {
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
-        .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-    json_patch::patch(&mut value, &patch).map_err(|error| {
-        let message = format!("the server rejected our request due to an error in our request: {error}");
-        ApiError::new(422, "Invalid", message)
-    })?;
+    if !patch.is_array() {
+        let why = "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp";
+        return Err(ApiError::bad_request(why));
+    }
+    let misfit = || {
+        let message = "the server rejected our request due to an error in our request";
+        ApiError {
+            details: Some(Box::default()),
+            ..ApiError::new(422, "Invalid", message)
+        }
+    };
+    let patch: json_patch::Patch = serde_json::from_value(patch.clone()).map_err(|_| misfit())?;
+    json_patch::patch(&mut value, &patch).map_err(|_| misfit())?;
     Ok(value)
 }
 
 fn merged(mut value: Value, patch: &Value) -> Result<Value, ApiError> {
     if !patch.is_object() {
         return Err(ApiError::bad_request(
-            "error decoding patch: the body is not an object",
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
         ));
     }
     merge(&mut value, patch);

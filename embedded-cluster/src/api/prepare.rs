@@ -11,6 +11,7 @@ use crate::clock;
 use crate::object;
 use crate::resource::Kind;
 use crate::store::{Key, State};
+use crate::strategy::has_generation;
 
 /// Puts the namespace of the path into the object, or refuses another one.
 pub(crate) fn namespace(value: &mut Value, kind: &Kind, namespace: &str) -> Result<(), ApiError> {
@@ -88,9 +89,11 @@ pub(crate) fn check_namespace(
         message,
         field: "metadata.namespace".into(),
     };
-    error.details = error.details.map(|details| Details {
-        causes: vec![cause],
-        ..details
+    error.details = error.details.map(|details| {
+        Box::new(Details {
+            causes: vec![cause],
+            ..*details
+        })
     });
     Err(error)
 }
@@ -147,14 +150,13 @@ fn drop_empty(meta: &mut serde_json::Map<String, Value>) {
 
 /// Takes back what an update through this path may not change.
 pub(crate) fn for_update(value: &mut Value, live: &Value, kind: &Kind, subresource: &str) {
-    object::put(value, &["apiVersion"], kind.api_version());
-    object::put(value, &["kind"], kind.kind.as_str());
+    object::copy(value, live, &["apiVersion"]);
+    object::copy(value, live, &["kind"]);
     match subresource {
         "status" => {
             let status = value.get("status").cloned();
             let metadata = value.get("metadata").cloned();
             *value = live.clone();
-            object::put(value, &["apiVersion"], kind.api_version());
             if kind.custom.is_none()
                 && let Some(metadata) = metadata
             {
@@ -240,26 +242,4 @@ fn same_but(a: &Value, b: &Value, ignored: &[&str]) -> bool {
             (Some(a), Some(b)) => same(a, b),
             _ => false,
         })
-}
-
-/// Kinds whose strategies count generations.
-pub(crate) fn has_generation(kind: &Kind) -> bool {
-    if kind.custom.is_some() {
-        return true;
-    }
-    match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods" | "replicationcontrollers" | "podtemplates") => true,
-        ("apps", plural) => plural != "controllerrevisions",
-        (
-            "batch"
-            | "networking.k8s.io"
-            | "policy"
-            | "apiextensions.k8s.io"
-            | "admissionregistration.k8s.io",
-            _,
-        ) => true,
-        ("scheduling.k8s.io", "priorityclasses") | ("discovery.k8s.io", "endpointslices") => true,
-        ("flowcontrol.apiserver.k8s.io", _) => true,
-        _ => false,
-    }
 }

@@ -9,10 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::selector::Selector;
-use super::{Answer, Api, render, table};
+use super::{Answer, Api, render};
 use crate::answer::ApiError;
 use crate::object;
-use crate::request::{Form, Request};
+use crate::request::Request;
 use crate::resource::Kind;
 use crate::store::{Key, Stored};
 use crate::watch::{Start, Watch};
@@ -23,7 +23,14 @@ pub(crate) fn get(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answ
     match target.subresource.as_str() {
         "scale" => return super::scale::get(api, kind, request),
         "log" => return crate::workloads::log(api, request),
-        _ => {}
+        "" | "status" | "ephemeralcontainers" | "resize" | "approval" => {}
+        other => {
+            return Err(ApiError::new(
+                501,
+                "NotImplemented",
+                format!("the embedded cluster does not serve {other:?}"),
+            ));
+        }
     }
     let key = Key::new(&target.namespace, &target.name);
     let stored = api.store.lock().get(&kind.storage, &key).cloned();
@@ -45,13 +52,10 @@ fn check_not_too_new(api: &Api, request: &Request) -> Result<(), ApiError> {
 }
 
 fn invalid_version(text: &str) -> ApiError {
-    ApiError::new(
-        422,
-        "Invalid",
-        format!(
-            "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-        ),
-    )
+    let parse = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+    ApiError::bad_request(format!(
+        "invalid resource version: resourceVersion: Invalid value: {text:?}: {parse}"
+    ))
 }
 
 fn too_large(wanted: u64, current: u64) -> ApiError {
@@ -65,11 +69,11 @@ fn too_large(wanted: u64, current: u64) -> ApiError {
         message: "Too large resource version".into(),
         field: String::new(),
     };
-    error.details = Some(crate::answer::Details {
+    error.details = Some(Box::new(crate::answer::Details {
         causes: vec![cause],
         retry_after_seconds: 1,
         ..Default::default()
-    });
+    }));
     error
 }
 
@@ -118,17 +122,7 @@ pub(crate) fn list(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Ans
         next,
         remaining,
     };
-    Ok(Answer::ok(render::list(
-        kind,
-        &stored,
-        &meta,
-        request.form,
-        include(request),
-    )))
-}
-
-fn include(request: &Request) -> table::Include {
-    table::Include::parse(request.query.get("includeObject"))
+    Ok(Answer::ok(render::list(kind, &stored, &meta, request.form)))
 }
 
 fn selector(kind: &Kind, request: &Request) -> Result<Selector, ApiError> {
@@ -152,7 +146,11 @@ impl Page {
     }
 
     fn decode(token: &str) -> Result<Self, ApiError> {
-        let refused = || ApiError::bad_request("continue key is not valid: not enough keys");
+        let refused = || {
+            ApiError::bad_request(
+                "invalid continue token: continue key is not valid: invalid character 'i' looking for beginning of value",
+            )
+        };
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused())?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| refused())?;
         let start = object::items(&value, &["start"]);
@@ -204,14 +202,8 @@ pub(crate) fn watch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
     } else {
         Some(request.target.name.clone())
     };
-    let form = request.form;
-    let include = if form == Form::Table {
-        include(request)
-    } else {
-        table::Include::Metadata
-    };
     Ok(Answer::Watch(Box::new(Watch::new(
-        api.store.clone(),
+        &api.store,
         Arc::clone(kind),
         crate::watch::Scope {
             namespace: request.target.namespace.clone(),
@@ -220,8 +212,7 @@ pub(crate) fn watch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         },
         start,
         crate::watch::Shape {
-            form,
-            include,
+            form: request.form,
             bookmarks: request.query.flag("allowWatchBookmarks"),
         },
         seconds,

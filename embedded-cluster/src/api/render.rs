@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::table;
 use crate::apply::FieldSet;
+use crate::convert;
 use crate::object;
 use crate::request::Form;
 use crate::resource::Kind;
@@ -26,11 +27,11 @@ pub(crate) struct Rendered<'a> {
 
 impl Serialize for Rendered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.form == Form::Table {
-            return table::table(self.kind, &[self.stored], None, table::Include::Metadata)
-                .serialize(serializer);
+        if let Form::Table(form) = self.form {
+            return table::table(self.kind, &[self.stored], None, form).serialize(serializer);
         }
-        let fields = self.stored.value.as_object().unwrap_or(&NO_MAP);
+        let value = convert::to_served(&self.stored.value, self.kind);
+        let fields = value.as_object().unwrap_or(&NO_MAP);
         let mut out = serializer.serialize_map(None)?;
         let bare = self.in_list && self.kind.custom.is_none() && self.form == Form::Whole;
         if self.form == Form::Metadata {
@@ -121,7 +122,7 @@ fn write_set<S: Serializer>(set: &FieldSet, is_member: bool, serializer: S) -> R
 
 /// The whole object as a value, `managedFields` included.
 pub(crate) fn value(stored: &Stored, kind: &Kind) -> Value {
-    let mut value = stored.value.clone();
+    let mut value = convert::to_served(&stored.value, kind).into_owned();
     if let Some(fields) = value.as_object_mut() {
         fields.insert("apiVersion".into(), kind.api_version().into());
         fields.insert("kind".into(), kind.kind.as_str().into());
@@ -140,10 +141,13 @@ pub(crate) struct ListMeta {
 }
 
 impl ListMeta {
-    fn body(&self) -> Value {
+    fn body(&self, kind: &Kind) -> Value {
         let mut meta = json!({"resourceVersion": self.revision.to_string()});
         if let Some(next) = &self.next {
             object::put(&mut meta, &["continue"], next.as_str());
+        }
+        if kind.custom.is_some() && self.next.is_none() {
+            object::put(&mut meta, &["continue"], "");
         }
         if let Some(remaining) = self.remaining {
             object::put(&mut meta, &["remainingItemCount"], remaining);
@@ -153,22 +157,16 @@ impl ListMeta {
 }
 
 /// A list of objects.
-pub(crate) fn list(
-    kind: &Kind,
-    items: &[&Stored],
-    meta: &ListMeta,
-    form: Form,
-    include: table::Include,
-) -> Vec<u8> {
-    if form == Form::Table {
-        return bytes(&table::table(kind, items, Some(meta.body()), include));
+pub(crate) fn list(kind: &Kind, items: &[&Stored], meta: &ListMeta, form: Form) -> Vec<u8> {
+    if let Form::Table(form) = form {
+        return bytes(&table::table(kind, items, Some(meta.body(kind)), form));
     }
     let (version, name) = match form {
         Form::Metadata => (
             "meta.k8s.io/v1".to_owned(),
             "PartialObjectMetadataList".to_owned(),
         ),
-        Form::Whole | Form::Table => (kind.api_version(), format!("{}List", kind.kind)),
+        Form::Whole | Form::Table(_) => (kind.api_version(), format!("{}List", kind.kind)),
     };
     let mut out = Vec::with_capacity(256 + items.len() * 1024);
     out.extend_from_slice(b"{\"kind\":");
@@ -176,7 +174,7 @@ pub(crate) fn list(
     out.extend_from_slice(b",\"apiVersion\":");
     out.extend(bytes(&version));
     out.extend_from_slice(b",\"metadata\":");
-    out.extend(bytes(&meta.body()));
+    out.extend(bytes(&meta.body(kind)));
     out.extend_from_slice(b",\"items\":[");
     for (index, stored) in items.iter().enumerate() {
         if index > 0 {

@@ -11,6 +11,7 @@ use super::delete::{DeleteOptions, delete_object};
 use super::write::update_object;
 use super::{Answer, Api, patch as patches, render};
 use crate::answer::ApiError;
+use crate::apply::Managers;
 use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
@@ -41,7 +42,7 @@ pub(crate) fn create(
             update_object(&mut state, kind, context, &stored, value, None)?;
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
         }
-        _ => return Err(ApiError::method_not_allowed(kind.about(&context.name))),
+        _ => return Err(ApiError::method_not_allowed()),
     };
     drop(state);
     api.store.bell.notify_one();
@@ -64,6 +65,14 @@ fn find(state: &State, kind: &Kind, context: &Context) -> Result<Arc<Stored>, Ap
 pub(crate) fn get(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
     let stored = find(&api.store.lock(), kind, &context)?;
+    let path = path(kind);
+    if kind.custom.is_some() && object::at(&stored.value, &words(&path)).is_none() {
+        let what = format!(
+            "the spec replicas field {:?} does not exist",
+            format!(".{}", path.join("."))
+        );
+        return Err(ApiError::internal(&what));
+    }
     Ok(Answer::ok(render::bytes(&scale(kind, &stored))))
 }
 
@@ -229,6 +238,17 @@ fn set(
     }
     let mut value = stored.value.clone();
     object::put(&mut value, &words(&path(kind)), replicas);
-    let written = update_object(state, kind, context, stored, value, None)?;
+    // Through a Scale, fields are tracked only if somebody is known to own them already.
+    let tracked = stored.managers.own(&words(&path(kind)));
+    let managers = (!tracked).then(|| stored.managers.clone());
+    let written = update_object(state, kind, context, stored, value, managers)?;
     Ok(Answer::ok(render::bytes(&scale(kind, &written.stored))))
+}
+
+/// Replicas that nobody owns belong to `before-first-apply` when they are first applied.
+pub(crate) fn adopt(managers: &mut Managers, kind: &Kind) {
+    let path = path(kind);
+    if !managers.own(&words(&path)) {
+        managers.adopt(&words(&path), &kind.api_version());
+    }
 }

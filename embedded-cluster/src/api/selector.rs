@@ -94,7 +94,7 @@ impl Rule {
 fn parse_labels(text: &str) -> Result<Vec<Requirement>, ApiError> {
     split_outside_parens(text)
         .into_iter()
-        .map(|part| requirement(part.trim(), text))
+        .map(|part| requirement(part.trim()))
         .collect()
 }
 
@@ -117,10 +117,11 @@ fn split_outside_parens(text: &str) -> Vec<&str> {
     parts
 }
 
-fn requirement(part: &str, whole: &str) -> Result<Requirement, ApiError> {
+fn requirement(part: &str) -> Result<Requirement, ApiError> {
     let refused = || {
+        let found = part.split_whitespace().nth(1).unwrap_or(part);
         ApiError::bad_request(format!(
-            "unable to parse requirement: found '{part}', expected: a label selector in {whole:?}"
+            "unable to parse requirement: found '{found}', expected: in, notin, =, ==, !=, gt, lt"
         ))
     };
     let make = |key: &str, rule: Rule| {
@@ -184,8 +185,7 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, 
         };
         if !is_selectable(kind, path) {
             return Err(ApiError::bad_request(format!(
-                "Unable to find {:?} that match label selector \"\", field selector {text:?}: field label not supported: {path}",
-                format!("{}, Resource={}", kind.api_version(), kind.plural)
+                "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
             )));
         }
         out.push((path.into(), equal, value.into()));

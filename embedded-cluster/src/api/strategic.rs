@@ -4,6 +4,8 @@
 //! k8s.io/apimachinery's `strategicpatch`: lists with a merge key are merged by it, `$patch`, `$retainKeys`,
 //! `$setElementOrder/...` and `$deleteFromPrimitiveList/...` are directives.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::answer::ApiError;
@@ -50,6 +52,21 @@ fn merge_map(
     if let Some(keep) = changes.get("$retainKeys").and_then(Value::as_array) {
         fields.retain(|name, _| keep.iter().any(|kept| kept.as_str() == Some(name)));
     }
+    // Lists as they were, for those whose order the patch sets.
+    let before: BTreeMap<&str, Vec<Value>> = changes
+        .keys()
+        .filter_map(|name| name.strip_prefix(ORDER))
+        .map(|list| {
+            (
+                list,
+                fields
+                    .get(list)
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default(),
+            )
+        })
+        .collect();
     for (name, change) in changes {
         if let Some(list) = name.strip_prefix(DELETE) {
             delete_values(fields, list, change);
@@ -61,7 +78,11 @@ fn merge_map(
         if let Some(list) = name.strip_prefix(ORDER) {
             let slot = of.and_then(|of| of.field_slot(list));
             let merge_key = slot.and_then(|slot| slot.patch.merge_key.as_deref());
-            set_order(fields, list, order, merge_key, changes.get(list));
+            let order = order.as_array().map_or(&[][..], Vec::as_slice);
+            let before = before.get(list).map_or(&[][..], Vec::as_slice);
+            if let Some(items) = fields.get_mut(list).and_then(Value::as_array_mut) {
+                reorder(items, before, order, merge_key);
+            }
         }
     }
     Ok(())
@@ -121,12 +142,14 @@ fn merge_list(
         *list = Value::Array(Vec::new());
     }
     let Value::Array(items) = list else { return Ok(()) };
+    let before = items.clone();
     let Some(key) = rule.merge_key.as_deref() else {
         for change in changes {
             if !items.contains(change) {
                 items.push(change.clone());
             }
         }
+        reorder(items, &before, changes, None);
         return Ok(());
     };
     let is_replace = |change: &&Value| change.get("$patch").and_then(Value::as_str) == Some("replace");
@@ -146,8 +169,9 @@ fn merge_list(
             )));
         };
         let Some(id) = fields.get(key) else {
-            return Err(ApiError::bad_request(format!(
-                "map: {change} does not contain declared merge key: {key}"
+            return Err(ApiError::unclassified(format!(
+                "map: {} does not contain declared merge key: {key}",
+                crate::apply::plain(change)
             )));
         };
         if fields.get("$patch").and_then(Value::as_str) == Some("delete") {
@@ -163,6 +187,7 @@ fn merge_list(
             }
         }
     }
+    reorder(items, &before, changes, Some(key));
     Ok(())
 }
 
@@ -173,38 +198,31 @@ fn delete_values(fields: &mut Map<String, Value>, list: &str, values: &Value) {
     }
 }
 
-/// Sorts elements as the patch says; those it does not name keep their place before or after.
-fn set_order(
-    fields: &mut Map<String, Value>,
-    list: &str,
-    order: &Value,
-    key: Option<&str>,
-    _patched: Option<&Value>,
-) {
-    let Some(order) = order.as_array() else { return };
-    let Some(items) = fields.get_mut(list).and_then(Value::as_array_mut) else {
-        return;
-    };
-    let rank = |item: &Value| {
-        order.iter().position(|wanted| match key {
-            Some(key) => wanted.get(key) == item.get(key),
-            None => wanted == item,
+/// Sorts elements as `order` says. Those it does not name keep their own order, each before the first element
+/// that came after it in `before` (`normalizeElementOrder`).
+fn reorder(items: &mut Vec<Value>, before: &[Value], order: &[Value], key: Option<&str>) {
+    let place = |list: &[Value], item: &Value| {
+        list.iter().position(|other| match key {
+            Some(key) => other.get(key) == item.get(key),
+            None => other == item,
         })
     };
-    let mut named: Vec<Value> = items
-        .iter()
-        .filter(|item| rank(item).is_some())
-        .cloned()
-        .collect();
-    named.sort_by_key(|item| rank(item));
-    let mut named = named.into_iter();
-    for item in items.iter_mut() {
-        if rank(item).is_some()
-            && let Some(next) = named.next()
-        {
-            *item = next;
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) = std::mem::take(items)
+        .into_iter()
+        .partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    others.sort_by_key(|item| place(before, item));
+    let mut named = named.into_iter().peekable();
+    for other in others {
+        let at = place(before, &other);
+        let goes_first =
+            |next: &Value| at.is_some() && place(before, next).is_some_and(|next| at < Some(next));
+        while let Some(next) = named.next_if(|next| !goes_first(next)) {
+            items.push(next);
         }
+        items.push(other);
     }
+    items.extend(named);
 }
 
 fn without_directives(changes: &Map<String, Value>) -> Map<String, Value> {
@@ -213,4 +231,59 @@ fn without_directives(changes: &Map<String, Value>) -> Map<String, Value> {
         .filter(|(name, _)| !name.starts_with('$'))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::schema::builtin;
+
+    fn patched(value: Value, change: &Value) -> Value {
+        let root = builtin("io.k8s.api.core.v1.PodSpec").expect("a built-in type");
+        super::patch(value, change, root.view()).expect("a patch that fits")
+    }
+
+    fn names(spec: &Value) -> Vec<&str> {
+        spec["containers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one["name"].as_str())
+            .collect()
+    }
+
+    #[test]
+    fn containers_are_merged_by_name_in_the_order_of_the_patch() {
+        let live = json!({"containers": [{"name": "y", "image": "1"}, {"name": "z"}]});
+        let spec = patched(
+            live,
+            &json!({"containers": [{"name": "x"}, {"name": "y", "tty": true}]}),
+        );
+        assert_eq!(names(&spec), ["x", "y", "z"]);
+        assert_eq!(
+            spec["containers"][1],
+            json!({"name": "y", "image": "1", "tty": true})
+        );
+    }
+
+    #[test]
+    fn directives_delete_replace_and_order() {
+        let live = || json!({"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]});
+        let deleted = patched(
+            live(),
+            &json!({"containers": [{"name": "b", "$patch": "delete"}]}),
+        );
+        assert_eq!(names(&deleted), ["a", "c"]);
+        let replaced = patched(
+            live(),
+            &json!({"containers": [{"name": "d"}, {"$patch": "replace"}]}),
+        );
+        assert_eq!(names(&replaced), ["d"]);
+        let ordered = patched(
+            live(),
+            &json!({"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}]}),
+        );
+        assert_eq!(names(&ordered), ["b", "c", "a"]);
+    }
 }

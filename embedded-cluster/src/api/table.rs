@@ -6,36 +6,19 @@ use serde_json::{Value, json};
 
 use super::render;
 use crate::object;
+use crate::request::{Include, TableForm};
 use crate::resource::Kind;
 use crate::store::Stored;
 
-/// What of the object goes along with its row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Include {
-    None,
-    Metadata,
-    Object,
-}
-
-impl Include {
-    pub(crate) fn parse(text: Option<&str>) -> Self {
-        match text {
-            Some("None") => Self::None,
-            Some("Object") => Self::Object,
-            _ => Self::Metadata,
-        }
-    }
-}
-
 /// A `meta.k8s.io/v1` Table.
-pub(crate) fn table(kind: &Kind, items: &[&Stored], meta: Option<Value>, include: Include) -> Value {
+pub(crate) fn table(kind: &Kind, items: &[&Stored], meta: Option<Value>, form: TableForm) -> Value {
     let columns = crate::columns::of(kind);
     let rows: Vec<Value> = items
         .iter()
         .map(|stored| {
-            let cells: Vec<Value> = columns.iter().map(|column| column.cell(&stored.value)).collect();
+            let cells: Vec<Value> = columns.iter().map(|column| column.cell(&stored.value, form.now)).collect();
             let mut row = json!({"cells": cells});
-            match include {
+            match form.include {
                 Include::None => {}
                 Include::Metadata => {
                     let whole = render::value(stored, kind);

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::context::{Context, Validation, check_type, parse_body};
+use super::context::{Body, Context, check_type, parse_body};
+use super::options::Validation;
 use super::{Answer, Api, prepare, render};
 use crate::answer::ApiError;
 use crate::apply::{self, Manager, Managers, same};
 use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
-use crate::schema::{drop_unknown, find_unknown};
+use crate::schema::{defaulting, drop_unknown, find_unknown};
 use crate::store::{Key, State, Stored};
-use crate::{defaults, validate};
+use crate::{convert, defaults, strategy, validate};
 
 /// What became of a write.
 pub(crate) struct Written {
@@ -27,7 +28,7 @@ pub(crate) struct Written {
 /// POST
 pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    let mut value = parse_body(request)?;
+    let Body { mut value, twice } = parse_body(request, kind)?;
     if !context.subresource.is_empty() {
         return super::scale::create(api, kind, &context, &value, request);
     }
@@ -39,9 +40,10 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
             warnings: Vec::new(),
         });
     }
-    let warnings = decode(&mut value, kind, context.validation)?;
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
     let mut state = api.store.lock();
-    let stored = create_object(&mut state, kind, &context, value, None)?;
+    let target = stored_kind(&state, kind, &mut value);
+    let stored = create_object(&mut state, &target, &context, value, None)?;
     drop(state);
     api.store.bell.notify_one();
     Ok(with_warnings(
@@ -53,12 +55,12 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
 /// PUT
 pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    let mut value = parse_body(request)?;
+    let Body { mut value, twice } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::update(api, kind, &context, &value, request);
     }
     check_type(&value, kind)?;
-    let warnings = decode(&mut value, kind, context.validation)?;
+    let warnings = decode(&mut value, &twice, kind, context.validation)?;
     let name = object::meta(&value, "name");
     if name != context.name {
         return Err(ApiError::bad_request(format!(
@@ -67,12 +69,13 @@ pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
         )));
     }
     let mut state = api.store.lock();
+    let target = stored_kind(&state, kind, &mut value);
     let key = Key::new(&context.namespace, &context.name);
     let live = state.get(&kind.storage, &key).cloned();
     let written = match live {
-        Some(live) => update_object(&mut state, kind, &context, &live, value, None)?,
-        None if allows_create_on_update(kind) => Written {
-            stored: create_object(&mut state, kind, &context, value, None)?,
+        Some(live) => update_object(&mut state, &target, &context, &live, value, None)?,
+        None if strategy::allows_create_on_update(kind) => Written {
+            stored: create_object(&mut state, &target, &context, value, None)?,
             created: true,
         },
         None => return Err(ApiError::not_found(kind.about(&context.name))),
@@ -86,19 +89,16 @@ pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
     ))
 }
 
-/// A few kinds come into being by PUT.
-fn allows_create_on_update(kind: &Kind) -> bool {
-    matches!(
-        (kind.group.as_str(), kind.plural.as_str()),
-        ("coordination.k8s.io", "leases")
-            | (
-                "",
-                "events" | "services" | "nodes" | "limitranges" | "podtemplates"
-            )
-            | ("rbac.authorization.k8s.io", _)
-            | ("node.k8s.io", "runtimeclasses")
-    ) && kind.plural != "nodes"
-        && kind.plural != "services"
+/// The kind under which an object is stored; the object is brought into its shape.
+pub(crate) fn stored_kind(state: &State, kind: &Arc<Kind>, value: &mut Value) -> Arc<Kind> {
+    if !convert::is_needed(kind) {
+        return Arc::clone(kind);
+    }
+    convert::to_stored(value, kind);
+    state
+        .registry
+        .stored(&kind.storage)
+        .map_or_else(|| Arc::clone(kind), Arc::clone)
 }
 
 pub(crate) fn with_warnings(answer: Answer, more: Vec<String>) -> Answer {
@@ -127,7 +127,7 @@ fn review(kind: &Kind, value: &Value) -> Option<Value> {
             })
         }
         ("authorization.k8s.io", _) => {
-            json!({"allowed": true, "reason": "the embedded cluster allows everything"})
+            json!({"allowed": true})
         }
         ("authentication.k8s.io", "SelfSubjectReview") => {
             json!({"userInfo": {"username": "admin", "groups": ["system:masters", "system:authenticated"]}})
@@ -145,6 +145,7 @@ fn review(kind: &Kind, value: &Value) -> Option<Value> {
 /// What decoding does to a body: unknown fields are refused, warned of or dropped; wrong types are refused.
 pub(crate) fn decode(
     value: &mut Value,
+    twice: &[String],
     kind: &Kind,
     validation: Validation,
 ) -> Result<Vec<String>, ApiError> {
@@ -152,10 +153,14 @@ pub(crate) fn decode(
     if kind.custom.as_ref().is_some_and(|custom| custom.preserve_unknown) {
         return Ok(Vec::new());
     }
-    let unknown = if validation == Validation::Ignore {
+    let complaints: Vec<String> = if validation == Validation::Ignore {
         Vec::new()
     } else {
-        find_unknown(value, of)
+        let twice = twice.iter().map(|path| format!("duplicate field {path:?}"));
+        let unknown = find_unknown(value, of)
+            .into_iter()
+            .map(|path| format!("unknown field {path:?}"));
+        twice.chain(unknown).collect()
     };
     let refusal = |what: &str| {
         let name = &kind.kind;
@@ -164,23 +169,22 @@ pub(crate) fn decode(
             kind.version
         ))
     };
-    if validation == Validation::Strict && !unknown.is_empty() {
-        let fields: Vec<String> = unknown
-            .iter()
-            .map(|path| format!("unknown field {path:?}"))
-            .collect();
-        return Err(refusal(&format!("strict decoding error: {}", fields.join(", "))));
+    if validation == Validation::Strict && !complaints.is_empty() {
+        return Err(refusal(&format!(
+            "strict decoding error: {}",
+            complaints.join(", ")
+        )));
     }
     drop_unknown(value, of);
+    if kind.custom.is_some() {
+        defaulting::drop_nulls(value, of);
+    }
     if kind.custom.is_none()
         && let Some(found) = crate::schema::wrong_types(value, of)
     {
         return Err(refusal(&found));
     }
-    Ok(unknown
-        .into_iter()
-        .map(|path| format!("unknown field {path:?}"))
-        .collect())
+    Ok(complaints)
 }
 
 /// Takes `managedFields` out of an object that a client sent.
@@ -219,7 +223,14 @@ pub(crate) fn create_object(
     let about = kind.about(&name);
     prepare::check_namespace(state, kind, &context.namespace, &name)?;
     defaults::set(&mut value, kind);
+    let managers = managers.unwrap_or_else(|| {
+        let version = kind.api_version();
+        let who = manager(context, kind, &version);
+        apply::update(None, &value, sent, who, kind.root.view())
+    });
+    // What the server decides on its own is nobody's.
     defaults::on_create(&mut value, kind, state);
+    defaults::settle(&mut value, kind);
     let causes = validate::create(&value, kind);
     if !causes.is_empty() {
         return Err(ApiError::invalid(about, causes));
@@ -227,18 +238,11 @@ pub(crate) fn create_object(
     let key = Key::new(if kind.namespaced { &context.namespace } else { "" }, &name);
     if state.get(&kind.storage, &key).is_some() {
         if generated {
-            return Err(ApiError::conflict(
-                about,
-                "the server was not able to generate a unique name for the object",
-            ));
+            let why = "the server was not able to generate a unique name for the object";
+            return Err(ApiError::conflict(about, why));
         }
         return Err(ApiError::already_exists(about));
     }
-    let managers = managers.unwrap_or_else(|| {
-        let version = kind.api_version();
-        let who = manager(context, kind, &version);
-        apply::update(None, &value, sent, who, kind.root.view())
-    });
     if context.dry_run {
         return Ok(Arc::new(Stored {
             value,
@@ -290,9 +294,7 @@ pub(crate) fn update_object(
     prepare::namespace(&mut value, kind, &context.namespace)?;
     check_preconditions(&value, live, kind, context)?;
     let sent = take_managers(&mut value, Some(&live.managers), &context.subresource);
-    if managers.is_none() || context.subresource.is_empty() {
-        defaults::set(&mut value, kind);
-    }
+    defaults::set(&mut value, kind);
     prepare::for_update(&mut value, &live.value, kind, &context.subresource);
     defaults::on_update(&mut value, &live.value, kind);
     let managers = managers.unwrap_or_else(|| {
@@ -300,6 +302,7 @@ pub(crate) fn update_object(
         let who = manager(context, kind, &version);
         apply::update(Some(&live.value), &value, sent, who, kind.root.view())
     });
+    defaults::settle(&mut value, kind);
     prepare::generation(&mut value, &live.value, kind);
     let causes = validate::update(&value, &live.value, kind, &context.subresource);
     if !causes.is_empty() {
@@ -349,15 +352,18 @@ fn check_preconditions(value: &Value, live: &Stored, kind: &Kind, context: &Cont
     let about = kind.about(&context.name);
     let (uid, live_uid) = (object::meta(value, "uid"), object::meta(&live.value, "uid"));
     if !uid.is_empty() && uid != live_uid {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}");
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}{}{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}",
+            kind.plural,
+            context.namespace,
+            if kind.namespaced { "/" } else { "" },
+            context.name,
+        );
         return Err(ApiError::conflict(about, &why));
     }
     let version = object::meta(value, "resourceVersion");
     if version.is_empty() || version == "0" {
-        let unconditional = kind.custom.is_none()
-            && !kind.is("coordination.k8s.io", "leases")
-            && !kind.is("apiextensions.k8s.io", "customresourcedefinitions");
-        if unconditional {
+        if strategy::allows_unconditional_update(kind) {
             return Ok(());
         }
         let cause = crate::answer::Cause::invalid(

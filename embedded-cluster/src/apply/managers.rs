@@ -131,6 +131,33 @@ impl Managers {
             .collect()
     }
 
+    /// Whether anybody owns the field at a path.
+    pub(crate) fn own(&self, path: &[&str]) -> bool {
+        let wanted = FieldSet::of_fields(&[path]);
+        self.entries
+            .values()
+            .any(|entry| !entry.set.intersection(&wanted).is_empty())
+    }
+
+    /// Gives replicas that nobody owns to `before-first-apply`, as seen through a Scale.
+    pub(crate) fn adopt(&mut self, path: &[&str], version: &str) {
+        let key = Key {
+            name: "before-first-apply".into(),
+            operation: Operation::Update,
+            version: "autoscaling/v1".into(),
+            subresource: "scale".into(),
+        };
+        let set = Arc::new(FieldSet::of_fields(&[path]));
+        self.entries.insert(
+            key,
+            Entry {
+                version: version.into(),
+                time: None,
+                set,
+            },
+        );
+    }
+
     /// Folds the oldest `Update` entries together (`capUpdateManagers`).
     pub(crate) fn cap(&mut self) {
         let mut updaters: Vec<(i64, Key)> = self

@@ -20,3 +20,4 @@ pub(crate) use element::PathElement;
 pub(crate) use managers::Managers;
 pub(crate) use owners::{ApplyError, Manager, apply, update};
 pub(crate) use set::FieldSet;
+pub(crate) use walk::plain;

@@ -11,8 +11,8 @@ use super::managers::{Conflicts, Entry, Key, Managers, Operation};
 use super::merge::merge;
 use super::remove::remove;
 use super::set::FieldSet;
-use super::walk::{Duplicates, check, field_set};
-use crate::schema::Type;
+use super::walk::{check, field_set};
+use crate::schema::{Type, conform};
 
 /// Fields that nobody owns.
 static STRIPPED: LazyLock<FieldSet> = LazyLock::new(|| {
@@ -61,6 +61,11 @@ pub(crate) enum ApplyError {
 }
 
 impl Manager<'_> {
+    /// When an entry was made; upstream does not say so of entries made through a Scale.
+    fn time(&self) -> Option<Timestamp> {
+        (self.subresource != "scale").then_some(self.now)
+    }
+
     fn key(&self, operation: Operation) -> Key {
         Key {
             name: self.name.into(),
@@ -89,15 +94,16 @@ pub(crate) fn update(
     if managers.entries.is_empty() && live.is_some() {
         return managers;
     }
-    track(
-        live.unwrap_or(&Value::Object(Map::new())),
-        new,
-        &mut managers,
-        who,
-        of,
-    );
+    track(live.unwrap_or(&nothing(of)), new, &mut managers, who, of);
     managers.cap();
     managers
+}
+
+/// An object before it has any content: of a built-in type, what is always written.
+fn nothing(of: Type<'_>) -> Value {
+    let mut value = Value::Object(Map::new());
+    conform(&mut value, of);
+    value
 }
 
 fn track(live: &Value, new: &Value, managers: &mut Managers, who: Manager<'_>, of: Type<'_>) {
@@ -117,7 +123,7 @@ fn track(live: &Value, new: &Value, managers: &mut Managers, who: Manager<'_>, o
         key,
         Entry {
             version: who.version.into(),
-            time: Some(who.now),
+            time: who.time(),
             set: Arc::new(set),
         },
     );
@@ -150,11 +156,11 @@ pub(crate) fn apply(
     force: bool,
     of: Type<'_>,
 ) -> Result<Applied, ApplyError> {
-    let errors = check(wanted, of, Duplicates::Refused);
+    let errors = check(wanted, of);
     if !errors.is_empty() {
         return Err(ApplyError::Untyped(errors));
     }
-    let nothing = Value::Object(Map::new());
+    let nothing = nothing(of);
     let mut managers = managers;
     if let Some(live) = live
         && managers.entries.is_empty()
@@ -200,7 +206,7 @@ pub(crate) fn apply(
     }
     take_from_others(&mut managers, &comparison, &changed, Some(&key));
     let unchanged = same(live, &object);
-    strip_own(&mut managers, &key, (!unchanged).then_some(who.now));
+    strip_own(&mut managers, &key, who.time().filter(|_| !unchanged));
     Ok(Applied {
         object: (!unchanged).then_some(object),
         managers,

@@ -23,30 +23,25 @@ fn without(value: &Value, set: &FieldSet, of: Option<Type<'_>>) -> Option<Value>
     }
 }
 
+/// A container that loses everything in it becomes null, as in structured-merge-diff 6.3.3.
 fn remove_entries(entries: &Map<String, Value>, set: &FieldSet, of: Type<'_>) -> Option<Value> {
     let mut out = Map::new();
-    let mut matched = false;
     for (name, entry) in entries {
         let element = PathElement::field(name);
         if set.has(&element) {
             continue;
         }
-        let Some(below) = set.child(&element) else {
-            out.insert(name.clone(), entry.clone());
-            continue;
+        let kept = match set.child(&element) {
+            None => entry.clone(),
+            Some(below) => without(entry, below, of.entry(name)).unwrap_or(Value::Null),
         };
-        matched = true;
-        out.insert(
-            name.clone(),
-            without(entry, below, of.entry(name)).unwrap_or_else(|| emptied(entry)),
-        );
+        out.insert(name.clone(), kept);
     }
-    (matched || !out.is_empty()).then_some(Value::Object(out))
+    (!out.is_empty()).then_some(Value::Object(out))
 }
 
 fn remove_items(items: &[Value], set: &FieldSet, of: Type<'_>, list: &ListShape) -> Option<Value> {
     let mut out = Vec::with_capacity(items.len());
-    let mut matched = false;
     for item in items {
         let Ok(element) = PathElement::of_item(list, of.element(), item) else {
             out.push(item.clone());
@@ -55,21 +50,10 @@ fn remove_items(items: &[Value], set: &FieldSet, of: Type<'_>, list: &ListShape)
         if set.has(&element) {
             continue;
         }
-        let Some(below) = set.child(&element) else {
-            out.push(item.clone());
-            continue;
-        };
-        matched = true;
-        out.push(without(item, below, Some(of.element())).unwrap_or_else(|| emptied(item)));
+        out.push(match set.child(&element) {
+            None => item.clone(),
+            Some(below) => without(item, below, Some(of.element())).unwrap_or(Value::Null),
+        });
     }
-    (matched || !out.is_empty()).then_some(Value::Array(out))
-}
-
-/// What is left of a container when everything in it was removed.
-fn emptied(value: &Value) -> Value {
-    match value {
-        Value::Object(_) => Value::Object(Map::new()),
-        Value::Array(_) => Value::Array(Vec::new()),
-        _ => Value::Null,
-    }
+    (!out.is_empty()).then_some(Value::Array(out))
 }

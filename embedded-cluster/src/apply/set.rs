@@ -72,7 +72,7 @@ impl FieldSet {
     pub(crate) fn union(&self, other: &Self) -> Self {
         let mut members = Vec::with_capacity(self.members.len().max(other.members.len()));
         zip(&self.members, &other.members, PathElement::cmp, |a, b| {
-            members.extend(a.or(b).cloned())
+            members.extend(a.or(b).cloned());
         });
         let mut children = Vec::with_capacity(self.children.len().max(other.children.len()));
         zip(&self.children, &other.children, by_element, |a, b| match (a, b) {

@@ -7,13 +7,6 @@ use super::element::PathElement;
 use super::set::FieldSet;
 use crate::schema::{ListKind, ListShape, Scalar, Shape, Type};
 
-/// Whether a list may name one key twice: live objects may, what is applied may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Duplicates {
-    Allowed,
-    Refused,
-}
-
 /// How a value is treated, given its type.
 pub(crate) enum Kind<'a> {
     Scalar,
@@ -124,14 +117,14 @@ fn collect_items(list: &ListShape, items: &[Value], of: Type<'_>, set: &mut Fiel
     }
 }
 
-/// The first few places where an object does not fit its type, in structured-merge-diff's words.
-pub(crate) fn check(value: &Value, of: Type<'_>, duplicates: Duplicates) -> Vec<String> {
+/// Where an applied object does not fit its type, in structured-merge-diff's words. Lists name each key once.
+pub(crate) fn check(value: &Value, of: Type<'_>) -> Vec<String> {
     let mut errors = Vec::new();
-    visit(value, of, duplicates, &mut String::new(), &mut errors);
+    visit(value, of, &mut String::new(), &mut errors);
     errors
 }
 
-fn visit(value: &Value, of: Type<'_>, duplicates: Duplicates, path: &mut String, errors: &mut Vec<String>) {
+fn visit(value: &Value, of: Type<'_>, path: &mut String, errors: &mut Vec<String>) {
     if value.is_null() {
         return;
     }
@@ -148,7 +141,7 @@ fn visit(value: &Value, of: Type<'_>, duplicates: Duplicates, path: &mut String,
                 path.push('.');
                 path.push_str(name);
                 match of.entry(name) {
-                    Some(of) => visit(entry, of, duplicates, path, errors),
+                    Some(of) => visit(entry, of, path, errors),
                     None => {
                         errors.push(format!("{path}: field not declared in schema"));
                         path.truncate(length);
@@ -158,20 +151,13 @@ fn visit(value: &Value, of: Type<'_>, duplicates: Duplicates, path: &mut String,
                 path.truncate(length);
             }
         }
-        (Shape::List(list), Value::Array(items)) => visit_items(list, items, of, duplicates, path, errors),
+        (Shape::List(list), Value::Array(items)) => visit_items(list, items, of, path, errors),
         (Shape::Map(_), other) => errors.push(format!("{path}: expected map, got &{{{}}}", plain(other))),
         (Shape::List(_), other) => errors.push(format!("{path}: expected list, got &{{{}}}", plain(other))),
     }
 }
 
-fn visit_items(
-    list: &ListShape,
-    items: &[Value],
-    of: Type<'_>,
-    duplicates: Duplicates,
-    path: &mut String,
-    errors: &mut Vec<String>,
-) {
+fn visit_items(list: &ListShape, items: &[Value], of: Type<'_>, path: &mut String, errors: &mut Vec<String>) {
     let mut seen: Vec<PathElement> = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let element = if list.kind == ListKind::Atomic {
@@ -185,12 +171,12 @@ fn visit_items(
                 }
             }
         };
-        if duplicates == Duplicates::Refused && seen.contains(&element) {
+        if seen.contains(&element) {
             errors.push(format!("{path}: duplicate entries for key {element}"));
         }
         let length = path.len();
         path.push_str(&element.to_string());
-        visit(item, of.element(), duplicates, path, errors);
+        visit(item, of.element(), path, errors);
         path.truncate(length);
         seen.push(element);
     }
@@ -243,7 +229,7 @@ fn go_syntax(value: &Value) -> String {
 }
 
 /// Go's `%v` of a decoded JSON value.
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(" ")),

@@ -11,7 +11,7 @@ mod workloads;
 use serde_json::Value;
 
 use crate::resource::Kind;
-use crate::schema::structural;
+use crate::schema::defaulting;
 use crate::store::State;
 
 /// Fills in defaults, on creation and update alike.
@@ -20,11 +20,27 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
         if !custom.preserve_unknown {
             crate::schema::drop_unknown(value, kind.root.view());
         }
-        structural::set_defaults(value, kind.root.view());
+        defaulting::set_defaults(value, kind.root.view());
         return;
     }
+    crate::schema::conform(value, kind.root.view());
+    fill(value, kind);
+    crate::schema::conform(value, kind.root.view());
+}
+
+/// The form in which an object is stored, once it is known who owns what.
+pub(crate) fn settle(value: &mut Value, kind: &Kind) {
+    if kind.custom.is_none() {
+        crate::schema::settle(value, kind.root.view());
+    }
+}
+
+fn fill(value: &mut Value, kind: &Kind) {
     match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods") => pods::spec(value, &["spec"]),
+        ("", "pods") => {
+            pods::requests(value);
+            pods::spec(value, &["spec"]);
+        }
         ("" | "apps" | "batch", _) if workloads::set(value, kind) => {}
         ("", _) => {
             network::core(value, kind);

@@ -127,6 +127,9 @@ pub(crate) fn on_update(value: &mut Value, live: &Value, kind: &Kind) {
     if object::text(value, &["spec", "type"]) == "ExternalName" {
         return;
     }
+    if object::text(value, &["spec", "sessionAffinity"]) == "None" {
+        object::take(value, &["spec", "sessionAffinityConfig"]);
+    }
     for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
         if !given(value, field) {
             object::copy(value, live, &["spec", field]);

@@ -36,6 +36,7 @@ pub(crate) fn core(value: &mut Value, kind: &Kind) {
         "resourcequotas" => pods::quantities(value, &["spec", "hard"]),
         "limitranges" => {
             for limit in items_mut(value, &["spec", "limits"]) {
+                limit_defaults(limit);
                 for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
                     pods::quantities(limit, &[field]);
                 }
@@ -49,6 +50,22 @@ pub(crate) fn core(value: &mut Value, kind: &Kind) {
             }
         }
         _ => {}
+    }
+}
+
+/// A container that is limited by default requests as much.
+fn limit_defaults(limit: &mut Value) {
+    if object::text(limit, &["type"]) != "Container" {
+        return;
+    }
+    for (from, to) in [
+        ("max", "default"),
+        ("default", "defaultRequest"),
+        ("min", "defaultRequest"),
+    ] {
+        for (name, quantity) in object::entries(limit, &[from]).clone() {
+            put_default(limit, &[to, &name], quantity);
+        }
     }
 }
 
@@ -76,7 +93,7 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
             }
         }
         ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {
-            put_default(value, &["rules"], Value::Null)
+            put_default(value, &["rules"], Value::Null);
         }
         ("autoscaling", "horizontalpodautoscalers") => {
             put_default(value, &["spec", "minReplicas"], 1);
@@ -99,10 +116,10 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
             put_default(value, &["spec", "seLinuxMount"], false);
         }
         ("scheduling.k8s.io", "priorityclasses") => {
-            put_default(value, &["preemptionPolicy"], "PreemptLowerPriority")
+            put_default(value, &["preemptionPolicy"], "PreemptLowerPriority");
         }
         ("admissionregistration.k8s.io", plural) if plural.ends_with("webhookconfigurations") => {
-            webhooks(value, plural)
+            webhooks(value, plural);
         }
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
             put_default(value, &["spec", "failurePolicy"], "Fail");
@@ -169,6 +186,13 @@ pub(crate) fn initial_status(value: &mut Value, kind: &Kind) {
         }
         ("autoscaling", "horizontalpodautoscalers") => json!({"currentMetrics": null, "desiredReplicas": 0}),
         ("", "resourcequotas") => json!({}),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            let versions = object::items(value, &["spec", "versions"]).iter();
+            let stored =
+                versions.filter(|version| version.get("storage").and_then(Value::as_bool) == Some(true));
+            let names: Vec<&str> = stored.map(|version| object::text(version, &["name"])).collect();
+            json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": names})
+        }
         _ => return,
     };
     object::put(value, &["status"], status);

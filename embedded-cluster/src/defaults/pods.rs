@@ -72,9 +72,18 @@ fn container(value: &mut Value, on_host: bool) {
             put_default(variable, &["valueFrom", "fieldRef", "apiVersion"], "v1");
         }
     }
-    copy_limits_to_requests(value);
     for kind in ["limits", "requests"] {
         quantities(value, &["resources", kind]);
+    }
+}
+
+/// What pods, not their templates, are given.
+pub(crate) fn requests(pod: &mut Value) {
+    put_default(pod, &["spec", "enableServiceLinks"], true);
+    for list in ["containers", "initContainers"] {
+        for container in items_mut(pod, &["spec", list]) {
+            copy_limits_to_requests(container);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) -> bool {
             put_default(value, &["spec", "revisionHistoryLimit"], 10);
         }
         ("apps", "replicasets") | ("", "replicationcontrollers") => {
-            put_default(value, &["spec", "replicas"], 1)
+            put_default(value, &["spec", "replicas"], 1);
         }
         ("batch", "jobs") => job(value, &["spec"]),
         ("batch", "cronjobs") => {
@@ -95,6 +95,7 @@ fn job(value: &mut Value, path: &[&str]) {
         put_default(spec, &["completions"], 1);
     }
     put_default(spec, &["parallelism"], 1);
+    put_default(spec, &["manualSelector"], false);
     put_default(spec, &["completionMode"], "NonIndexed");
     put_default(spec, &["suspend"], false);
     put_default(spec, &["backoffLimit"], 6);
@@ -131,10 +132,16 @@ pub(crate) fn on_create(value: &mut Value, kind: &Kind) {
             labels.insert(key.into(), text.as_str().into());
         }
     }
+    if kind.is("batch", "jobs") && object::entries(value, &["metadata", "labels"]).is_empty() {
+        let labels = object::entries(value, &["spec", "template", "metadata", "labels"]).clone();
+        object::put(value, &["metadata", "labels"], labels);
+    }
+    if kind.is("apps", "daemonsets") {
+        object::put(value, &["metadata", "annotations", TEMPLATE_GENERATION], "1");
+    }
     if kind.is("", "pods") {
         put_default(value, &["spec", "serviceAccountName"], "default");
         put_default(value, &["spec", "serviceAccount"], "default");
-        put_default(value, &["spec", "enableServiceLinks"], true);
         put_default(value, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
         put_default(value, &["spec", "priority"], 0);
         let keys = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
@@ -146,9 +153,20 @@ pub(crate) fn on_create(value: &mut Value, kind: &Kind) {
     }
 }
 
+/// Counts a DaemonSet's templates, for very old clients.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
 /// A Job keeps the selector it was given.
 pub(crate) fn on_update(value: &mut Value, live: &Value, kind: &Kind) {
     if kind.is("batch", "jobs") && object::at(value, &["spec", "selector"]).is_none_or(Value::is_null) {
         object::copy(value, live, &["spec", "selector"]);
+    }
+    if kind.is("apps", "daemonsets") {
+        let before: i64 = object::text(live, &["metadata", "annotations", TEMPLATE_GENERATION])
+            .parse()
+            .unwrap_or(0);
+        let changed = object::at(value, &["spec", "template"]) != object::at(live, &["spec", "template"]);
+        let now = (before + i64::from(changed)).to_string();
+        object::put(value, &["metadata", "annotations", TEMPLATE_GENERATION], now);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::structural::Rules;
-use super::{ListKind, ListShape, MapShape, Node, Patch, Scalar, Schema, Shape, Slot};
+use super::{ListKind, ListShape, MapShape, Node, Patch, Scalar, Schema, Shape, Slot, Zero};
 
 /// Schemas nested deeper than this are read as "anything".
 const MAX_DEPTH: usize = 64;
@@ -129,6 +129,7 @@ impl<'a> Builder<'a> {
             default: schema.get("default").cloned(),
             nullable: flag(schema, "nullable"),
             patch: patch(schema),
+            zero: text(schema, "x-go").and_then(Zero::read),
         }
     }
 
@@ -189,7 +190,6 @@ impl<'a> Builder<'a> {
             atomic: text(schema, "x-kubernetes-map-type") == Some("atomic"),
             required: texts(schema, "required"),
             preserve_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
-            embedded,
             ..MapShape::default()
         };
         for (name, field) in properties.into_iter().flatten() {
@@ -253,7 +253,6 @@ fn patch(schema: &Value) -> Patch {
     Patch {
         merge: has("merge"),
         replace: has("replace"),
-        retain_keys: has("retainKeys"),
         merge_key: text(schema, "x-kubernetes-patch-merge-key").map(String::from),
     }
 }

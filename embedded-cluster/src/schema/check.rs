@@ -84,13 +84,17 @@ fn mismatch(value: &Value, of: Type<'_>, holder: &str, path: &mut String) -> Opt
         (_, Value::Null) | (Shape::Deduced | Shape::Untyped, _) => return None,
         (Shape::Map(_), Value::Object(entries)) => {
             let holder = of.node.name.as_deref().unwrap_or(holder);
+            let declares = |name: &str| of.declares(name);
             return entries.iter().find_map(|(name, entry)| {
                 let of = of.entry(name)?;
                 let length = path.len();
-                if !path.is_empty() {
-                    path.push('.');
+                // Go names the map, not its entry.
+                if declares(name) {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(name);
                 }
-                path.push_str(name);
                 let found = mismatch(entry, of, holder, path);
                 path.truncate(length);
                 found
@@ -101,13 +105,13 @@ fn mismatch(value: &Value, of: Type<'_>, holder: &str, path: &mut String) -> Opt
                 .iter()
                 .find_map(|item| mismatch(item, of.element(), holder, path));
         }
-        (Shape::Scalar(Scalar::Quantity), Value::String(text)) => {
+        (Shape::Scalar(Scalar::Quantity), Value::String(_)) => {
             return crate::quantity::canonical(value).is_none().then(|| {
-                let _ = text;
                 "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
                     .to_owned()
             });
         }
+        (Shape::Scalar(Scalar::Bytes), Value::String(text)) => return bad_base64(text),
         (Shape::Scalar(scalar), value) if scalar.accepts(value) => return None,
         (Shape::Map(map), _) if map.fields.is_empty() => "map[string]string".to_owned(),
         (Shape::Map(_), _) => format!("v1.{}", of.node.name.as_deref().unwrap_or_default()),
@@ -127,6 +131,17 @@ fn mismatch(value: &Value, of: Type<'_>, holder: &str, path: &mut String) -> Opt
     Some(format!(
         "json: cannot unmarshal {got} into Go struct field {holder}.{path} of type {expected}"
     ))
+}
+
+/// Go's words for a text that is not base64.
+fn bad_base64(text: &str) -> Option<String> {
+    use base64::Engine;
+    let refused = base64::engine::general_purpose::STANDARD.decode(text).err()?;
+    let at = match refused {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+        _ => text.len() / 4 * 4,
+    };
+    Some(format!("illegal base64 data at input byte {at}"))
 }
 
 impl Scalar {

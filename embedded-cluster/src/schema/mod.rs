@@ -8,6 +8,8 @@
 mod builder;
 mod builtin;
 mod check;
+mod conform;
+pub(crate) mod defaulting;
 pub(crate) mod structural;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub(crate) use builder::Builder;
-pub(crate) use builtin::{builtin, document as builtin_document};
+pub(crate) use builtin::{builtin, document as builtin_document, prose as builtin_prose};
 pub(crate) use check::{drop_unknown, find_unknown, wrong_types};
 
 /// A closed set of types that refer to each other by number.
@@ -71,8 +73,6 @@ pub(crate) struct MapShape {
     pub(crate) required: Vec<String>,
     /// `x-kubernetes-preserve-unknown-fields`
     pub(crate) preserve_unknown: bool,
-    /// `x-kubernetes-embedded-resource`
-    pub(crate) embedded: bool,
 }
 
 /// An array.
@@ -97,6 +97,8 @@ pub(crate) struct Slot {
     pub(crate) default: Option<Value>,
     pub(crate) nullable: bool,
     pub(crate) patch: Patch,
+    /// What becomes of the field when it is zero; nothing if only null is left out.
+    pub(crate) zero: Option<Zero>,
 }
 
 /// How a strategic merge patch treats a field.
@@ -104,9 +106,10 @@ pub(crate) struct Slot {
 pub(crate) struct Patch {
     pub(crate) merge: bool,
     pub(crate) replace: bool,
-    pub(crate) retain_keys: bool,
     pub(crate) merge_key: Option<String>,
 }
+
+pub(crate) use conform::{Zero, conform, settle};
 
 /// A type within its schema.
 #[derive(Clone, Copy)]
@@ -180,11 +183,6 @@ impl<'a> Type<'a> {
             Shape::List(list) => self.slot(&list.element),
             _ => self.with(&UNTYPED),
         }
-    }
-
-    /// The type found by following field names.
-    pub(crate) fn path(self, names: &[&str]) -> Option<Self> {
-        names.iter().try_fold(self, |at, name| at.entry(name))
     }
 }
 

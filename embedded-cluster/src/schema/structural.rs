@@ -1,6 +1,6 @@
-//! Validation and defaulting by a CRD's schema.
+//! Validation by a CRD's schema.
 //!
-//! In: an object and its type. Out: causes, or the object with defaults. No I/O. The words are those of
+//! In: an object and its type. Out: causes. No I/O. The words are those of
 //! k8s.io/kube-openapi's validation errors. CEL rules (`x-kubernetes-validations`) are not evaluated.
 
 use regex::Regex;
@@ -157,31 +157,18 @@ impl Rules {
     fn check_text(&self, text: &str, value: &Value, path: &str, out: &mut Vec<Cause>) {
         let length = text.chars().count() as u64;
         if let Some(most) = self.length.most.filter(|most| length > *most) {
-            let message = format!("Too long: may not be more than {most} bytes");
-            out.push(Cause {
-                reason: "FieldValueTooLong",
-                message,
-                field: path.into(),
-            });
-        }
-        if let Some(least) = self.length.least.filter(|least| length < *least) {
-            out.push(Cause::invalid(
-                path,
-                value,
-                &format!("{path} in body should be at least {least} chars long"),
-            ));
-        }
-        if let Some(pattern) = &self.pattern
+            out.push(Cause::too_long(path, usize::try_from(most).unwrap_or(usize::MAX)));
+        } else if let Some(least) = self.length.least.filter(|least| length < *least) {
+            let why = format!("{path} in body should be at least {least} chars long");
+            out.push(Cause::invalid(path, value, &why));
+        } else if let Some(pattern) = &self.pattern
             && pattern
                 .compiled
                 .as_ref()
                 .is_some_and(|compiled| !compiled.is_match(text))
         {
-            out.push(Cause::invalid(
-                path,
-                value,
-                &format!("{path} in body should match '{}'", pattern.source),
-            ));
+            let why = format!("{path} in body should match '{}'", pattern.source);
+            out.push(Cause::invalid(path, value, &why));
         }
         if let Some(format) = self.format.as_deref()
             && !fits_format(format, text)
@@ -201,7 +188,7 @@ impl Rules {
                 path,
                 value,
                 &format!("{path} in body should be {what}"),
-            ))
+            ));
         };
         if let Some(bound) = &self.minimum {
             if bound.exclusive && number <= bound.value {
@@ -330,7 +317,10 @@ impl Range {
 }
 
 fn too_many(path: &str, actual: u64, most: u64) -> Cause {
-    let message = format!("Too many: {actual}: must have at most {most} items");
+    let message = format!(
+        "Too many: {actual}: must have at most {most} {}",
+        if most == 1 { "item" } else { "items" }
+    );
     Cause {
         reason: "FieldValueTooMany",
         message,
@@ -380,7 +370,7 @@ fn visit(value: &Value, of: Type<'_>, nullable: bool, path: &mut String, out: &m
         };
         out.push(Cause::wrong_type(
             shown,
-            value,
+            &got.into(),
             &format!("{path} in body must be of type {expected}: {got:?}"),
         ));
         return;
@@ -473,43 +463,12 @@ fn wrong_type(value: &Value, of: Type<'_>) -> Option<&'static str> {
                 let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
                 (!whole).then_some("integer")
             }
-            other => (!other.accepts(value)).then(|| match other {
+            other => (!other.accepts(value)).then_some(match other {
                 Scalar::Boolean => "boolean",
                 Scalar::Number => "number",
                 Scalar::IntOrString => "integer,string",
                 _ => "string",
             }),
         },
-    }
-}
-
-/// Fills in what the schema defaults, and drops nulls where a default stands and null is not allowed.
-pub(crate) fn set_defaults(value: &mut Value, of: Type<'_>) {
-    match (value, of.shape()) {
-        (Value::Object(fields), Shape::Map(map)) => {
-            for (name, slot) in &map.fields {
-                let Some(default) = &slot.default else { continue };
-                match fields.get(name) {
-                    None => {
-                        fields.insert(name.clone(), default.clone());
-                    }
-                    Some(Value::Null) if !slot.nullable => {
-                        fields.insert(name.clone(), default.clone());
-                    }
-                    Some(_) => {}
-                }
-            }
-            for (name, entry) in fields {
-                if let Some(of) = of.entry(name) {
-                    set_defaults(entry, of);
-                }
-            }
-        }
-        (Value::Array(items), Shape::List(_)) => {
-            for item in items {
-                set_defaults(item, of.element());
-            }
-        }
-        _ => {}
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
         causes.push(Cause::forbidden("metadata.namespace", "not allowed on this type"));
     }
     for (key, text) in object::entries(value, &["metadata", "labels"]) {
-        for complaint in names::qualified(key) {
+        for complaint in names::qualified(key, "valid label key") {
             causes.push(Cause::invalid(
                 "metadata.labels",
                 &key.as_str().into(),
@@ -42,7 +42,7 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
     let mut size = 0;
     for (key, text) in object::entries(value, &["metadata", "annotations"]) {
         size += key.len() + text.as_str().map_or(0, str::len);
-        for complaint in names::qualified(&key.to_lowercase()) {
+        for complaint in names::qualified(&key.to_lowercase(), "qualified name") {
             causes.push(Cause::invalid(
                 "metadata.annotations",
                 &key.as_str().into(),
@@ -58,10 +58,7 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
             field: "metadata.annotations".into(),
         });
     }
-    for (index, owner) in object::items(value, &["metadata", "ownerReferences"])
-        .iter()
-        .enumerate()
-    {
+    for owner in object::items(value, &["metadata", "ownerReferences"]) {
         for (field, what) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -70,19 +67,30 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
         ] {
             if object::text(owner, &[field]).is_empty() {
                 causes.push(Cause::invalid(
-                    format!("metadata.ownerReferences[{index}].{field}"),
+                    format!("metadata.ownerReferences.{field}"),
                     &"".into(),
                     what,
                 ));
             }
         }
     }
-    for finalizer in object::finalizers(value) {
-        for complaint in names::qualified(finalizer) {
+    let finalizers: Vec<&str> = object::finalizers(value).collect();
+    for finalizer in &finalizers {
+        for complaint in names::qualified(finalizer, "qualified name") {
             causes.push(Cause::invalid(
                 "metadata.finalizers",
-                &finalizer.into(),
+                &(*finalizer).into(),
                 &complaint,
+            ));
+        }
+    }
+    for (index, finalizer) in finalizers.iter().enumerate().filter(|_| kind.custom.is_none()) {
+        if !finalizer.contains('/') && !matches!(*finalizer, "kubernetes" | "orphan" | "foregroundDeletion") {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            causes.push(Cause::invalid(
+                format!("metadata.finalizers[{index}]"),
+                &(*finalizer).into(),
+                why,
             ));
         }
     }
@@ -92,7 +100,7 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
 fn name_complaints(name: &str, kind: &Kind) -> Vec<String> {
     match (kind.group.as_str(), kind.plural.as_str()) {
         ("", "namespaces") => names::label(name),
-        ("", "services") => names::label_1035(name),
+        ("", "services") => names::label(name),
         ("rbac.authorization.k8s.io", _) => names::path_segment(name),
         _ => names::subdomain(name),
     }

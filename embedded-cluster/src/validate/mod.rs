@@ -4,6 +4,7 @@
 
 mod metadata;
 mod names;
+mod pods;
 mod workloads;
 
 use serde_json::Value;
@@ -25,6 +26,10 @@ pub(crate) fn create(value: &Value, kind: &Kind) -> Vec<Cause> {
 pub(crate) fn update(value: &Value, live: &Value, kind: &Kind, subresource: &str) -> Vec<Cause> {
     let mut causes = metadata::check(value, kind);
     causes.extend(metadata::check_update(value, live));
+    if kind.custom.is_none() {
+        // Upstream checks metadata once for all kinds and once more in each built-in kind's own rules.
+        causes.extend(metadata::check_update(value, live));
+    }
     if subresource.is_empty() || kind.custom.is_some() {
         causes.extend(content(value, kind));
     }

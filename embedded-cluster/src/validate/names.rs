@@ -2,7 +2,6 @@
 
 pub(crate) const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 pub(crate) const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
@@ -37,18 +36,6 @@ pub(crate) fn label(text: &str) -> Vec<String> {
     }
     if !label_fits(text) {
         out.push(LABEL.into());
-    }
-    out
-}
-
-/// Complaints about an RFC 1035 label.
-pub(crate) fn label_1035(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    if text.len() > 63 {
-        out.push("must be no more than 63 bytes".into());
-    }
-    if !label_fits(text) || !text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase()) {
-        out.push(LABEL_1035.into());
     }
     out
 }
@@ -88,7 +75,7 @@ pub(crate) fn label_value(text: &str) -> Vec<String> {
 }
 
 /// Complaints about a key of labels or annotations, or a finalizer.
-pub(crate) fn qualified(text: &str) -> Vec<String> {
+pub(crate) fn qualified(text: &str, what: &str) -> Vec<String> {
     let mut out = Vec::new();
     let name = match text.split_once('/') {
         None => text,
@@ -106,7 +93,7 @@ pub(crate) fn qualified(text: &str) -> Vec<String> {
         }
         Some(_) => {
             return vec![format!(
-                "a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+                "a {what} {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                 QUALIFIED.trim_start_matches("name part ")
             )];
         }

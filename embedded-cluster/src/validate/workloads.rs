@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::names;
+use super::pods;
 use crate::answer::Cause;
 use crate::apply::same;
 use crate::object;
@@ -14,11 +14,12 @@ const IMMUTABLE: &str = "field is immutable";
 pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
     let mut causes = Vec::new();
     match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods") => pod_spec(value, "spec", &["spec"], &mut causes),
+        ("", "pods") => pods::spec(value, "spec", &["spec"], &mut causes),
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
-            workload(value, kind, &mut causes)
+            workload(value, kind, &mut causes);
         }
         ("batch", "jobs") => job(value, &mut causes),
+        ("batch", "cronjobs") => cron_job(value, &mut causes),
         ("", "services") => service(value, &mut causes),
         ("", "configmaps" | "secrets") => data_keys(value, &mut causes),
         ("", "persistentvolumeclaims") => claim(value, &mut causes),
@@ -40,9 +41,8 @@ fn workload(value: &Value, kind: &Kind, causes: &mut Vec<Cause>) {
         None | Some(Value::Null) => {
             causes.push(Cause::required("spec.selector", ""));
             if kind.plural != "statefulsets" {
-                let labels = Value::Object(
-                    object::entries(value, &["spec", "template", "metadata", "labels"]).clone(),
-                );
+                let path = ["spec", "template", "metadata", "labels"];
+                let labels = object::at(value, &path).cloned().unwrap_or_default();
                 causes.push(Cause::invalid(
                     "spec.template.metadata.labels",
                     &labels,
@@ -72,7 +72,7 @@ fn workload(value: &Value, kind: &Kind, causes: &mut Vec<Cause>) {
             }
         }
     }
-    pod_spec(value, "spec.template.spec", &["spec", "template", "spec"], causes);
+    pods::spec(value, "spec.template.spec", &["spec", "template", "spec"], causes);
     let policy = object::text(value, &["spec", "template", "spec", "restartPolicy"]);
     if !policy.is_empty() && policy != "Always" {
         causes.push(Cause::unsupported(
@@ -80,6 +80,9 @@ fn workload(value: &Value, kind: &Kind, causes: &mut Vec<Cause>) {
             &policy.into(),
             &["Always"],
         ));
+    }
+    if kind.plural == "deployments" {
+        strategy(value, causes);
     }
 }
 
@@ -104,8 +107,22 @@ pub(crate) fn selects(selector: &Value, labels: &serde_json::Map<String, Value>)
     exact && expressions
 }
 
+fn strategy(value: &Value, causes: &mut Vec<Cause>) {
+    let kind = object::text(value, &["spec", "strategy", "type"]);
+    if kind == "Recreate" && object::at(value, &["spec", "strategy", "rollingUpdate"]).is_some() {
+        let why = "may not be specified when strategy `type` is 'Recreate'";
+        causes.push(Cause::forbidden("spec.strategy.rollingUpdate", why));
+    } else if !matches!(kind, "Recreate" | "RollingUpdate") {
+        causes.push(Cause::unsupported(
+            "spec.strategy.type",
+            &kind.into(),
+            &["Recreate", "RollingUpdate"],
+        ));
+    }
+}
+
 fn job(value: &Value, causes: &mut Vec<Cause>) {
-    pod_spec(value, "spec.template.spec", &["spec", "template", "spec"], causes);
+    pods::spec(value, "spec.template.spec", &["spec", "template", "spec"], causes);
     let policy = object::text(value, &["spec", "template", "spec", "restartPolicy"]);
     if policy == "Always" {
         causes.push(Cause {
@@ -116,134 +133,77 @@ fn job(value: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-fn pod_spec(value: &Value, at: &str, path: &[&str], causes: &mut Vec<Cause>) {
-    let Some(spec) = object::at(value, path).filter(|spec| !spec.is_null()) else {
-        causes.push(Cause::required(format!("{at}.containers"), ""));
-        return;
-    };
-    let containers = object::items(spec, &["containers"]);
-    if containers.is_empty() {
-        causes.push(Cause::required(format!("{at}.containers"), ""));
-    }
-    let volumes: Vec<&str> = object::items(spec, &["volumes"])
-        .iter()
-        .map(|volume| object::text(volume, &["name"]))
-        .collect();
-    let claims: Vec<&str> = object::items(value, &["spec", "volumeClaimTemplates"])
-        .iter()
-        .map(|claim| object::meta(claim, "name"))
-        .collect();
-    let mut seen: Vec<&str> = Vec::new();
-    for (list, containers) in [
-        ("containers", containers),
-        ("initContainers", object::items(spec, &["initContainers"])),
-    ] {
-        for (index, container) in containers.iter().enumerate() {
-            let at = format!("{at}.{list}[{index}]");
-            let name = object::text(container, &["name"]);
-            if name.is_empty() {
-                causes.push(Cause::required(format!("{at}.name"), ""));
-            } else if seen.contains(&name) {
-                causes.push(Cause::duplicate(format!("{at}.name"), &name.into()));
-            } else {
-                for complaint in names::label(name) {
-                    causes.push(Cause::invalid(format!("{at}.name"), &name.into(), &complaint));
-                }
-            }
-            seen.push(name);
-            if object::text(container, &["image"]).is_empty() {
-                causes.push(Cause::required(format!("{at}.image"), ""));
-            }
-            container_fields(container, &at, causes);
-            for (index, mount) in object::items(container, &["volumeMounts"]).iter().enumerate() {
-                let name = object::text(mount, &["name"]);
-                if !volumes.contains(&name) && !claims.contains(&name) {
-                    causes.push(Cause::not_found(
-                        format!("{at}.volumeMounts[{index}].name"),
-                        &name.into(),
-                    ));
-                }
-                if object::text(mount, &["mountPath"]).is_empty() {
-                    causes.push(Cause::required(
-                        format!("{at}.volumeMounts[{index}].mountPath"),
-                        "",
-                    ));
-                }
-            }
-        }
-    }
-}
-
-fn container_fields(container: &Value, at: &str, causes: &mut Vec<Cause>) {
-    let policy = object::text(container, &["imagePullPolicy"]);
-    if !policy.is_empty() && !matches!(policy, "Always" | "IfNotPresent" | "Never") {
-        causes.push(Cause::unsupported(
-            format!("{at}.imagePullPolicy"),
-            &policy.into(),
-            &["Always", "IfNotPresent", "Never"],
-        ));
-    }
-    for (index, port) in object::items(container, &["ports"]).iter().enumerate() {
-        match object::number(port, &["containerPort"]) {
-            None | Some(0) => causes.push(Cause::required(format!("{at}.ports[{index}].containerPort"), "")),
-            Some(number) if !(1..=65535).contains(&number) => {
-                causes.push(Cause::invalid(
-                    format!("{at}.ports[{index}].containerPort"),
-                    &number.into(),
-                    "must be between 1 and 65535, inclusive",
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    for (index, variable) in object::items(container, &["env"]).iter().enumerate() {
-        if object::text(variable, &["name"]).is_empty() {
-            causes.push(Cause::required(format!("{at}.env[{index}].name"), ""));
-        }
-    }
-    for kind in ["limits", "requests"] {
-        for (name, quantity) in object::entries(container, &["resources", kind]) {
-            if crate::quantity::canonical(quantity).is_none() {
-                causes.push(Cause::invalid(format!("{at}.resources.{kind}[{name}]"), quantity, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"));
-            }
-        }
-    }
-}
-
 fn service(value: &Value, causes: &mut Vec<Cause>) {
     let ports = object::items(value, &["spec", "ports"]);
     let kind = object::text(value, &["spec", "type"]);
     if ports.is_empty() && kind != "ExternalName" && object::text(value, &["spec", "clusterIP"]) != "None" {
         causes.push(Cause::required("spec.ports", ""));
     }
-    if !matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName") {
-        causes.push(Cause::unsupported(
-            "spec.type",
-            &kind.into(),
-            &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
-        ));
-    }
-    let mut seen: Vec<(Option<i64>, &str)> = Vec::new();
+    let out_of_range = |port: &Value, field: &str| {
+        object::number(port, &[field]).is_some_and(|number| !(1..=65535).contains(&number))
+    };
     for (index, port) in ports.iter().enumerate() {
-        if ports.len() > 1 && object::text(port, &["name"]).is_empty() {
-            causes.push(Cause::required(format!("spec.ports[{index}].name"), ""));
+        let at = format!("spec.ports[{index}]");
+        let name = object::text(port, &["name"]);
+        let earlier = ports.iter().take(index);
+        if ports.len() > 1 && name.is_empty() {
+            causes.push(Cause::required(format!("{at}.name"), ""));
+        } else if !name.is_empty()
+            && earlier
+                .clone()
+                .any(|other| object::text(other, &["name"]) == name)
+        {
+            causes.push(Cause::duplicate(format!("{at}.name"), &name.into()));
         }
-        let number = object::number(port, &["port"]);
-        if !number.is_some_and(|number| (1..=65535).contains(&number)) {
-            let shown = number.unwrap_or(0).into();
-            causes.push(Cause::invalid(
-                format!("spec.ports[{index}].port"),
-                &shown,
-                "must be between 1 and 65535, inclusive",
-            ));
+        for field in ["port", "targetPort"] {
+            if out_of_range(port, field) {
+                let shown = port.get(field).cloned().unwrap_or_default();
+                causes.push(Cause::invalid(
+                    format!("{at}.{field}"),
+                    &shown,
+                    "must be between 1 and 65535, inclusive",
+                ));
+            }
         }
-        let key = (number, object::text(port, &["protocol"]));
-        if seen.contains(&key) {
-            let shown = serde_json::json!({"port": number, "protocol": key.1});
-            causes.push(Cause::duplicate(format!("spec.ports[{index}]"), &shown));
+        pods::check_protocol(port, &at, causes);
+        let same = |other: &Value| {
+            other.get("port") == port.get("port") && other.get("protocol") == port.get("protocol")
+        };
+        if earlier.clone().any(same) {
+            // As Go prints the struct.
+            let message = format!(
+                "Duplicate value: {{\"Name\":\"\",\"Protocol\":{:?},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                object::text(port, &["protocol"]),
+                object::number(port, &["port"]).unwrap_or(0),
+            );
+            causes.push(Cause {
+                reason: "FieldValueDuplicate",
+                message,
+                field: at,
+            });
         }
-        seen.push(key);
     }
+    if !matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName") {
+        let allowed = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+        causes.push(Cause::unsupported("spec.type", &kind.into(), &allowed));
+    }
+}
+
+fn cron_job(value: &Value, causes: &mut Vec<Cause>) {
+    let schedule = object::text(value, &["spec", "schedule"]);
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    if schedule.is_empty() {
+        causes.push(Cause::required("spec.schedule", ""));
+    } else if fields.len() != 5 && !schedule.starts_with('@') {
+        let why = format!(
+            "expected exactly 5 fields, found {}: [{}]",
+            fields.len(),
+            fields.join(" ")
+        );
+        causes.push(Cause::invalid("spec.schedule", &schedule.into(), &why));
+    }
+    let path = ["spec", "jobTemplate", "spec", "template", "spec"];
+    pods::spec(value, "spec.jobTemplate.spec.template.spec", &path, causes);
 }
 
 fn data_keys(value: &Value, causes: &mut Vec<Cause>) {
@@ -293,10 +253,9 @@ fn ingress(value: &Value, causes: &mut Vec<Cause>) {
     if object::items(value, &["spec", "rules"]).is_empty()
         && object::at(value, &["spec", "defaultBackend"]).is_none()
     {
-        let spec = object::at(value, &["spec"]).cloned().unwrap_or_default();
         causes.push(Cause::invalid(
             "spec",
-            &spec,
+            &Value::Null,
             "either `defaultBackend` or `rules` must be specified",
         ));
     }
@@ -359,11 +318,11 @@ pub(crate) fn immutable(value: &Value, live: &Value, kind: &Kind) -> Vec<Cause> 
                 fixed(&["spec", "template"]);
             }
         }
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if object::at(value, &["roleRef"]) != object::at(live, &["roleRef"]) {
-                let shown = object::at(value, &["roleRef"]).cloned().unwrap_or_default();
-                causes.push(Cause::invalid("roleRef", &shown, "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings")
+            if object::at(value, &["roleRef"]) != object::at(live, &["roleRef"]) =>
+        {
+            let shown = object::at(value, &["roleRef"]).cloned().unwrap_or_default();
+            causes.push(Cause::invalid("roleRef", &shown, "cannot change roleRef"));
         }
         ("storage.k8s.io", "storageclasses") => {
             for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {

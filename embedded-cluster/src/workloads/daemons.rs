@@ -13,7 +13,7 @@ use crate::store::{State, Stored};
 const HASH: &str = "controller-revision-hash";
 
 /// Keeps one pod of the present template.
-pub(super) fn sync(state: &mut State, stage: &Stage<'_>, set: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn sync(state: &mut State, stage: &Stage, set: &Arc<Stored>) -> Option<Timestamp> {
     let template = object::at(&set.value, &["spec", "template"])
         .cloned()
         .unwrap_or_default();

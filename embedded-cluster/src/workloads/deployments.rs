@@ -15,7 +15,7 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 const SETS: &str = "apps/replicasets";
 
 /// Moves pods from old ReplicaSets to the one of the present template, and tells how far it is.
-pub(super) fn sync(state: &mut State, stage: &Stage<'_>, deployment: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn sync(state: &mut State, stage: &Stage, deployment: &Arc<Stored>) -> Option<Timestamp> {
     let mut sets = controlled(state, SETS, deployment);
     let hash = template_hash(
         &object::at(&deployment.value, &["spec", "template"])
@@ -46,7 +46,7 @@ pub(super) fn sync(state: &mut State, stage: &Stage<'_>, deployment: &Arc<Stored
 
 fn create_set(
     state: &mut State,
-    stage: &Stage<'_>,
+    stage: &Stage,
     deployment: &Stored,
     sets: &[Arc<Stored>],
     name: &str,
@@ -125,7 +125,7 @@ fn observed(set: &Stored, field: &str) -> i64 {
 }
 
 /// One step: the new set grows as far as `maxSurge` allows, the old ones shrink as far as enough is available.
-fn scale(state: &mut State, stage: &Stage<'_>, deployment: &Stored, new: &Arc<Stored>, old: &[Arc<Stored>]) {
+fn scale(state: &mut State, stage: &Stage, deployment: &Stored, new: &Arc<Stored>, old: &[Arc<Stored>]) {
     let wanted = object::number(&deployment.value, &["spec", "replicas"]).unwrap_or(1);
     let recreate = object::text(&deployment.value, &["spec", "strategy", "type"]) == "Recreate";
     let of_old: i64 = old.iter().map(|set| replicas(set)).sum();
@@ -158,7 +158,7 @@ fn scale(state: &mut State, stage: &Stage<'_>, deployment: &Stored, new: &Arc<St
 }
 
 /// Pods of old sets that are not available help nobody and go first, then as many as are not needed.
-fn shrink(state: &mut State, stage: &Stage<'_>, new: &Stored, old: &[Arc<Stored>], least: i64, surplus: i64) {
+fn shrink(state: &mut State, stage: &Stage, new: &Stored, old: &[Arc<Stored>], least: i64, surplus: i64) {
     let mut broken_may_go = surplus;
     let mut healthy_may_go = observed(new, "availableReplicas") - least;
     healthy_may_go += old
@@ -174,7 +174,7 @@ fn shrink(state: &mut State, stage: &Stage<'_>, new: &Stored, old: &[Arc<Stored>
     }
 }
 
-fn resize(state: &mut State, stage: &Stage<'_>, set: &Arc<Stored>, replicas: i64) {
+fn resize(state: &mut State, stage: &Stage, set: &Arc<Stored>, replicas: i64) {
     let Some(set) = state.get(SETS, &set.key()).cloned() else {
         return;
     };
@@ -187,7 +187,7 @@ fn resize(state: &mut State, stage: &Stage<'_>, set: &Arc<Stored>, replicas: i64
 }
 
 /// The Deployment carries the revision of its present ReplicaSet; one that is taken up again becomes the latest.
-fn remember_revision(state: &mut State, stage: &Stage<'_>, deployment: &Arc<Stored>, new: &Arc<Stored>) {
+fn remember_revision(state: &mut State, stage: &Stage, deployment: &Arc<Stored>, new: &Arc<Stored>) {
     let latest = controlled(state, SETS, deployment)
         .iter()
         .map(|set| revision(&set.value))
@@ -223,7 +223,7 @@ fn remember_revision(state: &mut State, stage: &Stage<'_>, deployment: &Arc<Stor
 }
 
 /// Old, empty ReplicaSets beyond the history limit go.
-fn clean_up(state: &mut State, stage: &Stage<'_>, deployment: &Stored, old: &[Arc<Stored>]) {
+fn clean_up(state: &mut State, stage: &Stage, deployment: &Stored, old: &[Arc<Stored>]) {
     let limit = object::number(&deployment.value, &["spec", "revisionHistoryLimit"]).unwrap_or(10);
     let mut empty: Vec<&Arc<Stored>> = old
         .iter()
@@ -237,12 +237,7 @@ fn clean_up(state: &mut State, stage: &Stage<'_>, deployment: &Stored, old: &[Ar
     }
 }
 
-fn status(
-    state: &State,
-    stage: &Stage<'_>,
-    deployment: &Stored,
-    new_name: &str,
-) -> (Value, Option<Timestamp>) {
+fn status(state: &State, stage: &Stage, deployment: &Stored, new_name: &str) -> (Value, Option<Timestamp>) {
     let value = &deployment.value;
     let sets = controlled(state, SETS, deployment);
     let new = sets
@@ -319,7 +314,7 @@ fn updated_at(known: &Value, mut condition: Value, now: &str) -> Value {
 
 /// `Progressing`: done, under way, or out of time.
 fn progress(
-    stage: &Stage<'_>,
+    stage: &Stage,
     value: &Value,
     set: &str,
     complete: bool,
@@ -374,7 +369,7 @@ fn touched(mut condition: Value, now: &str) -> Value {
     condition
 }
 
-fn deadline(stage: &Stage<'_>, value: &Value, since: &str) -> Option<Timestamp> {
+fn deadline(stage: &Stage, value: &Value, since: &str) -> Option<Timestamp> {
     let seconds = object::number(value, &["spec", "progressDeadlineSeconds"])?;
     let since: Timestamp = since.parse().unwrap_or(stage.now);
     since

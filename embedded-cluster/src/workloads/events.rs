@@ -9,7 +9,7 @@ use crate::store::{Key, State};
 /// Records an event; the same one again counts up.
 pub(super) fn record(
     state: &mut State,
-    stage: &Stage<'_>,
+    stage: &Stage,
     storage: &str,
     about: &Value,
     kind: &str,

@@ -15,7 +15,7 @@ use crate::store::{State, Stored};
 const BACKOFF: Duration = Duration::from_secs(10);
 
 /// Makes pods, counts them, ends the Job.
-pub(super) fn sync(state: &mut State, stage: &Stage<'_>, job: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn sync(state: &mut State, stage: &Stage, job: &Arc<Stored>) -> Option<Timestamp> {
     let value = &job.value;
     if is_true(value, "Complete") || is_true(value, "Failed") {
         return time_to_live(state, stage, job);
@@ -108,7 +108,7 @@ struct Counts {
 }
 
 /// Until when a failed pod is not replaced yet.
-fn backoff(stage: &Stage<'_>, pods: &[Arc<Stored>], failed: usize) -> Option<Timestamp> {
+fn backoff(stage: &Stage, pods: &[Arc<Stored>], failed: usize) -> Option<Timestamp> {
     let doubled = 2_u32.saturating_pow(u32::try_from(failed.checked_sub(1)?).ok()?.min(5));
     let ended = pods.iter().filter_map(|pod| {
         let status = object::items(&pod.value, &["status", "containerStatuses"]).first()?;
@@ -120,7 +120,7 @@ fn backoff(stage: &Stage<'_>, pods: &[Arc<Stored>], failed: usize) -> Option<Tim
     (moment > stage.now).then_some(moment)
 }
 
-fn base(stage: &Stage<'_>, job: &Value, counts: &Counts) -> Value {
+fn base(stage: &Stage, job: &Value, counts: &Counts) -> Value {
     let started = object::text(job, &["status", "startTime"]);
     let started = if started.is_empty() {
         stage.time()
@@ -142,7 +142,7 @@ fn base(stage: &Stage<'_>, job: &Value, counts: &Counts) -> Value {
     status
 }
 
-fn write(state: &mut State, stage: &Stage<'_>, job: &Stored, status: Value) {
+fn write(state: &mut State, stage: &Stage, job: &Stored, status: Value) {
     if let Some(job) = state.get("batch/jobs", &job.key()).cloned() {
         stage.set_status(state, "batch/jobs", &job, status, CONTROLLER);
     }
@@ -150,7 +150,7 @@ fn write(state: &mut State, stage: &Stage<'_>, job: &Stored, status: Value) {
 
 fn finish(
     state: &mut State,
-    stage: &Stage<'_>,
+    stage: &Stage,
     job: &Arc<Stored>,
     counts: &Counts,
     kind: &str,
@@ -181,7 +181,7 @@ fn finish(
         .map(|seconds| stage.after(Duration::from_secs(seconds.unsigned_abs())))
 }
 
-fn remove_active(state: &mut State, stage: &Stage<'_>, pods: &[Arc<Stored>]) {
+fn remove_active(state: &mut State, stage: &Stage, pods: &[Arc<Stored>]) {
     for pod in pods {
         if !matches!(
             object::text(&pod.value, &["status", "phase"]),
@@ -192,12 +192,7 @@ fn remove_active(state: &mut State, stage: &Stage<'_>, pods: &[Arc<Stored>]) {
     }
 }
 
-fn suspend(
-    state: &mut State,
-    stage: &Stage<'_>,
-    job: &Arc<Stored>,
-    pods: &[Arc<Stored>],
-) -> Option<Timestamp> {
+fn suspend(state: &mut State, stage: &Stage, job: &Arc<Stored>, pods: &[Arc<Stored>]) -> Option<Timestamp> {
     remove_active(state, stage, pods);
     let time = stage.time();
     let mut suspended = condition(
@@ -219,7 +214,7 @@ fn suspend(
 }
 
 /// A finished Job goes after `ttlSecondsAfterFinished`.
-fn time_to_live(state: &mut State, stage: &Stage<'_>, job: &Arc<Stored>) -> Option<Timestamp> {
+fn time_to_live(state: &mut State, stage: &Stage, job: &Arc<Stored>) -> Option<Timestamp> {
     let seconds = object::number(&job.value, &["spec", "ttlSecondsAfterFinished"])?;
     let conditions = object::items(&job.value, &["status", "conditions"]);
     let ended = conditions

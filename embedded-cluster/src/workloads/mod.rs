@@ -54,15 +54,17 @@ struct Inner {
     plays: HashMap<String, pods::Play>,
     /// How many of them were alive when the others were last forgotten.
     known: usize,
+    playing: bool,
 }
 
-impl Default for Workloads {
-    fn default() -> Self {
+impl Workloads {
+    pub(crate) fn new(playing: bool) -> Self {
         let inner = Inner {
             ready_after: Duration::from_millis(50),
             rules: vec![behaviour::Rule::missing_images()],
             plays: HashMap::new(),
             known: 0,
+            playing,
         };
         Self {
             inner: Mutex::new(inner),
@@ -111,10 +113,10 @@ impl Workloads {
 
     /// Looks at one object; says when to look again.
     pub(crate) fn look(&self, state: &mut State, clock: &Clock, place: &Touched) -> Option<Timestamp> {
-        let stage = Stage {
-            clock,
-            now: clock.now(),
-        };
+        if !self.lock().playing {
+            return None;
+        }
+        let stage = Stage { now: clock.now() };
         let Some(stored) = state.get(&place.storage, &place.key).cloned() else {
             if &*place.storage == "/pods" {
                 others::forget(self, state);
@@ -177,12 +179,12 @@ fn controller_of(value: &Value) -> Option<&Value> {
 }
 
 /// The time, and the ways in which controllers write.
-pub(crate) struct Stage<'a> {
-    pub(crate) clock: &'a Clock,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage {
     pub(crate) now: Timestamp,
 }
 
-impl Stage<'_> {
+impl Stage {
     fn time(&self) -> String {
         clock::seconds(self.now)
     }

@@ -11,7 +11,7 @@ use crate::store::{State, Stored};
 use crate::validate::selects;
 
 /// Binds a claim to a volume that is made for it.
-pub(super) fn claim(state: &mut State, stage: &Stage<'_>, claim: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn claim(state: &mut State, stage: &Stage, claim: &Arc<Stored>) -> Option<Timestamp> {
     const STORAGE: &str = "/persistentvolumeclaims";
     if object::text(&claim.value, &["status", "phase"]) == "Bound" {
         return None;
@@ -47,7 +47,7 @@ pub(super) fn claim(state: &mut State, stage: &Stage<'_>, claim: &Arc<Stored>) -
 }
 
 /// Gives a load balancer its address.
-pub(super) fn service(state: &mut State, stage: &Stage<'_>, service: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn service(state: &mut State, stage: &Stage, service: &Arc<Stored>) -> Option<Timestamp> {
     if object::text(&service.value, &["spec", "type"]) != "LoadBalancer" {
         return None;
     }
@@ -60,7 +60,7 @@ pub(super) fn service(state: &mut State, stage: &Stage<'_>, service: &Arc<Stored
 }
 
 /// Counts the healthy pods of a disruption budget.
-pub(super) fn budget(state: &mut State, stage: &Stage<'_>, budget: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn budget(state: &mut State, stage: &Stage, budget: &Arc<Stored>) -> Option<Timestamp> {
     let value = &budget.value;
     let selector = object::at(value, &["spec", "selector"])
         .cloned()

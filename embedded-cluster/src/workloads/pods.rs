@@ -45,7 +45,7 @@ enum Step {
 pub(super) fn play(
     workloads: &Workloads,
     state: &mut State,
-    stage: &Stage<'_>,
+    stage: &Stage,
     stored: &Arc<Stored>,
 ) -> Option<Timestamp> {
     let uid = object::meta(&stored.value, "uid").to_owned();
@@ -98,7 +98,7 @@ pub(super) fn facts(pod: &Value) -> PodFacts<'_> {
 }
 
 struct Scene<'a> {
-    stage: &'a Stage<'a>,
+    stage: &'a Stage,
     pod: &'a Arc<Stored>,
     behaviour: &'a Behaviour,
 }

@@ -12,7 +12,7 @@ use crate::object;
 use crate::store::{State, Stored};
 
 /// Makes and removes pods, and counts them.
-pub(super) fn sync(state: &mut State, stage: &Stage<'_>, set: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn sync(state: &mut State, stage: &Stage, set: &Arc<Stored>) -> Option<Timestamp> {
     let wanted = object::number(&set.value, &["spec", "replicas"]).unwrap_or(1);
     let mut pods = active(controlled(state, "/pods", set));
     let template = object::at(&set.value, &["spec", "template"])
@@ -49,7 +49,7 @@ fn count(pods: &[Arc<Stored>]) -> i64 {
     i64::try_from(pods.len()).unwrap_or(i64::MAX)
 }
 
-fn status(stage: &Stage<'_>, set: &Value, pods: &[Arc<Stored>]) -> (Value, Option<Timestamp>) {
+fn status(stage: &Stage, set: &Value, pods: &[Arc<Stored>]) -> (Value, Option<Timestamp>) {
     let wait = object::number(set, &["spec", "minReadySeconds"]).unwrap_or(0);
     let ready = pods.iter().filter(|pod| is_true(&pod.value, "Ready")).count();
     let (available, next) = available(stage, pods, wait);
@@ -69,7 +69,7 @@ fn status(stage: &Stage<'_>, set: &Value, pods: &[Arc<Stored>]) -> (Value, Optio
 }
 
 /// How many pods have been ready long enough, and when the next one will.
-pub(super) fn available(stage: &Stage<'_>, pods: &[Arc<Stored>], wait: i64) -> (usize, Option<Timestamp>) {
+pub(super) fn available(stage: &Stage, pods: &[Arc<Stored>], wait: i64) -> (usize, Option<Timestamp>) {
     let wait = Duration::from_secs(wait.unsigned_abs());
     let mut next = None;
     let mut number = 0;

@@ -13,7 +13,7 @@ use crate::store::{Key, State, Stored};
 const HASH: &str = "controller-revision-hash";
 
 /// Makes the next pod, removes what is too many, replaces what is old.
-pub(super) fn sync(state: &mut State, stage: &Stage<'_>, set: &Arc<Stored>) -> Option<Timestamp> {
+pub(super) fn sync(state: &mut State, stage: &Stage, set: &Arc<Stored>) -> Option<Timestamp> {
     let wanted = object::number(&set.value, &["spec", "replicas"]).unwrap_or(1);
     let template = object::at(&set.value, &["spec", "template"])
         .cloned()
@@ -114,7 +114,7 @@ fn ordinal_of(pod: &Stored) -> i64 {
         .unwrap_or(0)
 }
 
-fn create(state: &mut State, stage: &Stage<'_>, set: &Stored, template: &Value, ordinal: i64, update: &str) {
+fn create(state: &mut State, stage: &Stage, set: &Stored, template: &Value, ordinal: i64, update: &str) {
     let name = pod_name(&set.value, ordinal);
     let mut template = template.clone();
     let claims = object::items(&set.value, &["spec", "volumeClaimTemplates"]).to_vec();
@@ -143,7 +143,7 @@ fn create(state: &mut State, stage: &Stage<'_>, set: &Stored, template: &Value, 
     stage.create_pod(state, set, &template, &name, &labels);
 }
 
-fn create_claim(state: &mut State, stage: &Stage<'_>, set: &Stored, template: &Value, name: &str) {
+fn create_claim(state: &mut State, stage: &Stage, set: &Stored, template: &Value, name: &str) {
     let space = object::meta(&set.value, "namespace");
     if state
         .get("/persistentvolumeclaims", &Key::new(space, name))
@@ -162,7 +162,7 @@ fn create_claim(state: &mut State, stage: &Stage<'_>, set: &Stored, template: &V
 }
 
 /// Remembers the template, as upstream does for rollbacks.
-fn revision(state: &mut State, stage: &Stage<'_>, set: &Stored, name: &str, template: &Value) {
+fn revision(state: &mut State, stage: &Stage, set: &Stored, name: &str, template: &Value) {
     let space = object::meta(&set.value, "namespace");
     if state
         .get("apps/controllerrevisions", &Key::new(space, name))

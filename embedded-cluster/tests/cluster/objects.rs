@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
-fn config_map(name: &str, data: Value) -> Value {
+fn config_map(name: &str, data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data})
 }
 
@@ -30,7 +30,7 @@ async fn an_object_is_created_read_changed_and_deleted() -> Result<()> {
     let created = api
         .create(
             &PostParams::default(),
-            &object(config_map("a", json!({"k": "1"})))?,
+            &object(config_map("a", &json!({"k": "1"})))?,
         )
         .await?;
     assert!(created.metadata.uid.is_some());
@@ -116,7 +116,7 @@ async fn a_watch_tells_what_happens_after_a_list() -> Result<()> {
         .watch(&WatchParams::default().labels("app=x"), &version)
         .await?
         .boxed();
-    let mut wanted = config_map("a", json!({}));
+    let mut wanted = config_map("a", &json!({}));
     wanted["metadata"]["labels"] = json!({"app": "x"});
     api.patch("a", &PatchParams::apply("t"), &Patch::Apply(&wanted))
         .await?;
@@ -225,9 +225,9 @@ async fn dependents_go_with_their_owner() -> Result<()> {
     let running = start().await?;
     let api = running.api("v1", "ConfigMap", "default");
     let owner = api
-        .create(&PostParams::default(), &object(config_map("owner", json!({})))?)
+        .create(&PostParams::default(), &object(config_map("owner", &json!({})))?)
         .await?;
-    let mut dependent = config_map("dependent", json!({}));
+    let mut dependent = config_map("dependent", &json!({}));
     dependent["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid}]);
     api.create(&PostParams::default(), &object(dependent)?).await?;

@@ -95,6 +95,7 @@ pub(crate) fn generate(
         ..Node::default()
     };
     let mut resource = Resource::new(node, origin);
+    resource.generated = true;
     resource.needs_hash = !options.disable_name_suffix_hash;
     resource.behavior = match args.behavior.as_str() {
         "create" => Behavior::Create,

@@ -108,11 +108,19 @@ fn apply_one(document: &mut Value, operation: &Operation) -> Step<()> {
         Kind::Remove => remove(document, &operation.path).map(drop),
         Kind::Replace => replace(document, &operation.path, value()),
         Kind::Move => {
-            let moved = remove(document, from()?)?;
+            let from = from()?;
+            find(document, from)?;
+            let moved = remove(document, from)?;
             add(document, &operation.path, moved)
         }
         Kind::Copy => {
-            let copied = find(document, from()?)?.clone();
+            let from = from()?;
+            // A missing key of a mapping counts as null.
+            let copied = match find(document, from) {
+                Ok(found) => found.clone(),
+                Err(_) if parent_exists(document, from) => Value::Null,
+                Err(message) => return Err(message),
+            };
             add(document, &operation.path, copied)
         }
         Kind::Test => test(document, operation),
@@ -164,10 +172,6 @@ fn existing(part: &str, len: usize) -> Step<usize> {
 }
 
 fn add(document: &mut Value, path: &str, value: Value) -> Step<()> {
-    if path.is_empty() {
-        *document = value;
-        return Ok(());
-    }
     let (parts, last) = split(path)?;
     match container(document, &parts)? {
         Value::Object(map) => {
@@ -207,14 +211,17 @@ fn remove(document: &mut Value, path: &str) -> Step<Value> {
 
 fn replace(document: &mut Value, path: &str, value: Value) -> Step<()> {
     if path.is_empty() {
+        if !(value.is_object() || value.is_array()) {
+            return Err("the whole document can only become a mapping or a list".into());
+        }
         *document = value;
         return Ok(());
     }
     let (parts, last) = split(path)?;
     match container(document, &parts)? {
         Value::Object(map) => {
-            let slot = map.get_mut(&last).ok_or("there is nothing to replace")?;
-            *slot = value;
+            // The library replaces what is not there, too.
+            map.insert(last, value);
         }
         Value::Array(items) => {
             let index = existing(&last, items.len())?;

@@ -14,8 +14,8 @@ use crate::yaml::{Content, Node};
 pub(super) fn merge_list(
     mut target: Node,
     patch: Option<&Node>,
-    keys: &'static [&'static str],
-    items: Option<Field>,
+    keys: &[&str],
+    items: Option<Field<'_>>,
 ) -> Result<Option<Node>> {
     let Content::Sequence(list) = &mut target.content else {
         return Ok(Some(target));
@@ -67,7 +67,7 @@ fn merge_item(
     patch: Option<&[Node]>,
     keys: &[&str],
     values: &[String],
-    items: Option<Field>,
+    items: Option<Field<'_>>,
 ) -> Result<Option<Node>> {
     let alone = [values.to_vec()];
     let (keys, values) = valid(&alone, values, keys);
@@ -181,7 +181,8 @@ fn set_item(list: &mut Vec<Node>, element: Option<Node>, keys: &[&str], values: 
             kept.push(item);
             continue;
         }
-        let matches = values.len() >= keys.len() && has_values(&item, keys, values)?;
+        // Keys without a value are not looked at, as long as there is one with a value.
+        let matches = !values.is_empty() && has_values(&item, keys, values)?;
         if !matches {
             if !values.is_empty() {
                 kept.push(item);

@@ -2,6 +2,7 @@
 
 pub(crate) mod json6902;
 mod list;
+pub(crate) mod openapi;
 mod schema;
 pub(crate) mod strategic;
 

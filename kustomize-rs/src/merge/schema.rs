@@ -1,39 +1,71 @@
 //! Which lists are merged by key: all that strategic merge needs of Kubernetes' schema, which kustomize
 //! takes from version 1.21.2. Lists that are not here are replaced. Pure.
 
+use super::openapi::OpenApi;
+use serde_json::Value;
+
 /// What is known about a field.
 #[derive(Clone, Copy)]
-pub(super) enum Field {
+pub(super) enum Field<'s> {
     Object(&'static Object),
     /// A list whose items are merged by these keys; without keys the items are scalars.
     MergeList {
         keys: &'static [&'static str],
         items: Option<&'static Object>,
     },
+    /// A field of a schema that a kustomization file names.
+    Custom(&'s OpenApi, &'s Value),
+}
+
+/// How the items of a list are merged.
+pub(super) struct MergeList<'s> {
+    pub(super) keys: Vec<&'s str>,
+    pub(super) items: Option<Field<'s>>,
 }
 
 /// The fields of an object that lead to lists that are merged.
-pub(super) struct Object(&'static [(&'static str, Field)]);
+pub(super) struct Object(&'static [(&'static str, Field<'static>)]);
 
-impl Field {
-    pub(super) fn field(self, name: &str) -> Option<Field> {
-        let Self::Object(object) = self else { return None };
-        object
-            .0
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, field)| *field)
+impl<'s> Field<'s> {
+    pub(super) fn field(self, name: &str) -> Option<Field<'s>> {
+        match self {
+            Self::Object(object) => object
+                .0
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, field)| *field),
+            Self::MergeList { .. } => None,
+            Self::Custom(openapi, schema) => openapi.field(schema, name).map(|s| Field::Custom(openapi, s)),
+        }
+    }
+
+    /// How a list is merged; `None` when it is replaced.
+    pub(super) fn merge_list(self) -> Option<MergeList<'s>> {
+        match self {
+            Self::Object(_) => None,
+            Self::MergeList { keys, items } => Some(MergeList {
+                keys: keys.to_vec(),
+                items: items.map(Field::Object),
+            }),
+            Self::Custom(openapi, schema) => {
+                let keys = openapi.merge_keys(schema)?;
+                Some(MergeList {
+                    keys,
+                    items: openapi.items(schema).map(|s| Field::Custom(openapi, s)),
+                })
+            }
+        }
     }
 }
 
-const fn list(keys: &'static [&'static str], items: &'static Object) -> Field {
+const fn list(keys: &'static [&'static str], items: &'static Object) -> Field<'static> {
     Field::MergeList {
         keys,
         items: Some(items),
     }
 }
 
-const SCALARS: Field = Field::MergeList {
+const SCALARS: Field<'static> = Field::MergeList {
     keys: &[],
     items: None,
 };
@@ -93,8 +125,8 @@ static NODE_SPEC: Object = Object(&[("podCIDRs", SCALARS)]);
 static SERVICE_SPEC: Object = Object(&[("ports", list(&["port", "protocol"], &NOTHING))]);
 static CSI_NODE_SPEC: Object = Object(&[("drivers", list(&["name"], &NOTHING))]);
 
-const META: (&str, Field) = ("metadata", Field::Object(&METADATA));
-const WITH_CONDITIONS: (&str, Field) = ("status", Field::Object(&CONDITIONS));
+const META: (&str, Field<'static>) = ("metadata", Field::Object(&METADATA));
+const WITH_CONDITIONS: (&str, Field<'static>) = ("status", Field::Object(&CONDITIONS));
 
 static PLAIN: Object = Object(&[META]);
 static WITH_STATUS: Object = Object(&[META, WITH_CONDITIONS]);
@@ -118,7 +150,7 @@ static CSI_NODE: Object = Object(&[META, ("spec", Field::Object(&CSI_NODE_SPEC))
 static WEBHOOKS: Object = Object(&[META, ("webhooks", list(&["name"], &NOTHING))]);
 
 /// The fields of a kind that version 1.21.2 knows.
-pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<Field> {
+pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<Field<'static>> {
     let object = match (api_version, kind) {
         ("apps/v1", "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet")
         | ("batch/v1", "Job")

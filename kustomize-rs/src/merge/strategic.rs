@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::Result;
 use super::list::merge_list;
-use super::schema::{self, Field};
+use super::openapi::OpenApi;
+use super::schema::{self, Field, MergeList};
 use crate::error::Error;
 use crate::yaml::{Content, Mapping, Node, Resolved, Schema, Tag};
 
@@ -22,7 +23,7 @@ enum Directive {
 }
 
 /// Merges a patch into a resource; `None` when the patch deletes it.
-pub(crate) fn merge_resource(target: Node, patch: &Node) -> Result<Option<Node>> {
+pub(crate) fn merge_resource(target: Node, patch: &Node, openapi: Option<&OpenApi>) -> Result<Option<Node>> {
     let text = |node: &Node, key: &str| {
         node.get(key)
             .and_then(Node::as_text)
@@ -31,9 +32,15 @@ pub(crate) fn merge_resource(target: Node, patch: &Node) -> Result<Option<Node>>
     };
     let kind_of = |node: &Node| (text(node, "apiVersion"), text(node, "kind"));
     let known = |(api_version, kind): (String, String)| {
-        (!kind.is_empty() && !api_version.is_empty())
-            .then(|| schema::of_kind(&api_version, &kind))
-            .flatten()
+        if kind.is_empty() || api_version.is_empty() {
+            return None;
+        }
+        match openapi {
+            Some(openapi) => openapi
+                .of_kind(&api_version, &kind)
+                .map(|s| Field::Custom(openapi, s)),
+            None => schema::of_kind(&api_version, &kind),
+        }
     };
     let schema = known(kind_of(&target)).or_else(|| known(kind_of(patch)));
     merge(Some(target), Some(patch), schema)
@@ -43,7 +50,7 @@ pub(crate) fn merge_resource(target: Node, patch: &Node) -> Result<Option<Node>>
 pub(super) fn merge(
     target: Option<Node>,
     patch: Option<&Node>,
-    schema: Option<Field>,
+    schema: Option<Field<'_>>,
 ) -> Result<Option<Node>> {
     let given = |node: Option<&Node>| node.filter(|n| !n.is_null()).map(kind);
     let (left, right) = (given(target.as_ref()), given(patch));
@@ -78,12 +85,12 @@ fn kind(node: &Node) -> &'static str {
 fn merge_list_node(
     target: Option<Node>,
     patch: Option<&Node>,
-    schema: Option<Field>,
+    schema: Option<Field<'_>>,
 ) -> Result<Option<Node>> {
-    let Some(Field::MergeList { keys, items }) = schema else {
+    let Some(MergeList { keys, items }) = schema.and_then(Field::merge_list) else {
         return Ok(patch.cloned().or(target));
     };
-    let items = items.map(Field::Object);
+    let keys = keys.as_slice();
     let Some(target) = target.filter(|n| !n.is_null()) else {
         let Some(patch) = patch else { return Ok(None) };
         return merge_list(patch.clone(), Some(patch), keys, items);
@@ -102,7 +109,11 @@ fn merge_list_node(
     }
 }
 
-fn merge_mapping(target: Option<Node>, patch: Option<&Node>, schema: Option<Field>) -> Result<Option<Node>> {
+fn merge_mapping(
+    target: Option<Node>,
+    patch: Option<&Node>,
+    schema: Option<Field<'_>>,
+) -> Result<Option<Node>> {
     let Some(mut target) = target.filter(|n| !n.is_null()) else {
         let Some(patch) = patch else { return Ok(None) };
         // A directive that is not known does not count here.
@@ -131,7 +142,7 @@ fn merge_mapping(target: Option<Node>, patch: Option<&Node>, schema: Option<Fiel
     }
 }
 
-fn merge_with_itself(patch: Node, schema: Option<Field>) -> Result<Node> {
+fn merge_with_itself(patch: Node, schema: Option<Field<'_>>) -> Result<Node> {
     if patch.as_mapping().is_none() {
         return Ok(patch);
     }
@@ -140,25 +151,24 @@ fn merge_with_itself(patch: Node, schema: Option<Field>) -> Result<Node> {
     Ok(target)
 }
 
-fn merge_fields(target: &mut Node, patch: Option<&Node>, schema: Option<Field>) -> Result<()> {
+fn merge_fields(target: &mut Node, patch: Option<&Node>, schema: Option<Field<'_>>) -> Result<()> {
     let Content::Mapping(mapping) = &mut target.content else {
         return Ok(());
     };
     let patch = patch.and_then(Node::as_mapping);
-    if patch.is_none() && !needs_visit(mapping) {
-        return Ok(());
-    }
-    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless
-    // something inside of them is empty.
+    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless they
+    // lead to lists that are merged, or something inside of them is empty.
     let mut names: BTreeSet<String> = patch
         .into_iter()
         .flat_map(Mapping::iter)
         .map(|(k, _)| k.to_string())
         .collect();
+    let visited =
+        |name: &str, value: &Node| needs_visit_node(value) || schema.is_some_and(|s| s.field(name).is_some());
     names.extend(
         mapping
             .iter()
-            .filter(|(_, v)| needs_visit_node(v))
+            .filter(|(k, v)| visited(k, v))
             .map(|(k, _)| k.to_string()),
     );
     for name in names {
@@ -169,7 +179,12 @@ fn merge_fields(target: &mut Node, patch: Option<&Node>, schema: Option<Field>) 
     Ok(())
 }
 
-fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: Option<Field>) -> Result<()> {
+fn merge_field(
+    mapping: &mut Mapping,
+    name: &str,
+    patch: Option<&Node>,
+    field: Option<Field<'_>>,
+) -> Result<()> {
     let slot = mapping.get_mut(name);
     let is_new = slot.is_none();
     let old = slot.map(std::mem::take);
@@ -187,6 +202,7 @@ fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: O
     }
     let style = old.as_ref().and_then(Node::as_scalar).map(|s| s.style);
     let tagged = old.as_ref().is_some_and(|n| n.tagged);
+    let group = old.as_ref().map_or(0, |n| n.group);
     let merged = merge(old, patch, field).map_err(|e| e.context(format!("merging the field {name}")))?;
     let Some(mut merged) = merged.filter(|n| !n.is_null()) else {
         mapping.remove(name);
@@ -194,6 +210,7 @@ fn merge_field(mapping: &mut Mapping, name: &str, patch: Option<&Node>, field: O
     };
     if !is_new && let Content::Scalar(scalar) = &merged.content {
         // The new text takes the quotes of the old one, but its type stays decided.
+        merged.group = group;
         let style = style.unwrap_or(scalar.style);
         if style != scalar.style || tagged != merged.tagged {
             fix_tag(&mut merged);
@@ -223,7 +240,6 @@ pub(crate) fn fix_tag(node: &mut Node) {
         Some(Resolved::Int(_) | Resolved::Uint(_)) => Tag::Int,
         Some(Resolved::Float(_)) => Tag::Float,
         Some(Resolved::Timestamp(_)) => Tag::Timestamp,
-        Some(Resolved::Merge) => Tag::Merge,
         Some(Resolved::Str) => Tag::Str,
         None => Tag::Implicit,
     };
@@ -287,7 +303,7 @@ fn list_directive(patch: &Node) -> Result<(Directive, Node)> {
     let value = node.as_text().unwrap_or_default().to_string();
     let mut patch = patch.clone();
     if let Some(items) = patch.as_sequence_mut() {
-        items.retain(|item| !item.get(DIRECTIVE).is_some_and(|n| n.as_text() == Some(&value)));
+        items.retain(|item| item.get(DIRECTIVE).is_none_or(|n| n.as_text() != Some(&value)));
     }
     Ok((directive, patch))
 }

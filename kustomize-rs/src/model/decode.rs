@@ -53,9 +53,7 @@ impl<'a> Source<'a> {
 
     fn key(&self, key: &Node) -> Result<String> {
         match typed(key) {
-            Some(Resolved::Str | Resolved::Timestamp(_) | Resolved::Merge) => {
-                Ok(key.as_text().unwrap_or_default().to_string())
-            }
+            Some(Resolved::Str | Resolved::Timestamp(_)) => Ok(key.as_text().unwrap_or_default().to_string()),
             Some(Resolved::Bool(b)) => Ok(b.to_string()),
             Some(Resolved::Int(int)) => Ok(int.to_string()),
             Some(Resolved::Uint(int)) => Ok(int.to_string()),
@@ -67,9 +65,14 @@ impl<'a> Source<'a> {
     pub(crate) fn string(&self, node: &Node, name: &str) -> Result<String> {
         match typed(node) {
             Some(Resolved::Null) => Ok(String::new()),
-            Some(Resolved::Str | Resolved::Timestamp(_) | Resolved::Merge) => {
+            Some(Resolved::Str | Resolved::Timestamp(_)) => {
                 Ok(node.as_text().unwrap_or_default().to_string())
             }
+            // The configuration of a transformer is read less strictly.
+            Some(Resolved::Bool(b)) if !self.strict => Ok(b.to_string()),
+            Some(Resolved::Int(int)) if !self.strict => Ok(int.to_string()),
+            Some(Resolved::Uint(int)) if !self.strict => Ok(int.to_string()),
+            Some(Resolved::Float(float)) if !self.strict => Ok(crate::yaml::number::yaml_float(float)),
             Some(_) => {
                 let text = node.as_text().unwrap_or_default();
                 Err(self.error(node, format!("{name} must be a string; put {text} in quotes")))
@@ -250,6 +253,14 @@ impl<'a> Fields<'a> {
         let value = read(&mut fields)?;
         fields.finish()?;
         Ok(Some(value))
+    }
+
+    /// Whether any field but these is a list or a mapping, be it empty.
+    pub(crate) fn has_collection(&self, except: &[&str]) -> bool {
+        let counts = |key: &str| !except.iter().any(|e| key.eq_ignore_ascii_case(e));
+        self.entries
+            .iter()
+            .any(|(key, _, value, _)| value.as_scalar().is_none() && counts(key))
     }
 
     /// Refuses what nobody took.

@@ -82,7 +82,7 @@ pub(crate) struct Selector {
     pub(crate) annotation_selector: String,
 }
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Image {
     pub(crate) name: String,
     pub(crate) new_name: String,
@@ -91,7 +91,7 @@ pub(crate) struct Image {
     pub(crate) digest: String,
 }
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Replica {
     pub(crate) name: String,
     pub(crate) count: i64,
@@ -100,7 +100,7 @@ pub(crate) struct Replica {
 #[derive(Debug, PartialEq)]
 pub(crate) enum ReplacementEntry {
     Path(String),
-    Inline(Replacement),
+    Inline(Box<Replacement>),
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -203,8 +203,10 @@ impl Kustomization {
             build_metadata: fields.located_strings("buildMetadata")?,
         };
         refuse_helm(fields)?;
+        // An empty list is still something; the old names of other fields do not count.
+        let stated = has_metadata || top.has_collection(&["bases", "imageTags"]);
         top.finish()?;
-        kustomization.check(&kind, &api_version, has_metadata, source, node)?;
+        kustomization.check(&kind, &api_version, stated, source, node)?;
         Ok((kustomization, warnings))
     }
 
@@ -212,7 +214,7 @@ impl Kustomization {
         &self,
         kind: &str,
         api_version: &str,
-        metadata: bool,
+        stated: bool,
         source: Source<'_>,
         node: &Node,
     ) -> Result<()> {
@@ -220,7 +222,7 @@ impl Kustomization {
             is_component: self.is_component,
             ..Self::default()
         };
-        if !metadata && *self == empty {
+        if !stated && *self == empty {
             return Err(source.error(node, "the kustomization file is empty"));
         }
         if !matches!(kind, "" | "Kustomization" | "Component") {
@@ -286,7 +288,7 @@ pub(crate) fn gvk(fields: &mut Fields<'_>) -> Result<Gvk> {
     })
 }
 
-fn patches(fields: &mut Fields<'_>, field: &'static str) -> Result<Vec<Patch>> {
+pub(crate) fn patches(fields: &mut Fields<'_>, field: &'static str) -> Result<Vec<Patch>> {
     let positions: Vec<_> = fields
         .node(field)
         .and_then(Node::as_sequence)
@@ -347,7 +349,7 @@ pub(crate) fn replacement_entry(fields: &mut Fields<'_>) -> Result<ReplacementEn
     let path = fields.string("path")?;
     let inline = replacement::read(fields)?;
     if path.is_empty() {
-        return Ok(ReplacementEntry::Inline(inline));
+        return Ok(ReplacementEntry::Inline(Box::new(inline)));
     }
     if inline.source.is_some() || !inline.targets.is_empty() {
         return Err(Error::kustomization(
@@ -409,7 +411,8 @@ fn generators(fields: &mut Fields<'_>, field: &'static str, secret: bool) -> Res
 pub(crate) fn generator_args(fields: &mut Fields<'_>, secret: bool) -> Result<GeneratorArgs> {
     let mut envs = fields.strings("envs")?;
     let env = fields.string("env")?;
-    if !env.is_empty() {
+    // As a plugin's configuration, kustomize does not look at the older name.
+    if !env.is_empty() && fields.source().strict {
         envs.push(env);
     }
     Ok(GeneratorArgs {

@@ -78,7 +78,7 @@ fn field_options(fields: &mut Fields<'_>) -> Result<FieldOptions> {
 
 /// Reads a file with one replacement or a list of them.
 pub(crate) fn read_file(text: &str, path: &std::path::Path) -> Result<Vec<Replacement>> {
-    let node = crate::yaml::load(text).map_err(|e| crate::error::Error::load(path, e))?;
+    let node = crate::yaml::load_v2(text).map_err(|e| crate::error::Error::load(path, e))?;
     let source = super::decode::Source {
         file: path,
         strict: false,

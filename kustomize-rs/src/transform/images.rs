@@ -12,23 +12,20 @@ use crate::model::Image;
 use crate::set::ResourceSet;
 use crate::yaml::{Content, Node};
 
-/// Applies all entries in order. Each walks every resource, so that one walk serves all of them where that
-/// gives the same result.
-pub(crate) fn transform(set: &mut ResourceSet, images: &[Image], specs: &FieldSpecs) -> Result<()> {
-    for image in images {
-        let updater = Updater::new(image)?;
-        for resource in set.as_mut_slice() {
-            if resource.id.gvk.kind == "CustomResourceDefinition" {
-                continue;
-            }
-            let gvk = resource.id.gvk.clone();
-            let updated = updater.walk(&mut resource.node).and_then(|()| {
-                specs.apply(&gvk, &mut resource.node, Create::Never, &mut |node| {
-                    updater.update(node)
-                })
-            });
-            updated.map_err(|e| e.context(format!("{}: changing images", resource.id)))?;
+/// Applies one entry to every resource.
+pub(crate) fn transform(set: &mut ResourceSet, image: &Image, specs: &FieldSpecs) -> Result<()> {
+    let updater = Updater::new(image)?;
+    for resource in set.as_mut_slice() {
+        if resource.id.gvk.kind == "CustomResourceDefinition" {
+            continue;
         }
+        let gvk = resource.id.gvk.clone();
+        let updated = updater.walk(&mut resource.node).and_then(|()| {
+            specs.apply(&gvk, &mut resource.node, Create::Never, &mut |node| {
+                updater.update(node)
+            })
+        });
+        updated.map_err(|e| e.context(format!("{}: changing images", resource.id)))?;
     }
     Ok(())
 }

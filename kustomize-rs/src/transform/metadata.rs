@@ -17,12 +17,15 @@ pub(crate) fn transform(
 ) -> Result<()> {
     for resource in set.as_mut_slice() {
         let gvk = resource.id.gvk.clone();
+        let groups = resource.note_groups();
+        let first = resource.groups + 1;
         let applied = specs.apply(&gvk, &mut resource.node, Create::Mapping, &mut |node| {
-            entries
-                .iter()
-                .try_for_each(|(key, value)| set_entry(node, key, value))
+            let mut entries = (first..).zip(entries);
+            entries.try_for_each(|(group, (key, value))| set_grouped_entry(node, key, value, group))
         });
         applied.map_err(|e| e.context(format!("{}: setting labels or annotations", resource.id)))?;
+        resource.share_changes(&groups);
+        resource.groups += u32::try_from(entries.len()).unwrap_or(u32::MAX);
         resource.refresh();
     }
     Ok(())
@@ -30,6 +33,12 @@ pub(crate) fn transform(
 
 /// Sets one string in a mapping; an old value's quotes stay.
 pub(crate) fn set_entry(node: &mut Node, key: &str, value: &str) -> Result<()> {
+    set_grouped_entry(node, key, value, 0)
+}
+
+/// The same, where new entries are one scalar to kustomize wherever they are added in a resource: a later
+/// change of one of them shows in all, so that a label on pods only can change a selector.
+fn set_grouped_entry(node: &mut Node, key: &str, value: &str, group: u32) -> Result<()> {
     let position = node.position;
     if node.is_null() {
         return Ok(());
@@ -42,7 +51,13 @@ pub(crate) fn set_entry(node: &mut Node, key: &str, value: &str) -> Result<()> {
     };
     match mapping.get_mut(key) {
         Some(old) => old.set_string(value),
-        None => mapping.insert(key, Node::string(value)),
+        None => mapping.insert(
+            key,
+            Node {
+                group,
+                ..Node::string(value)
+            },
+        ),
     }
     Ok(())
 }

@@ -55,3 +55,17 @@ fn keeps_name(gvk: &Gvk) -> bool {
         _ => false,
     }
 }
+
+/// Adds the hash of its content to the name of each generated resource that wants one.
+pub(crate) fn add_hashes(set: &mut ResourceSet) -> Result<()> {
+    for resource in set.as_mut_slice().iter_mut().filter(|r| r.needs_hash) {
+        let hash = crate::generate::name_hash(resource)?;
+        resource.store_previous_id();
+        let name = format!("{}-{hash}", resource.id.name);
+        if let Some(node) = resource.node.get_mut("metadata").and_then(|m| m.get_mut("name")) {
+            node.set_text(name);
+        }
+        resource.refresh();
+    }
+    Ok(())
+}

@@ -2,6 +2,8 @@
 //!
 //! The state of go-yaml's emitter is kept (column, whether the line holds only indentation so far), because
 //! line folding and compact nesting (`- - a: b`) follow from it.
+//!
+//! The file is long because all styles of scalars write through one emitter.
 
 use super::node::Node;
 use super::number::yaml_float;
@@ -206,7 +208,7 @@ impl Emitter {
         if !self.whitespace {
             self.put(" ");
         }
-        self.folded(text, breaks, |e, c| e.put_char(c), 0);
+        self.folded(text, breaks, Self::put_char, 0);
         self.whitespace = false;
         self.indention = false;
     }
@@ -464,4 +466,40 @@ fn is_base60(text: &str) -> bool {
         _ => false,
     };
     middle.iter().all(|part| sixtieth(part)) && sixtieth(last) && digits(fraction)
+}
+
+/// A text without folding, in quotes only if it needs some to stay a scalar.
+pub(super) fn plain_or_quoted(text: &str, in_flow: bool) -> String {
+    let indicators = in_flow && (text.is_empty() || text.contains([',', '[', ']', '{', '}', '?', ':']));
+    let analysis = analyze(text);
+    match (analysis.plain && !indicators, analysis.single) {
+        (true, _) => text.to_string(),
+        (false, true) => format!("'{}'", text.replace('\'', "''")),
+        (false, false) => double_quoted(text),
+    }
+}
+
+/// A text in double quotes, without folding.
+pub(super) fn double_quoted(text: &str) -> String {
+    let mut emitter = Emitter::new(String::new());
+    emitter.double_quoted(text, false);
+    emitter.out
+}
+
+/// A string as go-yaml v3 writes it where it wants no quotes.
+pub(crate) fn as_plain_scalar(text: &str) -> String {
+    if resolve(Schema::GoYamlV2, text) != Resolved::Str || is_base60(text) {
+        return double_quoted(text);
+    }
+    plain_or_quoted(text, false)
+}
+
+/// Whether a text can be written as a block scalar.
+pub(super) fn allows_block(text: &str) -> bool {
+    let mut spaced = false;
+    let space_break = text
+        .chars()
+        .any(|c| std::mem::replace(&mut spaced, c == ' ') && is_break(c));
+    let special = text.chars().any(|c| !is_printable(c) && c != '\t');
+    !(text.is_empty() || text.ends_with(' ') || space_break || special)
 }

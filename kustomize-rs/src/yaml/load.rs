@@ -1,5 +1,7 @@
 //! Text to [`Node`] trees. In: the text of a file. Out: one tree a document, with positions, aliases
 //! expanded and merge keys merged. Pure; depth, aliases and size are bounded.
+//!
+//! The file is long because each kind of collection has its grammar here, side by side.
 
 use std::collections::HashMap;
 
@@ -76,6 +78,13 @@ type Result<T> = std::result::Result<T, LoadError>;
 /// assert_eq!(error.position().unwrap().line, 1);
 /// ```
 pub fn load(text: &str) -> Result<Node> {
+    let mut loader = Loader::new(text)?;
+    loader.scanner.look_ahead();
+    Ok(loader.document()?.unwrap_or_default())
+}
+
+/// Loads the first document as go-yaml v2 does, which does not look at what comes after it.
+pub(crate) fn load_v2(text: &str) -> Result<Node> {
     Ok(Loader::new(text)?.document()?.unwrap_or_default())
 }
 
@@ -265,6 +274,10 @@ impl<'a> Loader<'a> {
     }
 
     fn content(&mut self, block: bool, indentless: bool, decorated: bool, start: Mark) -> Result<Node> {
+        let flow = matches!(
+            self.scanner.peek()?.0,
+            Token::FlowSequenceStart | Token::FlowMappingStart
+        );
         let content = match &self.scanner.peek()?.0 {
             Token::BlockEntry if indentless => Content::Sequence(self.indentless_sequence()?),
             Token::Scalar { .. } => match self.scanner.take()?.0 {
@@ -286,6 +299,7 @@ impl<'a> Loader<'a> {
         };
         Ok(Node {
             content,
+            flow,
             ..Node::default()
         })
     }
@@ -333,7 +347,6 @@ impl<'a> Loader<'a> {
             (Some("timestamp"), _) => Tag::Timestamp,
             (Some("binary"), _) => Tag::Binary,
             (Some("merge"), _) => Tag::Merge,
-            (Some("map" | "seq"), _) => Tag::Implicit,
             _ => Tag::Other(full.into()),
         })
     }
@@ -447,6 +460,7 @@ impl<'a> Loader<'a> {
         let mapping = merge_keys(self, vec![(key, value)], start)?;
         Ok(Node {
             content: Content::Mapping(mapping),
+            flow: true,
             position: start.position(),
             ..Node::default()
         })
@@ -499,7 +513,16 @@ fn merge_keys(loader: &Loader<'_>, entries: Vec<(Node, Node)>, start: Mark) -> R
         _ => false,
     };
     if !entries.iter().any(|(key, _)| is_merge(key)) {
-        return Ok(Mapping { entries });
+        let mut mapping = Mapping { entries };
+        // kyaml clears the key by its text once the merge is done, quoted or not.
+        if let Some(quoted) = mapping
+            .entries
+            .iter()
+            .position(|(key, _)| key.as_text() == Some("<<"))
+        {
+            mapping.entries.remove(quoted);
+        }
+        return Ok(mapping);
     }
     let wrong = |message| loader.error(start, message);
     let mut own = Vec::with_capacity(entries.len());
@@ -547,18 +570,14 @@ fn count_nodes(node: &Node) -> usize {
 }
 
 fn refuse_control_characters(text: &str) -> Result<()> {
-    let wrong = |c: char| match c {
-        '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' => false,
-        '\u{A0}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}' => false,
-        _ => true,
-    };
+    let right = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{A0}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}');
     // Almost every text is free of the bytes that could be one.
     let suspicious =
         |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || matches!(b, 0x7F | 0xC2 | 0xEF);
     if !text.bytes().any(suspicious) {
         return Ok(());
     }
-    let Some((at, _)) = text.char_indices().find(|(_, c)| wrong(*c)) else {
+    let Some((at, _)) = text.char_indices().find(|(_, c)| !right(*c)) else {
         return Ok(());
     };
     let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);

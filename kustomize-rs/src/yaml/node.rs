@@ -83,6 +83,10 @@ pub struct Node {
     pub tag: Tag,
     /// Whether the tag is written in the text (`!!str 1`), and not only decided for it.
     pub tagged: bool,
+    /// Whether it is a mapping or sequence in brackets.
+    pub flow: bool,
+    /// Zero, or which scalars of the same resource kustomize keeps as one: what changes one changes all.
+    pub(crate) group: u32,
     /// Where it starts.
     pub position: Position,
 }

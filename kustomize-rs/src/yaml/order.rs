@@ -22,6 +22,37 @@ pub(super) fn compare_keys(a: &str, b: &str) -> Ordering {
     }
 }
 
+/// Sorts entries by their keys.
+///
+/// The comparison has cycles (`9` < `10` < `1a` < `9`), for which Rust's own sort may panic; Go's result for
+/// them follows from the order of a hash map, so that any result is as good.
+pub(super) fn sort_entries<T>(entries: &mut Vec<T>, key: impl Fn(&T) -> &str + Copy) {
+    const SHORT: usize = 16;
+    if entries.len() <= SHORT {
+        for end in 1..entries.len() {
+            let mut at = end;
+            while at > 0 && compare_keys(key(&entries[at]), key(&entries[at - 1])) == Ordering::Less {
+                entries.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+        return;
+    }
+    let mut right = entries.split_off(entries.len() / 2);
+    sort_entries(entries, key);
+    sort_entries(&mut right, key);
+    let mut merged = Vec::with_capacity(entries.len() + right.len());
+    let mut left = std::mem::take(entries).into_iter().peekable();
+    let mut right = right.into_iter().peekable();
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let from_right = compare_keys(key(b), key(a)) == Ordering::Less;
+        merged.extend(if from_right { right.next() } else { left.next() });
+    }
+    merged.extend(left);
+    merged.extend(right);
+    *entries = merged;
+}
+
 fn first_char(text: &str) -> char {
     text.chars().next().unwrap_or('\0')
 }

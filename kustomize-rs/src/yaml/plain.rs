@@ -7,7 +7,7 @@ use base64::Engine;
 use serde_json::{Map, Number, Value};
 
 use super::node::{Content, Mapping, Node, Position, Scalar, Style, Tag};
-use super::order::compare_keys;
+use super::order::sort_entries;
 use super::resolve::{Resolved, Schema, resolve};
 
 /// A node that has no JSON value.
@@ -58,14 +58,29 @@ impl<'a> Plain<'a> {
                     .iter()
                     .map(|(k, v)| (Cow::Borrowed(k.as_str()), Self::of_value(v)))
                     .collect();
-                entries.sort_by(|(a, _), (b, _)| compare_keys(a, b));
+                sort_entries(&mut entries, |(key, _)| key.as_ref());
                 Self::Map(entries)
             }
         }
     }
 
     pub(super) fn of_node(node: &'a Node, schema: Schema, root: bool) -> Result<Self> {
+        Self::inside(node, schema, root, false)
+    }
+
+    /// `flow`: whether the node stands inside of brackets, where kustomize turns an implied null into an empty
+    /// string when it prints the tree for the first time.
+    fn inside(node: &'a Node, schema: Schema, root: bool, flow: bool) -> Result<Self> {
+        if let (Content::Scalar(scalar), Schema::GoYamlV3, false) = (&node.content, schema, flow)
+            && let Some(text) = reread_block(node, scalar)?
+        {
+            return Ok(Self::Str(Cow::Owned(text)));
+        }
+        let flow = flow || (node.flow && schema == Schema::GoYamlV3);
         match &node.content {
+            Content::Scalar(scalar) if flow && scalar.text.is_empty() && !node.tagged => {
+                Ok(Self::Str(Cow::Borrowed("")))
+            }
             Content::Scalar(scalar) => of_scalar(node, scalar, schema),
             Content::Sequence(items) => Ok(Self::Seq(
                 items
@@ -73,7 +88,7 @@ impl<'a> Plain<'a> {
                     .map(|item| Self::of_node(item, schema, false))
                     .collect::<Result<_>>()?,
             )),
-            Content::Mapping(mapping) => of_mapping(mapping, schema, root),
+            Content::Mapping(mapping) => of_mapping(mapping, schema, root, flow),
         }
     }
 
@@ -128,14 +143,14 @@ pub fn to_value(node: &Node, schema: Schema) -> Result<Value> {
     Ok(Plain::of_node(node, schema, true)?.into_value())
 }
 
-fn of_mapping<'a>(mapping: &'a Mapping, schema: Schema, root: bool) -> Result<Plain<'a>> {
+fn of_mapping<'a>(mapping: &'a Mapping, schema: Schema, root: bool, flow: bool) -> Result<Plain<'a>> {
     let mut entries = Vec::with_capacity(mapping.entries.len());
     for (key, value) in &mapping.entries {
         let key = match schema {
             Schema::GoYamlV2 => key_v2(key)?,
             Schema::GoYamlV3 => key_v3(key, root)?,
         };
-        entries.push((key, Plain::of_node(value, schema, false)?));
+        entries.push((key, Plain::inside(value, schema, false, flow)?));
     }
     match schema {
         Schema::GoYamlV3 => refuse_duplicates(mapping)?,
@@ -146,7 +161,7 @@ fn of_mapping<'a>(mapping: &'a Mapping, schema: Schema, root: bool) -> Result<Pl
             entries.retain(|(key, _)| seen.insert(key.clone()));
         }
     }
-    entries.sort_by(|(a, _), (b, _)| compare_keys(a, b));
+    sort_entries(&mut entries, |(key, _)| key.as_ref());
     Ok(Plain::Map(entries))
 }
 
@@ -226,6 +241,11 @@ fn of_scalar<'a>(node: &'a Node, scalar: &'a Scalar, schema: Schema) -> Result<P
             };
             return Ok(Plain::Str(Cow::Owned(text)));
         }
+        // A type that was decided for the text, and that still fits it, leaves no trace in print.
+        tag if !node.tagged && same_type(tag, &resolve(schema, text)) => match scalar.style {
+            Style::Plain => resolve(schema, text),
+            _ => Resolved::Str,
+        },
         tag => tagged(node, tag, resolve(schema, text))?,
     };
     Ok(match resolved {
@@ -236,10 +256,19 @@ fn of_scalar<'a>(node: &'a Node, scalar: &'a Scalar, schema: Schema) -> Result<P
         Resolved::Float(float) if float.is_finite() => Plain::Float(float),
         Resolved::Float(_) => return error(node, format!("the number {text} has no JSON form")),
         Resolved::Timestamp(time) if schema == Schema::GoYamlV3 => Plain::Str(Cow::Owned(time)),
-        Resolved::Timestamp(_) | Resolved::Merge | Resolved::Str => {
-            Plain::Str(printable(node, Cow::Borrowed(text))?)
-        }
+        Resolved::Timestamp(_) | Resolved::Str => Plain::Str(printable(node, Cow::Borrowed(text))?),
     })
+}
+
+fn same_type(tag: &Tag, resolved: &Resolved) -> bool {
+    matches!(
+        (tag, resolved),
+        (Tag::Int, Resolved::Int(_) | Resolved::Uint(_))
+            | (Tag::Float, Resolved::Float(_))
+            | (Tag::Bool, Resolved::Bool(_))
+            | (Tag::Null, Resolved::Null)
+            | (Tag::Timestamp, Resolved::Timestamp(_))
+    )
 }
 
 /// Checks that a text is of the type that its tag says.
@@ -298,4 +327,53 @@ fn printable<'a>(node: &Node, text: Cow<'a, str>) -> Result<Cow<'a, str>> {
         .ok()
         .and_then(|n| n.as_text().map(str::to_string));
     Ok(reread.map_or(text, Cow::Owned))
+}
+
+/// Block scalars that change when kustomize prints the tree for the first time and reads it again: go-yaml
+/// v3 adds a line break before lines of folded text that start with a blank, and forgets the indentation of
+/// text that starts with a tab.
+fn reread_block(node: &Node, scalar: &Scalar) -> Result<Option<String>> {
+    let text = scalar.text.as_str();
+    let folded = scalar.style == Style::Folded;
+    let block =
+        folded || scalar.style == Style::Literal || (scalar.style == Style::Plain && text.contains('\n'));
+    let blank = |line: &str| line.starts_with([' ', '\t', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
+    let risky = block
+        && (text.starts_with('\t') || (folded && (text.ends_with("\n\n") || text.split('\n').any(blank))));
+    if !risky || !super::emit::allows_block(text) {
+        return Ok(None);
+    }
+    let first = text.trim_start_matches('\n').chars().next();
+    let first_is_blank = first.is_none_or(|c| matches!(c, ' ' | '\t' | '\r'));
+    let mut printed = String::from(if folded { "k: >" } else { "k: |" });
+    if text.starts_with([' ', '\n']) {
+        printed.push('2');
+    }
+    printed.push_str(match text {
+        "\n" => "+",
+        text if text.ends_with("\n\n") => "+",
+        text if text.ends_with('\n') => "",
+        _ => "-",
+    });
+    printed.push('\n');
+    for line in text.split_inclusive('\n') {
+        let (content, ended) = line
+            .strip_suffix('\n')
+            .map_or((line, false), |content| (content, true));
+        if !content.is_empty() {
+            printed.push_str("  ");
+            printed.push_str(content);
+            if folded && ended && !content.starts_with([' ', '\t']) && !first_is_blank {
+                printed.push('\n');
+            }
+        }
+        if ended {
+            printed.push('\n');
+        }
+    }
+    let reread = super::load::load(&printed).map_err(|e| ConvertError {
+        position: node.position,
+        message: format!("kustomize cannot read this text again once it has printed it: {e}"),
+    })?;
+    Ok(reread.get("k").and_then(|n| n.as_text()).map(str::to_string))
 }

@@ -24,8 +24,6 @@ pub enum Resolved {
     Float(f64),
     /// A time, as RFC 3339 text with as many decimals as needed.
     Timestamp(String),
-    /// The merge key `<<`.
-    Merge,
     /// A string: the text as it stands.
     Str,
 }
@@ -38,7 +36,6 @@ pub fn resolve(schema: Schema, text: &str) -> Resolved {
     };
     match first {
         b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'y' | b'Y' | b'o' | b'O' => word(schema, text),
-        b'<' if text == "<<" => Resolved::Merge,
         b'.' => match text {
             ".nan" | ".NaN" | ".NAN" => Resolved::Float(f64::NAN),
             ".inf" | ".Inf" | ".INF" => Resolved::Float(f64::INFINITY),

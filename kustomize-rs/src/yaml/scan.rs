@@ -3,6 +3,8 @@
 //! A scanner of our own, because output must agree with go-yaml also where it departs from the YAML 1.2
 //! that other parsers implement: tabs between tokens, `?` inside plain scalars, line breaks of YAML 1.1,
 //! keys recognised only within 1024 characters, and which malformed texts are refused.
+//!
+//! The file is long because its many small steps share one state.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -11,7 +13,7 @@ use super::load::LoadError;
 use super::node::{Position, Style};
 
 /// How deep flow collections and indents may nest. go-yaml allows 10,000, which no object needs.
-pub(super) const MAX_DEPTH: usize = 512;
+pub(super) const MAX_DEPTH: usize = 200;
 const MAX_SIMPLE_KEY: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +84,8 @@ pub(super) struct Scanner<'a> {
     tokens: VecDeque<(Token<'a>, Mark)>,
     parsed: usize,
     ended: bool,
+    /// How many tokens must be known before the first is given.
+    lookahead: usize,
 }
 
 type Result<T = ()> = std::result::Result<T, LoadError>;
@@ -105,7 +109,13 @@ impl<'a> Scanner<'a> {
             tokens: VecDeque::new(),
             parsed: 0,
             ended: false,
+            lookahead: 1,
         }
+    }
+
+    /// Scans as far ahead as go-yaml v3 does, which finds errors that stand behind a document.
+    pub(super) fn look_ahead(&mut self) {
+        self.lookahead = 3;
     }
 
     /// Gives the next token without taking it.
@@ -138,7 +148,7 @@ impl<'a> Scanner<'a> {
         if self.ended {
             return Ok(false);
         }
-        if self.tokens.is_empty() {
+        if self.tokens.len() < self.lookahead {
             return Ok(true);
         }
         let Some(level) = self
@@ -248,7 +258,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn fetch(&mut self) -> Result {
-        self.to_next_token()?;
+        self.skip_to_token()?;
         let column = isize::try_from(self.column()).unwrap_or(isize::MAX);
         self.unroll_indent(column);
         if self.at_end() {
@@ -301,7 +311,7 @@ impl<'a> Scanner<'a> {
         (marker == Some(b"---") || marker == Some(b"...")) && self.is_blank_or_end(3)
     }
 
-    fn to_next_token(&mut self) -> Result {
+    fn skip_to_token(&mut self) -> Result {
         loop {
             if self.at == self.line_start && self.text[self.at..].starts_with('\u{feff}') {
                 self.skip();

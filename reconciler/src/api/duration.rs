@@ -94,7 +94,7 @@ impl fmt::Display for GoDuration {
 
 fn fraction(nanos: u128, scale: u128) -> String {
     let width = scale.ilog10() as usize;
-    if nanos % scale == 0 {
+    if nanos.is_multiple_of(scale) {
         return (nanos / scale).to_string();
     }
     let digits = format!("{:0width$}", nanos % scale);

@@ -7,6 +7,7 @@ mod condition;
 mod crd;
 mod duration;
 mod kustomization;
+mod overlay;
 pub mod rbac;
 mod source;
 

@@ -231,7 +231,7 @@ pub fn manifests(namespace: &str, rights: ApplyRights) -> String {
 }
 
 const APPLY_COMMENT: &str = "\
-# What Git asks for can be anything, so the controller may apply anything. Who may push to the repositories
+# What Git asks for can be anything, so the controller may apply anything. Whoever may push to the repositories
 # that it follows is an administrator of this cluster. `coracle install --tenant-only` leaves this out: then
 # only the accounts that Kustomizations name apply, each with its own rights.
 ";

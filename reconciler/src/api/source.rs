@@ -62,7 +62,7 @@ pub struct GitRepositorySpec {
     /// Verification of signatures. Not served yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
-    /// The Secret with a proxy's address. Not served yet.
+    /// The Secret with the address of a proxy, and its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
     /// Fetch submodules. Not served yet.

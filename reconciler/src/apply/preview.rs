@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::api::APPLY_MANAGER;
 use crate::assess::reduce::Observed;
 use crate::cluster::{Api, ApiError, Applied, ApplyOptions, Fingerprint, Kind, Seen, Status};
-use crate::plan::{self, Action, Drift, ObjectId, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields};
+use crate::plan::{
+    self, Action, Drift, ObjectId, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields,
+};
 
 use super::{Permit, Revoked};
 
@@ -46,7 +48,14 @@ impl Preview {
     /// An action on an object of which nothing else is known.
     #[must_use]
     pub fn of(action: Action, uid: Option<String>) -> Self {
-        Self { action, uid, drift: None, takeover: None, managers: Vec::new(), live: None }
+        Self {
+            action,
+            uid,
+            drift: None,
+            takeover: None,
+            managers: Vec::new(),
+            live: None,
+        }
     }
 }
 
@@ -77,10 +86,23 @@ pub struct Rejection {
     pub subject: String,
     /// `file:line`, when known.
     pub origin: Option<String>,
-    /// The server's words.
+    /// What is wrong with it, as the sentence goes on after the object.
     pub message: String,
     /// Whether it may be accepted later without a change in Git.
     pub transient: bool,
+}
+
+impl Rejection {
+    /// A rejection in the words of the API server, as Flux begins it.
+    #[must_use]
+    pub fn of_dry_run(wanted: &Wanted, words: &str) -> Self {
+        Self {
+            subject: wanted.subject(),
+            origin: wanted.origin.clone(),
+            message: format!("dry-run failed: {words}"),
+            transient: false,
+        }
+    }
 }
 
 impl std::fmt::Display for Rejection {
@@ -89,7 +111,7 @@ impl std::fmt::Display for Rejection {
         if let Some(origin) = &self.origin {
             write!(f, " ({origin})")?;
         }
-        write!(f, " dry-run failed: {}", self.message)
+        write!(f, " {}", self.message)
     }
 }
 
@@ -140,7 +162,9 @@ pub async fn preview(
             if !recreates(&previewed) {
                 return Ok(previewed);
             }
-            prove_replacement(api, permit, kind, wanted).await.map(|rejected| rejected.unwrap_or(previewed))
+            prove_replacement(api, permit, kind, wanted)
+                .await
+                .map(|rejected| rejected.unwrap_or(previewed))
         }
         Err(error) => Err(error.into()),
     }
@@ -159,17 +183,30 @@ async fn prove_replacement(
     wanted: &Wanted,
 ) -> Result<Option<Previewed>, PreviewError> {
     let kept = &wanted.id.name[..wanted.id.name.floor_char_boundary(REPLACEMENT_NAME)];
-    let name = format!("{}-replacement", kept.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()));
+    let name = format!(
+        "{}-replacement",
+        kept.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
+    );
     let mut object = wanted.value.clone();
     object["metadata"]["name"] = json!(name);
-    let id = ObjectId { name, ..wanted.id.clone() };
-    let options = ApplyOptions { dry_run: true, force: true, manager: APPLY_MANAGER };
+    let id = ObjectId {
+        name,
+        ..wanted.id.clone()
+    };
+    let options = ApplyOptions {
+        dry_run: true,
+        force: true,
+        manager: APPLY_MANAGER,
+    };
     match permit.race(api.apply(kind, &id, &object, options)).await? {
         Ok(_) => Ok(None),
         Err(ApiError::Refused(status)) => Ok(Some(Previewed::Rejected(Rejection {
             subject: wanted.subject(),
             origin: wanted.origin.clone(),
-            message: format!("it would have to be deleted and created anew, and its replacement is refused: {}", status.message),
+            message: format!(
+                "it would have to be deleted and created anew, and its replacement is refused: {}",
+                status.message
+            ),
             transient: is_transient(&status),
         }))),
         Err(error) => Err(error.into()),
@@ -194,7 +231,11 @@ fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Prev
             Action::Unchanged
         },
         uid: uid_of(live),
-        managers: drift.iter().flat_map(|drift| &drift.paths).map(|path| plan::holder_of(live, path)).collect(),
+        managers: drift
+            .iter()
+            .flat_map(|drift| &drift.paths)
+            .map(|path| plan::holder_of(live, path))
+            .collect(),
         drift,
         takeover,
         live: Some(seen(live)),
@@ -210,7 +251,10 @@ fn settled_by_live(wanted: &Wanted, us: &Owner, live: &Value) -> Option<Previewe
         // The watch of owned objects shows it only if it carries our labels.
         let ours = plan::owner_of(live, us) == Ownership::Ours;
         let live_seen = ours.then(|| seen(live));
-        return Some(Previewed::Ok(Preview { live: live_seen, ..Preview::of(Action::Skipped, uid_of(live)) }));
+        return Some(Previewed::Ok(Preview {
+            live: live_seen,
+            ..Preview::of(Action::Skipped, uid_of(live))
+        }));
     }
     if live.pointer("/metadata/deletionTimestamp").is_some() {
         return Some(Previewed::Terminating {
@@ -248,19 +292,17 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
             Ownership::Nobody | Ownership::Ours => Previewed::Ok(preview),
         };
     }
-    let mut message = status.message.clone();
+    let mut words = status.message.clone();
     if let Some(fields) = immutable_fields(&body) {
-        message.push_str(&format!(
+        words.push_str(&format!(
             " (the field {} cannot be changed in place: set spec.force, or annotate the object with \
              kustomize.toolkit.fluxcd.io/force: enabled, to delete and create it anew)",
             fields.0.join(", ")
         ));
     }
     Previewed::Rejected(Rejection {
-        subject: wanted.subject(),
-        origin: wanted.origin.clone(),
-        message,
-        transient: is_transient(status),
+        transient: matches!(status.code, 429 | 500 | 502 | 503 | 504),
+        ..Rejection::of_dry_run(wanted, &words)
     })
 }
 
@@ -294,7 +336,11 @@ fn lost_ownership(live: &Value, previewed: &Value) -> bool {
 }
 
 fn seen(live: &Value) -> Seen {
-    Seen { observed: Observed::reduce(live, Timestamp::now()), fingerprint: Fingerprint::of(live), owner: None }
+    Seen {
+        observed: Observed::reduce(live, Timestamp::now()),
+        fingerprint: Fingerprint::of(live),
+        owner: None,
+    }
 }
 
 fn uid_of(object: &Value) -> Option<String> {

@@ -2,6 +2,8 @@
 //!
 //! In: an object of any size. Out: an [`Observed`] of about a hundred bytes. Pure.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -52,9 +54,13 @@ impl Observed {
     }
 }
 
-/// The longest prefix of at most `limit` bytes that ends between two characters.
-pub(crate) fn shorten(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
+/// The text, or its longest beginning of at most `limit` bytes with an ellipsis: by that, redaction sees that a
+/// secret at the end may be cut.
+pub(crate) fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}…", &text[..text.floor_char_boundary(limit)]))
 }
 
 #[cfg(test)]
@@ -93,7 +99,7 @@ mod tests {
         });
         let observed = Observed::reduce(&object, NOW);
         assert_eq!(observed.kind, StatusKind::InProgress);
-        assert_eq!(&*observed.message, "é".repeat(150));
+        assert_eq!(&*observed.message, "é".repeat(150) + "…");
     }
 
     #[test]

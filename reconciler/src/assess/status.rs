@@ -249,10 +249,13 @@ fn stateful_set(object: &Value) -> Status {
         return Status::in_progress(format!("Ready: {ready}/{wanted}"));
     }
     if existing > wanted {
-        return Status::in_progress(format!("Pending termination: {}", existing - wanted));
+        return Status::in_progress(format!(
+            "Pending termination: {}",
+            existing.saturating_sub(wanted)
+        ));
     }
     if partition != -1 {
-        let beyond = wanted - partition;
+        let beyond = wanted.saturating_sub(partition);
         if updated < beyond {
             return Status::in_progress(format!("updated: {updated}/{beyond}"));
         }
@@ -299,7 +302,10 @@ fn deployment(object: &Value) -> Result<Status, Malformed> {
     } else if wanted > updated {
         Status::in_progress(format!("Updated: {updated}/{wanted}"))
     } else if existing > wanted {
-        Status::in_progress(format!("Pending termination: {}", existing - wanted))
+        Status::in_progress(format!(
+            "Pending termination: {}",
+            existing.saturating_sub(wanted)
+        ))
     } else if updated > serving {
         Status::in_progress(format!("Available: {serving}/{updated}"))
     } else if wanted > ready {
@@ -334,7 +340,10 @@ fn replica_set(object: &Value) -> Result<Status, Malformed> {
     } else if wanted > ready {
         Status::in_progress(format!("Ready: {ready}/{wanted}"))
     } else if existing > wanted {
-        Status::in_progress(format!("Pending termination: {}", existing - wanted))
+        Status::in_progress(format!(
+            "Pending termination: {}",
+            existing.saturating_sub(wanted)
+        ))
     } else {
         Status::current(format!("ReplicaSet is available. Replicas: {existing}"))
     })

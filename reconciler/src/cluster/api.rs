@@ -345,9 +345,17 @@ impl Api {
         accept: &str,
         body: Option<(&str, Bytes)>,
     ) -> Result<Answer<Value>, ApiError> {
-        let Answer { status, body, repeated } = self.bytes(method, path, accept, body).await?;
+        let Answer {
+            status,
+            body,
+            repeated,
+        } = self.bytes(method, path, accept, body).await?;
         let body = serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        Ok(Answer { status, body, repeated })
+        Ok(Answer {
+            status,
+            body,
+            repeated,
+        })
     }
 
     async fn bytes(
@@ -363,10 +371,17 @@ impl Api {
             attempt += 1;
             let asked = self.attempt(method.clone(), path, accept, body.clone());
             let answer = tokio::time::timeout(MAX_WAIT, asked).await;
-            let answer = answer.unwrap_or_else(|_| Err(ApiError::Ambiguous(format!("no answer within {MAX_WAIT:?}"))));
+            let answer =
+                answer.unwrap_or_else(|_| Err(ApiError::Ambiguous(format!("no answer within {MAX_WAIT:?}"))));
             repeated |= matches!(answer, Err(ApiError::Ambiguous(_)));
             match answer {
-                Ok((status, body)) => return Ok(Answer { status, body, repeated }),
+                Ok((status, body)) => {
+                    return Ok(Answer {
+                        status,
+                        body,
+                        repeated,
+                    });
+                }
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                     let pause = error
                         .retry_after()
@@ -408,7 +423,11 @@ impl Api {
             .acquire()
             .await
             .map_err(|_| ApiError::NotPermitted("the controller is stopping"))?;
-        let response = self.client.send(request).await.map_err(connection_error)?;
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| connection_error(&error))?;
         let (parts, body) = response.into_parts();
         let bytes = Limited::new(body, MAX_ANSWER)
             .collect()
@@ -458,8 +477,8 @@ fn absent_as_none(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiE
     }
 }
 
-fn connection_error(error: kube::Error) -> ApiError {
-    if let kube::Error::Api(status) = &error {
+fn connection_error(error: &kube::Error) -> ApiError {
+    if let kube::Error::Api(status) = error {
         return ApiError::Refused(Box::new(Status {
             code: status.code,
             reason: status.reason.clone(),
@@ -467,8 +486,8 @@ fn connection_error(error: kube::Error) -> ApiError {
             details: Value::Null,
         }));
     }
-    let text = chain(&error);
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    let text = chain(error);
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if let Some(hyper) = cause.downcast_ref::<hyper_util::client::legacy::Error>()
             && hyper.is_connect()

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Api, Fingerprint, Index, Kind, Seen};
 use crate::api::{OWNER_NAME, OWNER_NAMESPACE};
 use crate::assess::reduce::Observed;
-use crate::plan::{ObjectId, Owner};
+use crate::plan::{Gvk, ObjectId, Owner};
 
 /// Objects that are listed at once: bounds memory while a watch starts.
 const PAGE: u32 = 50;
@@ -86,7 +86,10 @@ impl Watches {
 
     /// Watches a single object that need not carry our label, for a Kustomization.
     pub fn ensure_object(&self, kind: &Kind, id: &ObjectId, owner: &Arc<Owner>) {
-        let key = (kind.gvk.group.clone(), format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name));
+        let key = (
+            kind.gvk.group.clone(),
+            format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name),
+        );
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(subscribers) = started.get(&key) {
             subscribers.add(owner);
@@ -95,7 +98,14 @@ impl Watches {
         let subscribers = Subscribers::default();
         subscribers.add(owner);
         started.insert(key, subscribers.clone());
-        self.spawn(kind, Extent::One { namespace: id.namespace.clone(), name: id.name.clone(), subscribers });
+        self.spawn(
+            kind,
+            Extent::One {
+                namespace: id.namespace.clone(),
+                name: id.name.clone(),
+                subscribers,
+            },
+        );
     }
 
     fn spawn(&self, kind: &Kind, extent: Extent) {
@@ -140,7 +150,11 @@ enum Extent {
     /// All that carries our label.
     Owned,
     /// One object, whoever owns it.
-    One { namespace: String, name: String, subscribers: Subscribers },
+    One {
+        namespace: String,
+        name: String,
+        subscribers: Subscribers,
+    },
 }
 
 struct Watch {
@@ -167,10 +181,12 @@ impl Watch {
         let config = watcher::Config::default().page_size(PAGE);
         let (config, namespace) = match &self.extent {
             Extent::Owned => (config.labels(OWNER_NAME), None),
-            Extent::One { namespace, name, .. } => {
-                (config.fields(&format!("metadata.name={name}")), Some(namespace.clone()).filter(|n| !n.is_empty()))
-            }
+            Extent::One { namespace, name, .. } => (
+                config.fields(&format!("metadata.name={name}")),
+                Some(namespace.clone()).filter(|n| !n.is_empty()),
+            ),
         };
+        let named_kind = gvk.clone();
         if has_status(&self.kind) {
             let objects = match &namespace {
                 Some(namespace) => KubeApi::<DynamicObject>::namespaced_with(client, namespace, &resource),
@@ -178,7 +194,7 @@ impl Watch {
             };
             let stream = watcher::watcher(objects, config)
                 .default_backoff()
-                .map_ok(|event| map(event, |object| serde_json::to_value(&object).unwrap_or_default()));
+                .map_ok(move |event| map(event, |object| named(&object, &named_kind)));
             self.drive(stream.boxed()).await;
         } else {
             let objects = match &namespace {
@@ -187,17 +203,9 @@ impl Watch {
                 }
                 None => KubeApi::<PartialObjectMeta<DynamicObject>>::all_with(client, &resource),
             };
-            let (api_version, kind) = (gvk.api_version(), gvk.kind.clone());
             let stream = watcher::watcher(objects, config)
                 .default_backoff()
-                .map_ok(move |event| {
-                    map(event, |object| {
-                        let mut value = serde_json::to_value(&object).unwrap_or_default();
-                        value["apiVersion"] = api_version.as_str().into();
-                        value["kind"] = kind.as_str().into();
-                        value
-                    })
-                });
+                .map_ok(move |event| map(event, |object| named(&object, &named_kind)));
             self.drive(stream.boxed()).await;
         }
     }
@@ -286,13 +294,18 @@ impl Watch {
 
     async fn forget_absent(&mut self) {
         let Some(seen) = self.seen.take() else { return };
-        if matches!(self.extent, Extent::One { .. }) {
-            return;
-        }
         for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
-            if !seen.contains(&*id) {
+            if !seen.contains(&*id) && self.covers(&id) {
                 self.gone(&id).await;
             }
+        }
+    }
+
+    /// Whether an object is one that this watch would show: others are in the index by watches of their own.
+    fn covers(&self, id: &ObjectId) -> bool {
+        match &self.extent {
+            Extent::Owned => self.index.get(id).is_some_and(|seen| seen.owner.is_some()),
+            Extent::One { namespace, name, .. } => id.namespace == *namespace && id.name == *name,
         }
     }
 
@@ -332,6 +345,15 @@ fn differs(old: &Seen, new: &Seen) -> bool {
     old.fingerprint != new.fingerprint || health(old) != health(new)
 }
 
+/// An object with its kind, which the items of a list do not carry, and without which its health is that of any
+/// object.
+fn named(object: &impl serde::Serialize, gvk: &Gvk) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    value["apiVersion"] = gvk.api_version().into();
+    value["kind"] = gvk.kind.as_str().into();
+    value
+}
+
 fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {
     match event {
         Event::Init => Event::Init,
@@ -349,11 +371,13 @@ fn has_status(kind: &Kind) -> bool {
         (
             "",
             "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
-        ) | ("rbac.authorization.k8s.io", _)
-            | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
-            | (
-                "scheduling.k8s.io" | "storage.k8s.io" | "node.k8s.io" | "admissionregistration.k8s.io",
-                _
-            )
+        ) | (
+            "rbac.authorization.k8s.io"
+                | "scheduling.k8s.io"
+                | "storage.k8s.io"
+                | "node.k8s.io"
+                | "admissionregistration.k8s.io",
+            _
+        ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
     )
 }

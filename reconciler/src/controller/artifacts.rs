@@ -13,7 +13,9 @@ use super::sources::Checkouts;
 
 /// The routes.
 pub(crate) fn routes(checkouts: Arc<Checkouts>) -> Router {
-    Router::new().route("/gitrepository/{namespace}/{name}/{file}", get(artifact)).with_state(checkouts)
+    Router::new()
+        .route("/gitrepository/{namespace}/{name}/{file}", get(artifact))
+        .with_state(checkouts)
 }
 
 async fn artifact(
@@ -21,10 +23,16 @@ async fn artifact(
     Path((namespace, name, file)): Path<(String, String, String)>,
 ) -> Response {
     let key = (namespace, name);
-    let Some(checkout) = checkouts.get(&key) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(checkout) = checkouts.get(&key) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let path = checkout.artifact_path(&key.0, &key.1);
     if path.rsplit('/').next() != Some(&file) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    ([(header::CONTENT_TYPE, "application/gzip")], Body::from_stream(checkout.artifact_body())).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/gzip")],
+        Body::from_stream(checkout.artifact_body()),
+    )
+        .into_response()
 }

@@ -20,7 +20,6 @@ use crate::report::Failure;
 use crate::source::Checkout;
 
 use super::context::Context;
-use super::memory::ConfigRead;
 use super::run::revoked;
 
 /// What a render gave, with every object identified.
@@ -28,14 +27,12 @@ pub(crate) struct Built {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) read_set: ReadSet,
     pub(crate) digest: String,
-    pub(crate) configs: Vec<ConfigRead>,
 }
 
 /// Values read from the cluster before a render.
 struct Inputs {
     substitution: Option<Substitution>,
     keyring: Option<Keyring>,
-    read: Vec<ConfigRead>,
 }
 
 /// Renders a Kustomization at a checkout. Nothing is written, and nothing depends on what is remembered, so
@@ -47,24 +44,54 @@ pub(crate) async fn build(
     checkout: &Checkout,
 ) -> Result<Built, Failure> {
     let owner = owner_of(kustomization);
-    let inputs = permit.race(read_inputs(cx, &owner, &kustomization.spec)).await.map_err(revoked)??;
-    let configs = inputs.read.clone();
+    let inputs = permit
+        .race(read_inputs(cx, &owner, &kustomization.spec))
+        .await
+        .map_err(revoked)??;
     let rendered = {
-        let _place = cx.renders.acquire().await.map_err(|_| Failure::Canceled("the controller stops".into()))?;
+        let _place = cx
+            .renders
+            .acquire()
+            .await
+            .map_err(|_| Failure::Canceled("the controller stops".into()))?;
         let (kustomization, checkout) = (kustomization.clone(), checkout.clone());
-        let work = tokio::task::spawn_blocking(move || render_blocking(&kustomization.spec, &checkout, &inputs));
+        let work =
+            tokio::task::spawn_blocking(move || render_blocking(&kustomization.spec, &checkout, &inputs));
         let ended = permit.race(work).await.map_err(revoked)?;
         ended.map_err(|error| Failure::Build(format!("the build stopped: {error}")))??
     };
-    cx.redactor.learn(&owner.to_string(), rendered.secrets.iter());
+    cx.redactor
+        .learn(&learned_as(&owner, "objects"), rendered.secrets.iter());
     let digest = rendered.digest.clone();
     let read_set = rendered.read_set.clone();
     let wanted = identify(cx, &owner, rendered).await?;
-    Ok(Built { wanted, read_set, digest, configs })
+    Ok(Built {
+        wanted,
+        read_set,
+        digest,
+    })
 }
 
-fn render_blocking(spec: &KustomizationSpec, checkout: &Checkout, inputs: &Inputs) -> Result<Rendered, Failure> {
-    let tree = checkout.tree().map_err(|error| Failure::Source(error.to_string()))?;
+/// The name under which secrets of a Kustomization are known to those who mask them.
+fn learned_as(owner: &Owner, what: &str) -> String {
+    format!("Kustomization/{owner}/{what}")
+}
+
+/// Has a Kustomization's secrets forgotten.
+pub(crate) fn forget_secrets(cx: &Context, owner: &Owner) {
+    for what in ["variables", "keys", "objects"] {
+        cx.redactor.forget(&learned_as(owner, what));
+    }
+}
+
+fn render_blocking(
+    spec: &KustomizationSpec,
+    checkout: &Checkout,
+    inputs: &Inputs,
+) -> Result<Rendered, Failure> {
+    let tree = checkout
+        .tree()
+        .map_err(|error| Failure::Source(error.to_string()))?;
     let mut request = render::Request::new(&tree, spec.path.as_deref().unwrap_or_default());
     request.overlay = overlay(spec);
     request.common_metadata = common_metadata(spec);
@@ -77,16 +104,25 @@ fn render_blocking(spec: &KustomizationSpec, checkout: &Checkout, inputs: &Input
 fn configs(kustomization: &Kustomization) -> Vec<(&'static str, String, String)> {
     let namespace = kustomization.metadata.namespace.clone().unwrap_or_default();
     let spec = &kustomization.spec;
-    let sources = spec.post_build.iter().flat_map(|post_build| &post_build.substitute_from);
+    let sources = spec
+        .post_build
+        .iter()
+        .flat_map(|post_build| &post_build.substitute_from);
     let variables = sources.map(|source| (kind_of(source.kind), namespace.clone(), source.name.clone()));
-    let keys = spec.decryption.iter().filter_map(|decryption| decryption.secret_ref.as_ref());
-    variables.chain(keys.map(|secret| ("Secret", namespace.clone(), secret.name.clone()))).collect()
+    let keys = spec
+        .decryption
+        .iter()
+        .filter_map(|decryption| decryption.secret_ref.as_ref());
+    variables
+        .chain(keys.map(|secret| ("Secret", namespace.clone(), secret.name.clone())))
+        .collect()
 }
 
 /// Whether a build of it reads this ConfigMap or Secret.
-pub(crate) fn reads(kustomization: &Kustomization, config: &ConfigRead) -> bool {
-    let named = configs(kustomization);
-    named.iter().any(|(kind, namespace, name)| *kind == config.kind && *namespace == config.namespace && *name == config.name)
+pub(crate) fn reads(kustomization: &Kustomization, kind: &str, namespace: &str, name: &str) -> bool {
+    configs(kustomization)
+        .iter()
+        .any(|(k, ns, n)| *k == kind && ns == namespace && n == name)
 }
 
 fn kind_of(kind: SubstituteKind) -> &'static str {
@@ -104,24 +140,26 @@ pub(crate) fn owner_of(kustomization: &Kustomization) -> Owner {
 }
 
 async fn read_inputs(cx: &Context, owner: &Owner, spec: &KustomizationSpec) -> Result<Inputs, Failure> {
-    let mut read = Vec::new();
-    let substitution = read_variables(cx, owner, spec, &mut read).await?;
-    let keyring = read_keyring(cx, owner, spec, &mut read).await?;
-    Ok(Inputs { substitution, keyring, read })
+    Ok(Inputs {
+        substitution: read_variables(cx, owner, spec).await?,
+        keyring: read_keyring(cx, owner, spec).await?,
+    })
 }
 
 async fn read_variables(
     cx: &Context,
     owner: &Owner,
     spec: &KustomizationSpec,
-    read: &mut Vec<ConfigRead>,
 ) -> Result<Option<Substitution>, Failure> {
-    let Some(post_build) = &spec.post_build else { return Ok(None) };
+    let Some(post_build) = &spec.post_build else {
+        return Ok(None);
+    };
     let mut sources = Vec::new();
+    let mut secrets: Vec<String> = Vec::new();
     for reference in &post_build.substitute_from {
         let kind = kind_of(reference.kind);
         let name = format!("{kind}/{}", reference.name);
-        let Some(data) = read_data(cx, kind, &owner.namespace, &reference.name, read).await? else {
+        let Some(data) = read_data(cx, kind, &owner.namespace, &reference.name).await? else {
             if reference.optional {
                 continue;
             }
@@ -130,9 +168,21 @@ async fn read_variables(
                 owner.namespace
             )));
         };
-        let values = data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value).into_owned())).collect();
-        sources.push(VariableSource { name, secret: reference.kind == SubstituteKind::Secret, values });
+        let values = data
+            .into_iter()
+            .map(|(key, value)| (key, String::from_utf8_lossy(&value).into_owned()))
+            .collect::<BTreeMap<_, _>>();
+        if reference.kind == SubstituteKind::Secret {
+            secrets.extend(BTreeMap::values(&values).cloned());
+        }
+        sources.push(VariableSource {
+            name,
+            secret: reference.kind == SubstituteKind::Secret,
+            values,
+        });
     }
+    // A render that fails may quote them, and learns nothing.
+    cx.redactor.learn(&learned_as(owner, "variables"), secrets);
     let strategy = match post_build.substitute_strategy {
         Some(SubstituteStrategy::Always) => substitute::SubstituteStrategy::Always,
         Some(SubstituteStrategy::WithVariables) | None => substitute::SubstituteStrategy::WithVariables,
@@ -149,19 +199,23 @@ async fn read_keyring(
     cx: &Context,
     owner: &Owner,
     spec: &KustomizationSpec,
-    read: &mut Vec<ConfigRead>,
 ) -> Result<Option<Keyring>, Failure> {
-    let Some(decryption) = &spec.decryption else { return Ok(None) };
-    let Some(reference) = &decryption.secret_ref else { return Ok(Some(Keyring::default())) };
+    let Some(decryption) = &spec.decryption else {
+        return Ok(None);
+    };
+    let Some(reference) = &decryption.secret_ref else {
+        return Ok(Some(Keyring::default()));
+    };
     let origin = format!("Secret {}/{}", owner.namespace, reference.name);
-    let Some(data) = read_data(cx, "Secret", &owner.namespace, &reference.name, read).await? else {
+    let Some(data) = read_data(cx, "Secret", &owner.namespace, &reference.name).await? else {
         return Err(Failure::Build(format!(
             "{origin} not found, which spec.decryption.secretRef names; create it: kubectl -n {} create secret generic {} --from-file=age.agekey",
             owner.namespace, reference.name
         )));
     };
     let keyring = Keyring::from_secret(&origin, &data).map_err(|error| Failure::Build(error.to_string()))?;
-    cx.redactor.learn(&owner.to_string(), keyring.secret_keys());
+    cx.redactor
+        .learn(&learned_as(owner, "keys"), keyring.secret_keys());
     Ok(Some(keyring))
 }
 
@@ -171,7 +225,6 @@ async fn read_data(
     kind: &'static str,
     namespace: &str,
     name: &str,
-    read: &mut Vec<ConfigRead>,
 ) -> Result<Option<BTreeMap<String, Vec<u8>>>, Failure> {
     let plural = if kind == "Secret" { "secrets" } else { "configmaps" };
     let resource = Kind::fixed("v1", kind, plural, true);
@@ -181,29 +234,27 @@ async fn read_data(
         group: String::new(),
         kind: kind.to_owned(),
     };
+    cx.configs.ensure(kind, namespace).await;
     let found = cx.api.get(&resource, &id).await;
-    let found = found.map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
-    let version = found.as_ref().map(version_of).unwrap_or_default();
-    read.push(ConfigRead { kind, namespace: namespace.to_owned(), name: name.to_owned(), version });
+    let found = found
+        .map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
     Ok(found.map(|object| decode(&object, kind == "Secret")))
 }
 
-fn version_of(object: &Value) -> String {
-    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    config_version(text("/metadata/uid"), text("/metadata/resourceVersion"))
-}
-
-/// The version of a ConfigMap or a Secret.
-pub(crate) fn config_version(uid: &str, resource_version: &str) -> String {
-    format!("{uid}/{resource_version}")
-}
-
 pub(crate) fn decode(object: &Value, encoded: bool) -> BTreeMap<String, Vec<u8>> {
-    let entries = object.get("data").and_then(Value::as_object).into_iter().flatten();
+    let entries = object
+        .get("data")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
     entries
         .map(|(key, value)| {
             let text = value.as_str().unwrap_or_default();
-            let bytes = if encoded { STANDARD.decode(text).unwrap_or_default() } else { text.as_bytes().to_vec() };
+            let bytes = if encoded {
+                STANDARD.decode(text).unwrap_or_default()
+            } else {
+                text.as_bytes().to_vec()
+            };
             (key.clone(), bytes)
         })
         .collect()
@@ -249,7 +300,10 @@ fn overlay(spec: &KustomizationSpec) -> Overlay {
 
 fn common_metadata(spec: &KustomizationSpec) -> CommonMetadata {
     let common = spec.common_metadata.clone().unwrap_or_default();
-    CommonMetadata { labels: common.labels, annotations: common.annotations }
+    CommonMetadata {
+        labels: common.labels,
+        annotations: common.annotations,
+    }
 }
 
 /// Names each object, with the scope of its kind: from the server, or from a definition in this very set
@@ -259,8 +313,15 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
     let mut wanted = Vec::with_capacity(rendered.objects.len());
     let mut refused = Vec::new();
     for object in rendered.objects {
-        let gvk = Gvk { group: object.id.group.clone(), version: object.id.version.clone(), kind: object.id.kind.clone() };
-        let namespaced = match (cx.discovery.known(&gvk), defined.get(&(gvk.group.clone(), gvk.kind.clone()))) {
+        let gvk = Gvk {
+            group: object.id.group.clone(),
+            version: object.id.version.clone(),
+            kind: object.id.kind.clone(),
+        };
+        let namespaced = match (
+            cx.discovery.known(&gvk),
+            defined.get(&(gvk.group.clone(), gvk.kind.clone())),
+        ) {
             (Some(kind), _) => kind.namespaced,
             (None, Some(namespaced)) => *namespaced,
             (None, None) => match cx.discovery.resolve(&cx.api, &gvk).await {
@@ -282,12 +343,21 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
             continue;
         }
         let id = ObjectId {
-            namespace: if namespaced { object.id.namespace } else { String::new() },
+            namespace: if namespaced {
+                object.id.namespace
+            } else {
+                String::new()
+            },
             name: object.id.name,
             group: object.id.group,
             kind: object.id.kind,
         };
-        wanted.push(Wanted { id, version: object.id.version, value, origin: Some(object.origin.to_string()) });
+        wanted.push(Wanted {
+            id,
+            version: object.id.version,
+            value,
+            origin: Some(object.origin.to_string()),
+        });
     }
     if refused.is_empty() {
         return Ok(wanted);
@@ -297,14 +367,26 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
 
 /// Kinds that definitions among the objects bring along, and whether they are namespaced.
 fn definitions(rendered: &Rendered) -> HashMap<(String, String), bool> {
-    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: &Value, pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     rendered
         .objects
         .iter()
         .filter(|object| object.id.kind == "CustomResourceDefinition")
         .map(|object| {
-            let key = (text(&object.value, "/spec/group"), text(&object.value, "/spec/names/kind"));
-            (key, object.value.pointer("/spec/scope").and_then(Value::as_str) == Some("Namespaced"))
+            let key = (
+                text(&object.value, "/spec/group"),
+                text(&object.value, "/spec/names/kind"),
+            );
+            (
+                key,
+                object.value.pointer("/spec/scope").and_then(Value::as_str) == Some("Namespaced"),
+            )
         })
         .collect()
 }

@@ -20,7 +20,9 @@ pub(crate) async fn of(
         return Ok(claims.clone());
     }
     let Some(checkout) = &entry.checkout else {
-        return Err(Failure::Source(format!("the source of Kustomization {owner} has no artifact")));
+        return Err(Failure::Source(format!(
+            "the source of Kustomization {owner} has no artifact"
+        )));
     };
     let built = build::build(cx, permit, &entry.kustomization, checkout).await?;
     let claims = Claims::new(entry.key(), &built.wanted);

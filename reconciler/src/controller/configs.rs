@@ -1,85 +1,200 @@
-//! Watches the metadata of ConfigMaps and Secrets in namespaces where a Kustomization reads some, so that a
-//! change of a value runs those that read it (rule 20). Does I/O.
+//! Watches the metadata of ConfigMaps and Secrets in namespaces where something reads some, so that a change of a
+//! value runs those that read it (rule 20). Does I/O.
+//!
+//! A watch is listed before the first value is read: whatever changes after that read sends an event, so no change
+//! falls between the two.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::build::config_version;
 use super::fleet::Message;
-use super::memory::ConfigRead;
+
+/// Kind, namespace and name of a ConfigMap or a Secret.
+pub(crate) type ConfigKey = (&'static str, String, String);
 
 /// The set of running watches.
 pub(crate) struct Configs {
     client: Client,
     messages: mpsc::Sender<Message>,
     stop: CancellationToken,
-    started: Mutex<HashSet<(&'static str, String)>>,
+    /// Whether each watch has been listed.
+    started: Mutex<HashMap<(&'static str, String), watch::Receiver<bool>>>,
+    /// Those who want to know of single objects besides the fleet.
+    subscribers: Mutex<HashMap<ConfigKey, watch::Sender<()>>>,
 }
 
 impl Configs {
     pub(crate) fn new(client: Client, messages: mpsc::Sender<Message>, stop: CancellationToken) -> Self {
-        Self { client, messages, stop, started: Mutex::default() }
+        Self {
+            client,
+            messages,
+            stop,
+            started: Mutex::default(),
+            subscribers: Mutex::default(),
+        }
     }
 
-    /// Watches a kind in a namespace, if that is not done yet.
-    pub(crate) fn ensure(&self, kind: &'static str, namespace: &str) {
-        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        if !started.insert((kind, namespace.to_owned())) {
-            return;
-        }
-        let (client, messages, stop) = (self.client.clone(), self.messages.clone(), self.stop.clone());
-        let namespace = namespace.to_owned();
+    /// Watches a kind in a namespace from now on; completes when changes from here on are seen, or when it turns out
+    /// that they cannot be.
+    pub(crate) async fn ensure(self: &std::sync::Arc<Self>, kind: &'static str, namespace: &str) {
+        let mut listed = {
+            let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (kind, namespace.to_owned());
+            started
+                .entry(key)
+                .or_insert_with(|| self.start(kind, namespace))
+                .clone()
+        };
+        // The watch ends only with the controller.
+        let _ = listed.wait_for(|listed| *listed).await;
+    }
+
+    /// Tells of changes of one object from here on.
+    pub(crate) fn subscribe(&self, key: ConfigKey) -> watch::Receiver<()> {
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.retain(|_, sender| !sender.is_closed());
+        subscribers
+            .entry(key)
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe()
+    }
+
+    fn start(self: &std::sync::Arc<Self>, kind: &'static str, namespace: &str) -> watch::Receiver<bool> {
+        let (listed, receiver) = watch::channel(false);
+        let (this, namespace) = (self.clone(), namespace.to_owned());
         tokio::spawn(async move {
+            let watch = Watch {
+                configs: &this,
+                kind,
+                namespace,
+                versions: HashMap::new(),
+                listed,
+            };
             tokio::select! {
-                () = stop.cancelled() => {}
-                () = async {
-                    match kind {
-                        "Secret" => watch::<Secret>(client, kind, &namespace, messages).await,
-                        _ => watch::<ConfigMap>(client, kind, &namespace, messages).await,
-                    }
-                } => {}
+                () = this.stop.cancelled() => {}
+                () = watch.run() => {}
             }
         });
+        receiver
+    }
+
+    async fn changed(&self, key: ConfigKey) {
+        if let Some(subscriber) = self
+            .subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
+            subscriber.send_replace(());
+        }
+        let (kind, namespace, name) = key;
+        // The fleet ends only when the controller does.
+        let _ = self
+            .messages
+            .send(Message::Config {
+                kind,
+                namespace,
+                name,
+            })
+            .await;
     }
 }
 
-async fn watch<K>(client: Client, kind: &'static str, namespace: &str, messages: mpsc::Sender<Message>)
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
-{
-    let objects = Api::<PartialObjectMeta<K>>::namespaced(client, namespace);
-    let config = watcher::Config::default().page_size(200);
-    let mut stream = watcher::watcher(objects, config).default_backoff().boxed();
-    while let Some(answer) = stream.next().await {
-        let (meta, gone) = match answer {
-            Ok(Event::Apply(object) | Event::InitApply(object)) => (object.metadata, false),
-            Ok(Event::Delete(object)) => (object.metadata, true),
-            Ok(Event::Init | Event::InitDone) => continue,
-            Err(error) => {
-                tracing::debug!(%error, kind, namespace, "a watch broke and is opened again");
-                continue;
-            }
-        };
-        let name = meta.name.unwrap_or_default();
-        let version = match (gone, meta.uid, meta.resource_version) {
-            (false, Some(uid), Some(version)) => config_version(&uid, &version),
-            _ => String::new(),
-        };
-        // Whoever read it in another version, or found none, is run: also for what changed before the watch began.
-        let config = ConfigRead { kind, namespace: namespace.to_owned(), name, version };
-        if messages.send(Message::Config(config)).await.is_err() {
-            return;
+struct Watch<'a> {
+    configs: &'a Configs,
+    kind: &'static str,
+    namespace: String,
+    versions: HashMap<String, String>,
+    listed: watch::Sender<bool>,
+}
+
+impl Watch<'_> {
+    async fn run(self) {
+        match self.kind {
+            "Secret" => self.follow::<Secret>().await,
+            _ => self.follow::<ConfigMap>().await,
         }
+    }
+
+    async fn follow<K>(mut self)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+    {
+        let objects = Api::<PartialObjectMeta<K>>::namespaced(self.configs.client.clone(), &self.namespace);
+        let config = watcher::Config::default().page_size(200);
+        let mut stream = watcher::watcher(objects, config).default_backoff().boxed();
+        let mut seen = HashSet::new();
+        while let Some(answer) = stream.next().await {
+            match answer {
+                Ok(Event::Init) => seen.clear(),
+                Ok(Event::InitApply(object)) => {
+                    let name = object.metadata.name.unwrap_or_default();
+                    seen.insert(name.clone());
+                    self.found(name, object.metadata.resource_version).await;
+                }
+                Ok(Event::InitDone) => {
+                    let gone: Vec<String> = self
+                        .versions
+                        .keys()
+                        .filter(|name| !seen.contains(*name))
+                        .cloned()
+                        .collect();
+                    for name in gone {
+                        self.gone(name).await;
+                    }
+                    self.listed.send_replace(true);
+                }
+                Ok(Event::Apply(object)) => {
+                    self.found(
+                        object.metadata.name.unwrap_or_default(),
+                        object.metadata.resource_version,
+                    )
+                    .await;
+                }
+                Ok(Event::Delete(object)) => self.gone(object.metadata.name.unwrap_or_default()).await,
+                Err(error) => {
+                    tracing::debug!(%error, kind = self.kind, namespace = self.namespace, "a watch broke and is opened again");
+                    // Nobody is held up by a watch that cannot be had.
+                    self.listed.send_replace(true);
+                }
+            }
+        }
+    }
+
+    async fn found(&mut self, name: String, version: Option<String>) {
+        let version = version.unwrap_or_default();
+        let before = self.versions.insert(name.clone(), version.clone());
+        let news = before.is_none_or(|before| before != version);
+        if news && *self.listed.borrow() {
+            self.tell(name).await;
+        }
+    }
+
+    async fn gone(&mut self, name: String) {
+        if self.versions.remove(&name).is_some() {
+            self.tell(name).await;
+        }
+    }
+
+    async fn tell(&self, name: String) {
+        self.configs
+            .changed((self.kind, self.namespace.clone(), name))
+            .await;
     }
 }

@@ -24,15 +24,24 @@ pub(crate) struct Contest {
 impl Contest {
     /// Notes a correction; gives a sentence when it makes the field contested.
     pub(crate) fn corrected(&mut self, correction: &Correction, now: Timestamp) -> Option<String> {
-        self.corrections.retain(|_, times| times.last().is_some_and(|last| is_recent(*last, now)));
-        let key = (correction.id.clone(), correction.path.clone(), correction.manager.clone());
+        self.corrections
+            .retain(|_, times| times.last().is_some_and(|last| is_recent(*last, now)));
+        let key = (
+            correction.id.clone(),
+            correction.path.clone(),
+            correction.manager.clone(),
+        );
         let times = self.corrections.entry(key).or_default();
         times.retain(|time| is_recent(*time, now));
         times.push(now);
         if times.len() < CORRECTIONS || !self.told.insert(correction.id.clone()) {
             return None;
         }
-        let manager = if correction.manager.is_empty() { "somebody" } else { &correction.manager };
+        let manager = if correction.manager.is_empty() {
+            "somebody"
+        } else {
+            &correction.manager
+        };
         Some(format!(
             "{} changes {} of {} back each time it is corrected; it is now corrected once an interval only. \
              Take the field out of Git, or stop {manager} from writing it (a HorizontalPodAutoscaler and \
@@ -61,15 +70,27 @@ mod tests {
 
     #[test]
     fn the_third_correction_in_ten_minutes_is_told_and_the_object_is_left_alone() {
-        let id = ObjectId { namespace: "shop".into(), name: "web".into(), group: "apps".into(), kind: "Deployment".into() };
-        let correction = Correction { id: id.clone(), manager: "hpa".into(), path: "/spec/replicas".into() };
+        let id = ObjectId {
+            namespace: "shop".into(),
+            name: "web".into(),
+            group: "apps".into(),
+            kind: "Deployment".into(),
+        };
+        let correction = Correction {
+            id: id.clone(),
+            manager: "hpa".into(),
+            path: "/spec/replicas".into(),
+        };
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut contest = Contest::default();
         assert_eq!(contest.corrected(&correction, at(0)), None);
         assert_eq!(contest.corrected(&correction, at(10)), None);
         assert!(contest.contested(at(10)).is_empty());
         let told = contest.corrected(&correction, at(20)).unwrap();
-        assert!(told.starts_with("hpa changes /spec/replicas of Deployment/shop/web back"), "{told}");
+        assert!(
+            told.starts_with("hpa changes /spec/replicas of Deployment/shop/web back"),
+            "{told}"
+        );
         assert_eq!(contest.contested(at(20)), BTreeSet::from([id]));
         assert!(contest.contested(at(2000)).is_empty());
     }

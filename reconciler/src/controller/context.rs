@@ -20,7 +20,7 @@ pub(crate) struct Context {
     pub(crate) api: Api,
     pub(crate) discovery: Discovery,
     pub(crate) watches: Watches,
-    pub(crate) configs: Configs,
+    pub(crate) configs: Arc<Configs>,
     pub(crate) index: Arc<Index>,
     pub(crate) registry: Registry,
     /// Bounds renders: each takes a core and the memory of one application.

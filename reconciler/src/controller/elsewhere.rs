@@ -17,7 +17,11 @@ pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectRef) {
         kind: object.kind.to_string(),
     };
     tokio::spawn(async move {
-        let gvk = Gvk { group: id.group.clone(), version: "v1".to_owned(), kind: id.kind.clone() };
+        let gvk = Gvk {
+            group: id.group.clone(),
+            version: "v1".to_owned(),
+            kind: id.kind.clone(),
+        };
         match cx.discovery.resolve_any_version(&cx.api, &gvk).await {
             Ok(kind) => cx.watches.ensure_object(&kind, &id, &owner),
             Err(error) => tracing::warn!(object = %id, %error, "a health check names what cannot be watched"),

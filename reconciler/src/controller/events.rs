@@ -53,8 +53,12 @@ impl Recorder {
         let object = format!("{}/{}/{}", subject.gvk.kind, subject.namespace, subject.name);
         let revision = event.revision.as_deref().unwrap_or_default();
         match event.severity {
-            Severity::Info => tracing::info!(%object, revision, reason = event.reason.as_str(), "{}", event.message),
-            Severity::Error => tracing::error!(%object, revision, reason = event.reason.as_str(), "{}", event.message),
+            Severity::Info => {
+                tracing::info!(%object, revision, reason = event.reason.as_str(), "{}", event.message);
+            }
+            Severity::Error => {
+                tracing::error!(%object, revision, reason = event.reason.as_str(), "{}", event.message);
+            }
         }
         if self.queue.try_send((subject, event)).is_err() {
             tracing::debug!("too many events wait, one is dropped");
@@ -70,8 +74,19 @@ impl Recorder {
     }
 
     pub(crate) fn about(&self, job: &Job, severity: Severity, reason: Reason, message: String) {
-        let revision = job.checkout.as_ref().map(|checkout| checkout.revision().to_string());
-        self.send(subject_of(&job.owner, job.kustomization.metadata.uid.as_deref()), Event { severity, reason, revision, message });
+        let revision = job
+            .checkout
+            .as_ref()
+            .map(|checkout| checkout.revision().to_string());
+        self.send(
+            subject_of(&job.owner, job.kustomization.metadata.uid.as_deref()),
+            Event {
+                severity,
+                reason,
+                revision,
+                message,
+            },
+        );
     }
 }
 

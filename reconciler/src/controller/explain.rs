@@ -1,6 +1,6 @@
 //! Fetches what is needed to say why a workload is not healthy, as the account of the run (rule 26). Reads only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -34,25 +34,47 @@ pub(crate) async fn explain(cx: &Arc<Context>, api: &Api, objects: Vec<ObjectRef
 }
 
 async fn explain_one(cx: &Context, api: &Api, object: &ObjectRef) -> Vec<Why> {
-    let gvk = Gvk { group: object.group.to_string(), version: "v1".to_owned(), kind: object.kind.to_string() };
-    let Ok(kind) = cx.discovery.resolve_any_version(&cx.api, &gvk).await else { return Vec::new() };
+    let gvk = Gvk {
+        group: object.group.to_string(),
+        version: "v1".to_owned(),
+        kind: object.kind.to_string(),
+    };
+    let Ok(kind) = cx.discovery.resolve_any_version(&cx.api, &gvk).await else {
+        return Vec::new();
+    };
     let id = ObjectId {
         namespace: object.namespace.to_string(),
         name: object.name.to_string(),
         group: object.group.to_string(),
         kind: object.kind.to_string(),
     };
-    let Ok(Some(workload)) = api.get(&kind, &id).await else { return Vec::new() };
+    let Ok(Some(workload)) = api.get(&kind, &id).await else {
+        return Vec::new();
+    };
     let mut fetched = Fetched::default();
     for need in why::needs(&workload) {
         fetched.fetch(cx, api, need).await;
     }
-    let further = why::further_needs(&fetched.facts(&workload));
-    for need in further {
-        fetched.fetch(cx, api, need).await;
+    // What is found asks for more: a pod for its claims, a claim for its events.
+    let mut asked = BTreeSet::new();
+    loop {
+        let needs: Vec<Need> = why::further_needs(&fetched.facts(&workload))
+            .into_iter()
+            .filter(|need| asked.insert(need.clone()))
+            .take(FETCHED)
+            .collect();
+        if needs.is_empty() {
+            break;
+        }
+        for need in needs {
+            fetched.fetch(cx, api, need).await;
+        }
     }
     let settling = SignedDuration::try_from(cx.config.failure_grace).unwrap_or(SignedDuration::from_secs(60));
-    let patience = Patience { settling, ..Patience::default() };
+    let patience = Patience {
+        settling,
+        ..Patience::default()
+    };
     why::explain(&fetched.facts(&workload), Timestamp::now(), &patience)
 }
 
@@ -82,25 +104,47 @@ impl Fetched {
         match need {
             Need::ReplicaSets { namespace, selector } => {
                 let kind = Kind::fixed("apps/v1", "ReplicaSet", "replicasets", true);
-                self.replica_sets.extend(api.list(&kind, &namespace, &selector, FETCHED).await.unwrap_or_default());
+                self.replica_sets.extend(
+                    api.list(&kind, &namespace, &selector, FETCHED)
+                        .await
+                        .unwrap_or_default(),
+                );
             }
             Need::Pods { namespace, selector } => {
                 let kind = Kind::fixed("v1", "Pod", "pods", true);
-                self.pods.extend(api.list(&kind, &namespace, &selector, FETCHED).await.unwrap_or_default());
+                self.pods.extend(
+                    api.list(&kind, &namespace, &selector, FETCHED)
+                        .await
+                        .unwrap_or_default(),
+                );
             }
             Need::Events { namespace, uid } => {
-                let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.uid%3D{uid}&limit={FETCHED}");
-                let Ok(mut list) = api.raw(&path, "application/json").await else { return };
+                let path = format!(
+                    "/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.uid%3D{uid}&limit={FETCHED}"
+                );
+                let Ok(mut list) = api.raw(&path, "application/json").await else {
+                    return;
+                };
                 if let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) {
                     self.events.extend(items);
                 }
             }
             Need::Claim { namespace, name } => {
                 let kind = Kind::fixed("v1", "PersistentVolumeClaim", "persistentvolumeclaims", true);
-                let id = ObjectId { namespace, name, group: String::new(), kind: kind.gvk.kind.clone() };
+                let id = ObjectId {
+                    namespace,
+                    name,
+                    group: String::new(),
+                    kind: kind.gvk.kind.clone(),
+                };
                 self.claims.extend(api.get(&kind, &id).await.unwrap_or_default());
             }
-            Need::Log { namespace, pod, container, previous } => {
+            Need::Log {
+                namespace,
+                pod,
+                container,
+                previous,
+            } => {
                 if !cx.config.log_excerpts {
                     return;
                 }

@@ -30,7 +30,10 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure
         let deleted = delete_all(cx, job, &inventory).await?;
         if let Some(until) = doubted_until(cx, job, &inventory) {
             // Rule 2: a late write may bring back what nobody would look after any more.
-            job.permit.race(tokio::time::sleep_until(until.into())).await.map_err(revoked)?;
+            job.permit
+                .race(tokio::time::sleep_until(until.into()))
+                .await
+                .map_err(revoked)?;
             delete_all(cx, job, &inventory).await?;
         }
         if policy == DeletionPolicy::WaitForTermination {
@@ -40,15 +43,26 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure
     remove_finalizer(cx, job).await
 }
 
-async fn delete_all(cx: &Context, job: &Job, inventory: &Inventory) -> Result<Vec<(Kind, ObjectId)>, Failure> {
+async fn delete_all(
+    cx: &Context,
+    job: &Job,
+    inventory: &Inventory,
+) -> Result<Vec<(Kind, ObjectId)>, Failure> {
     let api = job.api(cx);
     let mut failures = Vec::new();
     let mut deleted = Vec::new();
     for (id, version) in inventory.minus(&Inventory::default()) {
-        if super::claims::claimed_by_another(cx, &job.permit, &job.owner, &id).await?.is_some() {
+        if super::claims::claimed_by_another(cx, &job.permit, &job.owner, &id)
+            .await?
+            .is_some()
+        {
             continue;
         }
-        let gvk = Gvk { group: id.group.clone(), version, kind: id.kind.clone() };
+        let gvk = Gvk {
+            group: id.group.clone(),
+            version,
+            kind: id.kind.clone(),
+        };
         let kind = match cx.discovery.resolve_any_version(&cx.api, &gvk).await {
             Ok(kind) => kind,
             Err(ApiError::UnknownKind { .. }) => continue,
@@ -97,7 +111,10 @@ async fn wait_until_gone(cx: &Context, job: &Job, deleted: &[(Kind, ObjectId)]) 
             Ok(answer) => answer?,
             Err(why) => {
                 return Err(match revoked(why) {
-                    Failure::Timeout(_) => Failure::Prune(format!("{id} is deleted and not gone yet; what holds it: kubectl get {} {} -o jsonpath='{{.metadata.finalizers}}'", kind.plural, id.name)),
+                    Failure::Timeout(_) => Failure::Prune(format!(
+                        "{id} is deleted and not gone yet; what holds it: kubectl get {} {} -o jsonpath='{{.metadata.finalizers}}'",
+                        kind.plural, id.name
+                    )),
                     other => other,
                 });
             }
@@ -112,21 +129,41 @@ async fn remove_finalizer(cx: &Context, job: &Job) -> Result<(), Failure> {
     let kind = kustomization_kind();
     for _ in 0..5 {
         job.permit.check().map_err(revoked)?;
-        let live = cx.api.get_metadata(&kind, &id).await.map_err(|error| Failure::Apply(error.to_string()))?;
+        let live = cx
+            .api
+            .get_metadata(&kind, &id)
+            .await
+            .map_err(|error| Failure::Apply(error.to_string()))?;
         let Some(live) = live else { return Ok(()) };
-        let finalizers = live.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
-        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else { return Ok(()) };
+        let finalizers = live
+            .pointer("/metadata/finalizers")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
+            return Ok(());
+        };
         let path = format!("/metadata/finalizers/{index}");
         let patch = json!([
             {"op": "test", "path": path, "value": FINALIZER},
             {"op": "remove", "path": path},
         ]);
-        match cx.api.json_patch(&kind, &id, &patch, KUSTOMIZATION_STATUS_MANAGER).await {
+        match cx
+            .api
+            .json_patch(&kind, &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+            .await
+        {
             Ok(_) => return Ok(()),
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.is_conflict() || error.is_invalid() => {}
-            Err(error) => return Err(Failure::Apply(format!("the finalizer could not be removed: {error}"))),
+            Err(error) => {
+                return Err(Failure::Apply(format!(
+                    "the finalizer could not be removed: {error}"
+                )));
+            }
         }
     }
-    Err(Failure::Apply("the finalizers changed each time ours was about to be removed".to_owned()))
+    Err(Failure::Apply(
+        "the finalizers changed each time ours was about to be removed".to_owned(),
+    ))
 }

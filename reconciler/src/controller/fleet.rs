@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -12,7 +13,9 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Kustomization, KustomizationStatus, Reason, REQUESTED_AT, PRUNE_CONFIRM, SourceKind, condition_types};
+use crate::api::{
+    Kustomization, KustomizationStatus, PRUNE_CONFIRM, REQUESTED_AT, Reason, SourceKind, condition_types,
+};
 use crate::apply::Permit;
 use crate::assess::targets::ObjectRef;
 use crate::assess::verdict::{Seen as Sight, Verdict, judge};
@@ -21,13 +24,13 @@ use crate::plan::{Inventory, ObjectId, Owner};
 use crate::report::{Failure, Outcome, Progress, Severity, StatusPatch, conditions_of};
 use crate::source::Checkout;
 
-use super::context::Context;
 use super::contest::Contest;
+use super::context::Context;
 use super::events::Recorder;
 use super::explain::{Whys, explain};
 use super::finalize::finalize;
-use super::memory::{ConfigRead, Memory};
-use super::registry::Entry;
+use super::memory::Memory;
+use super::registry::{Claims, Entry};
 use super::run::{Done, Job, annotation, masked, report, run};
 use super::served::unserved;
 use super::skip::Changes;
@@ -56,8 +59,14 @@ pub(crate) enum Message {
     Finalized(Arc<Owner>, u64, Result<(), Failure>),
     StatusWritten(Arc<Owner>, Box<KustomizationStatus>),
     Explained(Arc<Owner>, u64, Whys),
-    PodTrouble { namespace: String },
-    Config(ConfigRead),
+    PodTrouble {
+        namespace: String,
+    },
+    Config {
+        kind: &'static str,
+        namespace: String,
+        name: String,
+    },
     Explain(Arc<Owner>),
     Trickled,
     /// All Kustomizations that there are have been seen.
@@ -98,6 +107,8 @@ pub(crate) struct Fleet {
     sources: HashMap<SourceKey, SourceState>,
     timers: BTreeSet<(Timestamp, Arc<Owner>)>,
     runs: u64,
+    /// Reports are written in the order in which they were decided.
+    tickets: AtomicU64,
     running: usize,
     trickle: VecDeque<Arc<Owner>>,
     trickling: usize,
@@ -116,6 +127,7 @@ impl Fleet {
             sources: HashMap::new(),
             timers: BTreeSet::new(),
             runs: 0,
+            tickets: AtomicU64::new(1),
             running: 0,
             trickle: VecDeque::new(),
             trickling: 0,
@@ -155,7 +167,7 @@ impl Fleet {
         match message {
             Message::Kustomization(object) => self.seen(*object),
             Message::KustomizationGone(owner) => self.forget(&owner),
-            Message::Source(key, state) => self.source(key, state),
+            Message::Source(key, state) => self.source(&key, &state),
             Message::SourceGone(key) => {
                 self.sources.remove(&key);
                 self.refresh_users(&key);
@@ -166,9 +178,17 @@ impl Fleet {
             Message::StatusWritten(owner, status) => self.status_written(&owner, *status),
             Message::Explained(owner, number, whys) => self.explained(&owner, number, whys),
             Message::PodTrouble { namespace } => self.pod_trouble(&namespace),
-            Message::Config(config) => self.config(&config),
+            Message::Config {
+                kind,
+                namespace,
+                name,
+            } => self.config(kind, &namespace, &name),
             Message::Explain(owner) => {
-                if self.members.get(&owner).is_some_and(|member| member.state.is_waiting()) {
+                if self
+                    .members
+                    .get(&owner)
+                    .is_some_and(|member| member.state.is_waiting())
+                {
                     self.start_explaining(&owner);
                 }
             }
@@ -177,7 +197,10 @@ impl Fleet {
                 self.drain_trickle();
             }
             Message::SourceSeen(key) => {
-                self.sources.entry(key).or_insert(SourceState { checkout: None, failure: None });
+                self.sources.entry(key).or_insert(SourceState {
+                    checkout: None,
+                    failure: None,
+                });
             }
             Message::SourcesListed => {
                 self.sources_listed = true;
@@ -228,7 +251,7 @@ impl Fleet {
                 owner.clone(),
                 Member {
                     applied: status.last_applied_revision.clone(),
-                    kustomization: kustomization.clone(),
+                    kustomization,
                     status,
                     statuses,
                     state: State::new(Timestamp::now()),
@@ -245,7 +268,7 @@ impl Fleet {
                 },
             );
         } else if let Some(member) = self.members.get_mut(&owner) {
-            member.kustomization = kustomization.clone();
+            member.kustomization = kustomization;
             let statuses = member.statuses.clone();
             tokio::spawn(async move { statuses.saw(&version).await });
         }
@@ -256,13 +279,23 @@ impl Fleet {
 
     /// Lets runs of others know of it.
     fn register(&self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
-        let checkout = self.sources.get(&source_key(&member.kustomization)).and_then(|source| source.checkout.clone());
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
+        let checkout = self
+            .sources
+            .get(&source_key(&member.kustomization))
+            .and_then(|source| source.checkout.clone());
         let claims = self.cx.registry.get(owner).and_then(|entry| entry.claims);
         let inventory = Arc::new(Inventory::from_status(member.status.inventory.as_ref()));
         self.cx.registry.put(
             owner,
-            Entry { kustomization: member.kustomization.clone(), checkout, inventory, claims },
+            Entry {
+                kustomization: member.kustomization.clone(),
+                checkout,
+                inventory,
+                claims,
+            },
         );
     }
 
@@ -275,20 +308,26 @@ impl Fleet {
             }
         }
         self.cx.registry.remove(&owner);
-        self.cx.redactor.forget(&owner.to_string());
-        self.cx.metrics.forget(&super::metrics::key("Kustomization", &owner.namespace, &owner.name));
+        super::build::forget_secrets(&self.cx, &owner);
+        self.cx.metrics.forget(&super::metrics::key(
+            "Kustomization",
+            &owner.namespace,
+            &owner.name,
+        ));
         self.refresh_dependents(&owner);
     }
 
-    fn source(&mut self, key: SourceKey, state: SourceState) {
+    fn source(&mut self, key: &SourceKey, state: &SourceState) {
         let before = self.sources.insert(key.clone(), state.clone());
         let changes = match (before.and_then(|before| before.checkout), &state.checkout) {
-            (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => compare(&old, new),
+            (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => {
+                compare(&old, new)
+            }
             (Some(_), Some(_)) => Some(Changes::default()),
             _ => None,
         };
         let mut touched = Vec::new();
-        for owner in self.users(&key) {
+        for owner in self.users(key) {
             self.register(&owner);
             let (Some(changes), Some(checkout)) = (&changes, &state.checkout) else {
                 touched.push(owner);
@@ -307,8 +346,12 @@ impl Fleet {
 
     /// A commit that touches nothing which the last render read moves the revision, and that is all.
     fn skip(&mut self, owner: &Arc<Owner>, changes: &Changes, checkout: &Checkout) -> bool {
-        let Some(member) = self.members.get_mut(owner) else { return true };
-        let Some(memory) = &member.memory else { return false };
+        let Some(member) = self.members.get_mut(owner) else {
+            return true;
+        };
+        let Some(memory) = &member.memory else {
+            return false;
+        };
         if !member.state.may_skip() || changes.touch(&memory.read_set) {
             return false;
         }
@@ -317,10 +360,11 @@ impl Fleet {
             return true;
         }
         member.state.skip_to(&revision);
-        member.applied = Some(revision);
+        let before = member.applied.replace(revision);
         self.cx.registry.update(owner, |entry| {
             let key = entry.key();
-            if let Some(claims) = &mut entry.claims {
+            let of_before = |claims: &&mut Claims| Some(&claims.key.revision) == before.as_ref();
+            if let Some(claims) = entry.claims.as_mut().filter(of_before) {
                 claims.key = key;
             }
         });
@@ -330,19 +374,36 @@ impl Fleet {
 
     /// Those that others depend on come first.
     fn sort_trickle(&mut self) {
-        let needed: BTreeSet<Owner> = self.members.values().flat_map(|member| dependencies(&member.kustomization)).collect();
+        let needed: BTreeSet<Owner> = self
+            .members
+            .values()
+            .flat_map(|member| dependencies(&member.kustomization))
+            .collect();
         if !needed.is_empty() {
-            self.trickle.make_contiguous().sort_by_key(|owner| !needed.contains(&**owner));
+            self.trickle
+                .make_contiguous()
+                .sort_by_key(|owner| !needed.contains(&**owner));
         }
     }
 
     fn drain_trickle(&mut self) {
         while self.running == 0 && self.trickling < TRICKLE {
-            let Some(owner) = self.trickle.pop_front() else { return };
-            let Some(member) = self.members.get(&owner) else { continue };
+            let Some(owner) = self.trickle.pop_front() else {
+                return;
+            };
+            // What happened since it was put in line has been reported, or will be.
+            let still_so = |member: &&Member| {
+                member.state.may_skip() && member.applied != member.status.last_applied_revision
+            };
+            let Some(member) = self.members.get(&owner).filter(still_so) else {
+                continue;
+            };
             let job = self.job(&owner, member, Scope::Changes);
             let cx = self.cx.clone();
-            let wait = member.memory.as_ref().is_some_and(|memory| !memory.targets.is_empty());
+            let wait = member
+                .memory
+                .as_ref()
+                .is_some_and(|memory| !memory.targets.is_empty());
             self.trickling += 1;
             tokio::spawn(async move {
                 let outcome = Outcome::Succeeded { health_checked: wait };
@@ -353,7 +414,10 @@ impl Fleet {
     }
 
     fn users(&self, key: &SourceKey) -> Vec<Arc<Owner>> {
-        let users = self.members.iter().filter(|(_, member)| source_key(&member.kustomization) == *key);
+        let users = self
+            .members
+            .iter()
+            .filter(|(_, member)| source_key(&member.kustomization) == *key);
         self.most_urgent_first(users.map(|(owner, _)| owner.clone()).collect())
     }
 
@@ -377,10 +441,15 @@ impl Fleet {
     }
 
     fn object(&mut self, event: &ObjectEvent) {
-        let Some(member) = self.members.get(&event.owner) else { return };
+        let Some(member) = self.members.get(&event.owner) else {
+            return;
+        };
         if let Some(memory) = &member.memory {
             let seen = self.cx.index.get(&event.id);
-            let touched = memory.objects.get(&event.id).is_some_and(|left| left.is_touched(seen.as_ref()));
+            let touched = memory
+                .objects
+                .get(&event.id)
+                .is_some_and(|left| left.is_touched(seen.as_ref()));
             // What a run under way has written is not known here yet: it is compared when the run has ended.
             if touched && !member.state.is_running() {
                 self.step(&event.owner, Event::Touched(event.id.clone()));
@@ -389,15 +458,11 @@ impl Fleet {
         self.judge(&event.owner);
     }
 
-    /// Runs those that read a ConfigMap or a Secret in another version than the one it has now.
-    fn config(&mut self, config: &ConfigRead) {
+    fn config(&mut self, kind: &'static str, namespace: &str, name: &str) {
         let readers: Vec<_> = self
             .members
             .iter()
-            .filter(|(_, member)| {
-                let known = member.memory.as_ref().is_some_and(|memory| memory.configs.contains(config));
-                !known && super::build::reads(&member.kustomization, config)
-            })
+            .filter(|(_, member)| super::build::reads(&member.kustomization, kind, namespace, name))
             .map(|(owner, _)| owner.clone())
             .collect();
         for owner in readers {
@@ -421,7 +486,10 @@ impl Fleet {
         let interval = spec.interval.0;
         let requested = annotation(kustomization, REQUESTED_AT)
             .filter(|token| member.status.last_handled_reconcile_at.as_deref() != Some(token));
-        let checkout = self.sources.get(&source_key(kustomization)).and_then(|source| source.checkout.as_ref());
+        let checkout = self
+            .sources
+            .get(&source_key(kustomization))
+            .and_then(|source| source.checkout.as_ref());
         Some(Inputs {
             generation: kustomization.metadata.generation.unwrap_or_default(),
             suspended: spec.suspend,
@@ -439,7 +507,9 @@ impl Fleet {
 
     /// Whether its source has not been looked at since this process leads: nothing can be said of it yet.
     fn awaits_source(&self, owner: &Arc<Owner>) -> bool {
-        let Some(member) = self.members.get(owner) else { return true };
+        let Some(member) = self.members.get(owner) else {
+            return true;
+        };
         if member.kustomization.metadata.deletion_timestamp.is_some() {
             return false;
         }
@@ -464,22 +534,35 @@ impl Fleet {
         }
         match self.sources.get(&key) {
             None => return Some(Failure::Source(format!("Source '{reference}' not found"))),
-            Some(SourceState { checkout: None, failure }) => {
-                let why = failure.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-                return Some(Failure::Source(format!("Source '{reference}' has no artifact yet{why}")));
+            Some(SourceState {
+                checkout: None,
+                failure,
+            }) => {
+                let why = failure
+                    .as_deref()
+                    .map(|why| format!(": {why}"))
+                    .unwrap_or_default();
+                return Some(Failure::Source(format!(
+                    "Source '{reference}' has no artifact yet{why}"
+                )));
             }
             Some(_) => {}
         }
-        self.unmet_dependency(owner, kustomization).map(Failure::Dependency)
+        self.unmet_dependency(owner, kustomization)
+            .map(Failure::Dependency)
     }
 
     fn unmet_dependency(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<String> {
         if let Some(cycle) = self.cycle(owner) {
-            return Some(format!("dependency cycle: {cycle}; remove one of these from spec.dependsOn"));
+            return Some(format!(
+                "dependency cycle: {cycle}; remove one of these from spec.dependsOn"
+            ));
         }
         for dependency in dependencies(kustomization) {
             if self.cx.config.no_cross_namespace_refs && dependency.namespace != owner.namespace {
-                return Some(format!("dependency '{dependency}' is in another namespace, and cross-namespace references have been blocked"));
+                return Some(format!(
+                    "dependency '{dependency}' is in another namespace, and cross-namespace references have been blocked"
+                ));
             }
             let Some(member) = self.members.get(&dependency) else {
                 return Some(format!("dependency '{dependency}' not found"));
@@ -504,12 +587,18 @@ impl Fleet {
     fn cycle(&self, owner: &Arc<Owner>) -> Option<String> {
         let mut path: Vec<Owner> = vec![(**owner).clone()];
         let mut seen = BTreeSet::new();
-        self.find_cycle(owner, &mut path, &mut seen)
-            .then(|| path.iter().map(ToString::to_string).collect::<Vec<_>>().join(" -> "))
+        self.find_cycle(owner, &mut path, &mut seen).then(|| {
+            path.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" -> ")
+        })
     }
 
     fn find_cycle(&self, start: &Owner, path: &mut Vec<Owner>, seen: &mut BTreeSet<Owner>) -> bool {
-        let Some(member) = path.last().and_then(|last| self.members.get(last)) else { return false };
+        let Some(member) = path.last().and_then(|last| self.members.get(last)) else {
+            return false;
+        };
         for dependency in dependencies(&member.kustomization) {
             if dependency == *start {
                 path.push(dependency);
@@ -530,16 +619,24 @@ impl Fleet {
         if !self.listed {
             return;
         }
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         let effects = member.state.step(event, Timestamp::now());
-        self.set_timer(owner, None);
         for effect in effects {
             self.carry_out(owner, effect);
         }
+        let wake = self
+            .members
+            .get(owner)
+            .and_then(|member| member.state.next_wake());
+        self.set_timer(owner, wake);
     }
 
     fn set_timer(&mut self, owner: &Arc<Owner>, at: Option<Timestamp>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         if let Some(old) = std::mem::replace(&mut member.wake, at) {
             self.timers.remove(&(old, owner.clone()));
         }
@@ -572,12 +669,14 @@ impl Fleet {
             Effect::ReportReady => self.report_ready(owner),
             Effect::ReportBlocked(failure) => self.report_blocked(owner, failure),
             Effect::Forget => self.forget(owner),
-            Effect::WakeAt(at) => self.set_timer(owner, Some(at)),
         }
     }
 
     fn job(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
-        let checkout = self.sources.get(&source_key(&member.kustomization)).and_then(|source| source.checkout.clone());
+        let checkout = self
+            .sources
+            .get(&source_key(&member.kustomization))
+            .and_then(|source| source.checkout.clone());
         let timeout = timeout(&member.kustomization);
         Job {
             owner: owner.clone(),
@@ -588,6 +687,7 @@ impl Fleet {
             statuses: member.statuses.clone(),
             permit: Permit::new(self.cx.leadership.clone(), member.cancel.clone(), timeout),
             number: member.number,
+            ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
             timeout,
             contested: member.contest.contested(Timestamp::now()),
         }
@@ -596,7 +696,9 @@ impl Fleet {
     fn start(&mut self, owner: &Arc<Owner>, scope: Scope) {
         self.runs += 1;
         let number = self.runs;
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.cancel = CancellationToken::new();
         member.number = number;
         member.started = Instant::now();
@@ -604,7 +706,9 @@ impl Fleet {
         if !matches!(scope, Scope::Drift(_)) {
             member.whys.clear();
         }
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         let finalizing = scope == Scope::Finalize;
         let job = self.job(owner, member, scope);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
@@ -631,14 +735,21 @@ impl Fleet {
                 let _ = cx.messages.send(Message::Finalized(owner, number, result)).await;
             } else {
                 let done = run(&cx, &recorder, &job).await;
-                let _ = cx.messages.send(Message::RunEnded(owner, number, Box::new(done))).await;
+                let _ = cx
+                    .messages
+                    .send(Message::RunEnded(owner, number, Box::new(done)))
+                    .await;
             }
         });
     }
 
     fn run_ended(&mut self, owner: &Arc<Owner>, number: u64, done: Done) {
         self.running -= 1;
-        let Some(member) = self.members.get_mut(owner).filter(|member| member.number == number) else {
+        let Some(member) = self
+            .members
+            .get_mut(owner)
+            .filter(|member| member.number == number)
+        else {
             self.drain_trickle();
             return;
         };
@@ -646,36 +757,38 @@ impl Fleet {
         let now = Timestamp::now();
         for correction in &done.corrections {
             if let Some(contested) = member.contest.corrected(correction, now) {
-                let job_owner = super::events::subject_of(owner, member.kustomization.metadata.uid.as_deref());
+                let job_owner =
+                    super::events::subject_of(owner, member.kustomization.metadata.uid.as_deref());
                 self.recorder.send(
                     job_owner,
                     crate::report::Event {
                         severity: Severity::Error,
                         reason: Reason::ReconciliationFailed,
-                        revision: member.applied.clone(),
+                        revision: done.revision.clone(),
                         message: contested,
                     },
                 );
             }
         }
-        let revision = self
-            .sources
-            .get(&source_key(&member.kustomization))
-            .and_then(|source| source.checkout.as_ref())
-            .map(|checkout| checkout.revision().to_string());
         let took = member.started.elapsed();
         let ended = match done.result {
             Ok(applied) => {
                 if !applied.wait {
-                    member.applied = revision;
+                    member.applied = done.revision;
                     self.recorder_success(owner, took);
                 }
-                Ended::Applied { wait: applied.wait, recheck: applied.recheck }
+                Ended::Applied {
+                    wait: applied.wait,
+                    recheck: applied.recheck,
+                }
             }
             Err(Failure::Canceled(_)) => Ended::Canceled,
             Err(failure) => Ended::Failed(failure),
         };
-        self.cx.metrics.observe_reconcile(&super::metrics::key("Kustomization", &owner.namespace, &owner.name), took);
+        self.cx.metrics.observe_reconcile(
+            &super::metrics::key("Kustomization", &owner.namespace, &owner.name),
+            took,
+        );
         self.watch_inputs(owner);
         self.step(owner, Event::Finished(ended));
         self.catch_up(owner);
@@ -684,7 +797,9 @@ impl Fleet {
 
     /// Events that came while the run wrote were not compared with anything; what is known now is.
     fn catch_up(&mut self, owner: &Arc<Owner>) {
-        let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else { return };
+        let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else {
+            return;
+        };
         let touched: Vec<ObjectId> = memory
             .objects
             .iter()
@@ -697,11 +812,10 @@ impl Fleet {
     }
 
     fn watch_inputs(&self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         let Some(memory) = &member.memory else { return };
-        for config in &memory.configs {
-            self.cx.configs.ensure(config.kind, &config.namespace);
-        }
         for target in memory.targets.iter().filter(|target| target.expected.is_none()) {
             super::elsewhere::watch(&self.cx, owner, &target.object);
         }
@@ -713,7 +827,11 @@ impl Fleet {
 
     fn finalized(&mut self, owner: &Arc<Owner>, number: u64, result: Result<(), Failure>) {
         self.running -= 1;
-        if self.members.get(owner).is_some_and(|member| member.number == number) {
+        if self
+            .members
+            .get(owner)
+            .is_some_and(|member| member.number == number)
+        {
             let ended = match result {
                 Ok(()) => Ended::Finalized,
                 Err(failure) => Ended::Failed(failure),
@@ -724,21 +842,32 @@ impl Fleet {
     }
 
     fn status_written(&mut self, owner: &Arc<Owner>, status: KustomizationStatus) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.applied.clone_from(&status.last_applied_revision);
         member.status = status;
         self.register(owner);
-        super::metrics::publish(&self.cx.metrics, owner, &self.members[owner].kustomization, &self.members[owner].status);
+        super::metrics::publish(
+            &self.cx.metrics,
+            owner,
+            &self.members[owner].kustomization,
+            &self.members[owner].status,
+        );
         self.refresh_dependents(owner);
     }
 
     /// Judges what was applied, from what watches have shown.
     fn judge(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         if member.state.is_running() {
             return;
         }
-        let Some(memory) = member.memory.clone().filter(|memory| !memory.targets.is_empty()) else { return };
+        let Some(memory) = member.memory.clone().filter(|memory| !memory.targets.is_empty()) else {
+            return;
+        };
         let verdict = self.verdict(member, &memory);
         let health = match &verdict {
             Verdict::Healthy => Health::Healthy,
@@ -760,14 +889,20 @@ impl Fleet {
             .collect();
         judge(
             &memory.targets,
-            |object| sights.get(object).map_or(Sight::Absent, |seen| Sight::Present(&seen.observed)),
+            |object| {
+                sights
+                    .get(object)
+                    .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
+            },
             |object| member.whys.get(object).map(Vec::as_slice).unwrap_or_default(),
         )
     }
 
     /// Says that health is waited for, once a run; and looks at pods while somebody waits.
     fn report_waiting(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         if !member.state.is_waiting() || member.waiting_reported {
             return;
         }
@@ -793,7 +928,10 @@ impl Fleet {
             .filter(|(_, member)| {
                 member.state.is_waiting()
                     && member.memory.as_ref().is_some_and(|memory| {
-                        memory.targets.iter().any(|target| &*target.object.namespace == namespace)
+                        memory
+                            .targets
+                            .iter()
+                            .any(|target| &*target.object.namespace == namespace)
                     })
             })
             .map(|(owner, _)| owner.clone())
@@ -804,12 +942,16 @@ impl Fleet {
     }
 
     fn start_explaining(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         if member.explaining {
             member.explain_again = true;
             return;
         }
-        let Some(memory) = member.memory.clone() else { return };
+        let Some(memory) = member.memory.clone() else {
+            return;
+        };
         member.explaining = true;
         let member = &self.members[owner];
         let objects = unhealthy(&self.verdict(member, &memory));
@@ -817,13 +959,18 @@ impl Fleet {
         let cx = self.cx.clone();
         tokio::spawn(async move {
             let whys = explain(&cx, &job.api(&cx), objects).await;
-            let _ = cx.messages.send(Message::Explained(job.owner.clone(), job.number, whys)).await;
+            let _ = cx
+                .messages
+                .send(Message::Explained(job.owner.clone(), job.number, whys))
+                .await;
         });
     }
 
     fn explained(&mut self, owner: &Arc<Owner>, number: u64, whys: Whys) {
         let grace = self.cx.config.failure_grace;
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.explaining = false;
         let again = std::mem::take(&mut member.explain_again);
         if member.number != number {
@@ -832,7 +979,10 @@ impl Fleet {
         let unsure = !whys.is_empty();
         member.whys = whys;
         self.judge(owner);
-        let still_waits = self.members.get(owner).is_some_and(|member| member.state.is_waiting());
+        let still_waits = self
+            .members
+            .get(owner)
+            .is_some_and(|member| member.state.is_waiting());
         if !still_waits {
             return;
         }
@@ -849,8 +999,12 @@ impl Fleet {
     }
 
     fn report_unhealthy(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else { return };
-        let Some(memory) = member.memory.clone() else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
+        let Some(memory) = member.memory.clone() else {
+            return;
+        };
         let verdict = self.verdict(member, &memory);
         let objects = unhealthy(&verdict);
         let known = member.whys.clone();
@@ -870,7 +1024,11 @@ impl Fleet {
                 .collect();
             let verdict = judge(
                 &memory.targets,
-                |object| sights.get(object).map_or(Sight::Absent, |seen| Sight::Present(&seen.observed)),
+                |object| {
+                    sights
+                        .get(object)
+                        .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
+                },
                 |object| whys.get(object).map(Vec::as_slice).unwrap_or_default(),
             );
             let Some(text) = verdict.failure() else { return };
@@ -881,7 +1039,9 @@ impl Fleet {
     }
 
     fn report_ready(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else { return };
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
         member.whys.clear();
         let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
         let member = &self.members[owner];
@@ -891,14 +1051,19 @@ impl Fleet {
         tokio::spawn(async move {
             write_outcome(&cx, &job, &Outcome::Succeeded { health_checked: true }).await;
             if !was_ready {
-                let message = format!("Health check passed in {}", crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64)));
+                let message = format!(
+                    "Health check passed in {}",
+                    crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64))
+                );
                 recorder.about(&job, Severity::Info, Reason::ReconciliationSucceeded, message);
             }
         });
     }
 
     fn report_blocked(&self, owner: &Arc<Owner>, failure: Failure) {
-        let Some(member) = self.members.get(owner) else { return };
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
         let job = self.job(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         tokio::spawn(async move {
@@ -909,16 +1074,30 @@ impl Fleet {
 }
 
 async fn write_outcome(cx: &Context, job: &Job, outcome: &Outcome) {
-    let revision = job.checkout.as_ref().map(|checkout| checkout.revision().to_string());
-    let digest = job.memory.as_ref().map(|memory| memory.digest.clone()).filter(|digest| !digest.is_empty());
+    let revision = job
+        .checkout
+        .as_ref()
+        .map(|checkout| checkout.revision().to_string());
+    let digest = job
+        .memory
+        .as_ref()
+        .map(|memory| memory.digest.clone())
+        .filter(|digest| !digest.is_empty());
     let progressing = matches!(outcome, Outcome::Progressing(_));
     let patch = StatusPatch {
         outcome,
         generation: job.kustomization.metadata.generation.unwrap_or_default(),
         revision: revision.as_deref(),
         inventory: None,
-        handled: if progressing { None } else { annotation(&job.kustomization, REQUESTED_AT) },
-        built: digest.as_deref().filter(|_| !progressing).map(|digest| (digest, Duration::ZERO)),
+        handled: if progressing {
+            None
+        } else {
+            annotation(&job.kustomization, REQUESTED_AT)
+        },
+        built: digest
+            .as_deref()
+            .filter(|_| !progressing)
+            .map(|digest| (digest, Duration::ZERO)),
         timeout: job.timeout,
     };
     report(cx, job, &patch).await;
@@ -954,9 +1133,15 @@ pub(crate) fn source_key(kustomization: &Kustomization) -> SourceKey {
     let reference = &kustomization.spec.source_ref;
     debug_assert!(matches!(
         reference.kind,
-        SourceKind::GitRepository | SourceKind::OCIRepository | SourceKind::Bucket | SourceKind::ExternalArtifact
+        SourceKind::GitRepository
+            | SourceKind::OCIRepository
+            | SourceKind::Bucket
+            | SourceKind::ExternalArtifact
     ));
-    let namespace = reference.namespace.clone().or_else(|| kustomization.metadata.namespace.clone());
+    let namespace = reference
+        .namespace
+        .clone()
+        .or_else(|| kustomization.metadata.namespace.clone());
     (namespace.unwrap_or_default(), reference.name.clone())
 }
 
@@ -971,18 +1156,27 @@ fn dependencies(kustomization: &Kustomization) -> impl Iterator<Item = Owner> + 
 /// `spec.timeout`, or the interval less 30 s, at least 30 s (Flux's `GetTimeout`).
 pub(crate) fn timeout(kustomization: &Kustomization) -> Duration {
     let spec = &kustomization.spec;
-    let default = || spec.interval.0.saturating_sub(Duration::from_secs(30)).max(Duration::from_secs(30));
+    let default = || {
+        spec.interval
+            .0
+            .saturating_sub(Duration::from_secs(30))
+            .max(Duration::from_secs(30))
+    };
     spec.timeout.map_or_else(default, |timeout| timeout.0)
 }
 
 /// Thousandths of the interval, the same for an object on every start (rule 23).
 fn phase(uid: &str) -> u16 {
-    let sum = uid.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let sum = uid.bytes().fold(0_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
     (sum % 1000) as u16
 }
 
 async fn sleep_until(at: Option<Timestamp>) {
-    let Some(at) = at else { return std::future::pending().await };
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
     let pause = at.duration_since(Timestamp::now());
     tokio::time::sleep(Duration::try_from(pause).unwrap_or(Duration::ZERO)).await;
 }

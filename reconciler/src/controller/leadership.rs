@@ -38,7 +38,10 @@ pub(crate) async fn lead(
                     return Some(by);
                 }
                 ready.not_ready(format!("waits for {by}"));
-                tracing::warn!(by, "another controller reconciles; nothing is touched until it stops");
+                tracing::warn!(
+                    by,
+                    "another controller reconciles; nothing is touched until it stops"
+                );
                 pause
             }
             Attempt::Unknown(why) => {
@@ -67,7 +70,11 @@ pub(crate) async fn release(cx: &Context) {
 }
 
 fn hold(cx: &Context) -> LeaseHold {
-    LeaseHold::new(cx.api.clone(), cx.config.namespace.clone(), cx.config.identity.clone())
+    LeaseHold::new(
+        cx.api.clone(),
+        cx.config.namespace.clone(),
+        cx.config.identity.clone(),
+    )
 }
 
 enum Attempt {
@@ -79,7 +86,12 @@ enum Attempt {
 async fn attempt(cx: &Context, hold: &LeaseHold) -> Attempt {
     match running_flux(cx).await {
         Ok(None) => {}
-        Ok(Some(by)) => return Attempt::Held { by, pause: Duration::from_secs(5) },
+        Ok(Some(by)) => {
+            return Attempt::Held {
+                by,
+                pause: Duration::from_secs(5),
+            };
+        }
         Err(why) => return Attempt::Unknown(why),
     }
     if !cx.config.leases {
@@ -104,7 +116,10 @@ async fn running_flux(cx: &Context) -> Result<Option<String>, String> {
         };
         let found = cx.api.get(&kind, &id).await.map_err(|error| error.to_string())?;
         let replicas = found.as_ref().map(|deployment| {
-            deployment.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)
+            deployment
+                .pointer("/spec/replicas")
+                .and_then(Value::as_u64)
+                .unwrap_or(1)
         });
         if replicas.is_some_and(|replicas| replicas > 0) {
             return Ok(Some(format!(

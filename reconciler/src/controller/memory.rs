@@ -21,18 +21,6 @@ pub(crate) struct Memory {
     pub(crate) targets: Vec<Target>,
     /// Digest of what was built.
     pub(crate) digest: String,
-    /// ConfigMaps and Secrets that were read.
-    pub(crate) configs: Vec<ConfigRead>,
-}
-
-/// A ConfigMap or a Secret, in the version that a build read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConfigRead {
-    pub(crate) kind: &'static str,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    /// Uid and resourceVersion; empty when there was none.
-    pub(crate) version: String,
 }
 
 /// An object as the last apply left it.
@@ -46,12 +34,17 @@ pub(crate) struct Left {
     pub(crate) before: [u64; 2],
     /// A mark on it keeps us from applying it.
     pub(crate) skipped: bool,
+    /// The cluster deletes it when it is done: a Job with a TTL.
+    pub(crate) vanishes: bool,
 }
 
 impl Left {
-    /// Whether what was seen since is somebody else's doing.
+    /// Whether what is seen of it now, if anything, is neither what was left nor a late sight of what was before.
     pub(crate) fn is_touched(&self, seen: Option<&Seen>) -> bool {
-        seen.is_none_or(|seen| seen.fingerprint != self.fingerprint && !self.before.contains(&version(seen)))
+        match seen {
+            Some(seen) => seen.fingerprint != self.fingerprint && !self.before.contains(&version(seen)),
+            None => !self.vanishes,
+        }
     }
 }
 

@@ -7,7 +7,11 @@ use crate::plan::Owner;
 use crate::report::conditions_of;
 
 pub(crate) fn key(kind: &str, namespace: &str, name: &str) -> ResourceKey {
-    ResourceKey { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+    ResourceKey {
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 pub(crate) fn ready(status: Option<ConditionStatus>) -> Ready {
@@ -19,8 +23,15 @@ pub(crate) fn ready(status: Option<ConditionStatus>) -> Ready {
 }
 
 /// Publishes what is known of a Kustomization.
-pub(crate) fn publish(metrics: &Metrics, owner: &Owner, object: &Kustomization, status: &KustomizationStatus) {
-    let condition = conditions_of(Some(status)).get(condition_types::READY).map(|condition| condition.status);
+pub(crate) fn publish(
+    metrics: &Metrics,
+    owner: &Owner,
+    object: &Kustomization,
+    status: &KustomizationStatus,
+) {
+    let condition = conditions_of(Some(status))
+        .get(condition_types::READY)
+        .map(|condition| condition.status);
     metrics.set_resource(
         key("Kustomization", &owner.namespace, &owner.name),
         ResourceInfo {
@@ -29,7 +40,10 @@ pub(crate) fn publish(metrics: &Metrics, owner: &Owner, object: &Kustomization, 
             ready: ready(condition),
             suspended: object.spec.suspend,
             details: vec![
-                ("revision", status.last_applied_revision.clone().unwrap_or_default()),
+                (
+                    "revision",
+                    status.last_applied_revision.clone().unwrap_or_default(),
+                ),
                 ("source_name", object.spec.source_ref.name.clone()),
             ],
         },

@@ -12,8 +12,8 @@ mod build;
 mod claims;
 mod config;
 mod configs;
-mod context;
 mod contest;
+mod context;
 mod doubts;
 mod elsewhere;
 mod events;
@@ -57,7 +57,9 @@ pub enum ControllerError {
     #[error("the API server could not be asked what it serves")]
     Discovery(#[source] ApiError),
     /// Flux's kinds are not installed.
-    #[error("the cluster does not know {0}: install Coracle's definitions first: coracle install | kubectl apply --server-side -f -")]
+    #[error(
+        "the cluster does not know {0}: install Coracle's definitions first: coracle install | kubectl apply --server-side -f -"
+    )]
     NotInstalled(String),
     /// The address for artifacts cannot be listened on.
     #[error("artifacts cannot be served")]
@@ -87,7 +89,8 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     let api = Api::new(services.client, config.requests);
     let storage = config.storage.clone();
     let limits = config.limits.clone();
-    let store = tokio::task::block_in_place(|| Store::open(storage, limits)).map_err(ControllerError::Storage)?;
+    let store =
+        tokio::task::block_in_place(|| Store::open(storage, limits)).map_err(ControllerError::Storage)?;
     let discovery = Discovery::default();
     watching::require_kinds(&api, &discovery).await?;
 
@@ -100,7 +103,11 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     let watches = Watches::new(api.clone(), index.clone(), objects, tasks.clone());
     let recorder = events::Recorder::start(api.clone(), config.identity.clone());
     let cx = Arc::new(context::Context {
-        configs: configs::Configs::new(api.client().clone(), messages.clone(), tasks.clone()),
+        configs: Arc::new(configs::Configs::new(
+            api.client().clone(),
+            messages.clone(),
+            tasks.clone(),
+        )),
         renders: Arc::new(Semaphore::new(2)),
         runs: Arc::new(Semaphore::new(config.concurrent)),
         api,
@@ -117,12 +124,20 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     });
 
     let checkouts = Arc::new(sources::Checkouts::default());
-    let server = telemetry::server::Server::bind(cx.config.artifact_address).await.map_err(ControllerError::Artifacts)?;
+    let server = telemetry::server::Server::bind(cx.config.artifact_address)
+        .await
+        .map_err(ControllerError::Artifacts)?;
     tokio::spawn(server.serve(artifacts::routes(checkouts.clone()), tasks.clone()));
 
     let (leads, leading) = watch::channel(false);
     let sources = sources::Sources::new(cx.clone(), recorder.clone(), store, checkouts, tasks.clone());
-    tokio::spawn(watching::start_once_leading(cx.clone(), sources, seen, leading, tasks.clone()));
+    tokio::spawn(watching::start_once_leading(
+        cx.clone(),
+        sources,
+        seen,
+        leading,
+        tasks.clone(),
+    ));
     let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
     let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 

@@ -23,7 +23,12 @@ pub(crate) struct PodWatch {
 
 impl PodWatch {
     pub(crate) fn new(client: Client, messages: mpsc::Sender<Message>, stop: CancellationToken) -> Self {
-        Self { client, messages, stop, running: None }
+        Self {
+            client,
+            messages,
+            stop,
+            running: None,
+        }
     }
 
     /// Starts or stops it.
@@ -51,7 +56,10 @@ impl PodWatch {
 
 async fn watch(client: Client, messages: mpsc::Sender<Message>) {
     let config = watcher::Config::default().page_size(PAGE);
-    let mut stream = watcher::watcher(Api::<Pod>::all(client), config).default_backoff().map_ok(troubled).boxed();
+    let mut stream = watcher::watcher(Api::<Pod>::all(client), config)
+        .default_backoff()
+        .map_ok(troubled)
+        .boxed();
     while let Some(answer) = stream.next().await {
         match answer {
             Ok(Some(namespace)) => {
@@ -67,16 +75,24 @@ async fn watch(client: Client, messages: mpsc::Sender<Message>) {
 
 /// The namespace of a pod that is in trouble.
 fn troubled(event: Event<Pod>) -> Option<String> {
-    let (Event::InitApply(pod) | Event::Apply(pod)) = event else { return None };
+    let (Event::InitApply(pod) | Event::Apply(pod)) = event else {
+        return None;
+    };
     let status = pod.status?;
-    let containers = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    let containers = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses)
+        .flatten();
     let trouble = containers.into_iter().any(|container| {
         let state = container.state.as_ref();
         let waits = state
             .and_then(|state| state.waiting.as_ref())
             .and_then(|waiting| waiting.reason.as_deref())
             .is_some_and(|reason| !matches!(reason, "ContainerCreating" | "PodInitializing"));
-        let failed = state.and_then(|state| state.terminated.as_ref()).is_some_and(|ended| ended.exit_code != 0);
+        let failed = state
+            .and_then(|state| state.terminated.as_ref())
+            .is_some_and(|ended| ended.exit_code != 0);
         waits || failed
     });
     let unscheduled = status
@@ -85,5 +101,7 @@ fn troubled(event: Event<Pod>) -> Option<String> {
         .flatten()
         .any(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     let failed = status.phase.as_deref() == Some("Failed");
-    (trouble || unscheduled || failed).then_some(pod.metadata.namespace).flatten()
+    (trouble || unscheduled || failed)
+        .then_some(pod.metadata.namespace)
+        .flatten()
 }

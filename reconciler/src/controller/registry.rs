@@ -30,7 +30,11 @@ impl Entry {
     pub(crate) fn key(&self) -> ClaimKey {
         ClaimKey {
             generation: self.kustomization.metadata.generation.unwrap_or_default(),
-            revision: self.checkout.as_ref().map(|checkout| checkout.revision().to_string()).unwrap_or_default(),
+            revision: self
+                .checkout
+                .as_ref()
+                .map(|checkout| checkout.revision().to_string())
+                .unwrap_or_default(),
         }
     }
 
@@ -83,11 +87,18 @@ impl Registry {
     }
 
     pub(crate) fn remove(&self, owner: &Owner) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(owner);
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(owner);
     }
 
     pub(crate) fn get(&self, owner: &Owner) -> Option<Entry> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(owner).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(owner)
+            .cloned()
     }
 
     pub(crate) fn update(&self, owner: &Owner, change: impl FnOnce(&mut Entry)) {
@@ -100,6 +111,9 @@ impl Registry {
     /// All but one, for a look at who else wants an object.
     pub(crate) fn others(&self, owner: &Owner) -> Vec<(Owner, Entry)> {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.iter().filter(|(other, _)| *other != owner).map(|(o, e)| (o.clone(), e.clone())).collect()
+        map.iter()
+            .filter(|(other, _)| *other != owner)
+            .map(|(o, e)| (o.clone(), e.clone()))
+            .collect()
     }
 }

@@ -29,12 +29,14 @@ use super::build::{self, Built};
 use super::context::Context;
 use super::events::Recorder;
 use super::memory::{Left, Memory, digest, version};
-use super::registry::Claims;
+use super::registry::{ClaimKey, Claims};
 use super::statuses::{StatusWriter, kustomization_kind};
 use super::step::Scope;
 
 /// Objects of one run that are previewed or written at once.
 const PARALLEL: usize = 8;
+/// How often the finalizer is tried when the object changes meanwhile.
+const ATTEMPTS: usize = 4;
 
 /// All that a run is given.
 pub(crate) struct Job {
@@ -47,6 +49,8 @@ pub(crate) struct Job {
     pub(crate) permit: Permit,
     /// Number of this run: later ones have larger numbers.
     pub(crate) number: u64,
+    /// Place of its reports among all reports: one that was decided earlier is not written later.
+    pub(crate) ticket: u64,
     pub(crate) timeout: Duration,
     pub(crate) contested: BTreeSet<ObjectId>,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Done {
     pub(crate) result: Result<Applied, Failure>,
     /// What to remember; nothing when the run did not get through.
     pub(crate) memory: Option<Arc<Memory>>,
+    /// The revision that was run for.
+    pub(crate) revision: Option<String>,
     /// Objects that were put back, with who had changed what.
     pub(crate) corrections: Vec<Correction>,
 }
@@ -87,7 +93,9 @@ struct Item {
 
 impl Job {
     fn revision(&self) -> Option<String> {
-        self.checkout.as_ref().map(|checkout| checkout.revision().to_string())
+        self.checkout
+            .as_ref()
+            .map(|checkout| checkout.revision().to_string())
     }
 
     fn generation(&self) -> i64 {
@@ -101,8 +109,16 @@ impl Job {
 
     /// The account that every call of this run is made as.
     pub(crate) fn api(&self, cx: &Context) -> Api {
-        let account = self.kustomization.spec.service_account_name.clone().or_else(|| cx.config.default_service_account.clone());
-        let identity = account.map(|service_account| Identity { namespace: self.owner.namespace.clone(), service_account });
+        let account = self
+            .kustomization
+            .spec
+            .service_account_name
+            .clone()
+            .or_else(|| cx.config.default_service_account.clone());
+        let identity = account.map(|service_account| Identity {
+            namespace: self.owner.namespace.clone(),
+            service_account,
+        });
         cx.api.impersonating(identity.as_ref())
     }
 }
@@ -116,7 +132,6 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
     let started = Instant::now();
     let mut run = Run {
         cx,
-        recorder,
         job,
         api: job.api(cx),
         changes: Vec::new(),
@@ -134,7 +149,9 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
     };
     let outcome = match &result {
         Ok(applied) if applied.wait => None,
-        Ok(_) => Some(Outcome::Succeeded { health_checked: false }),
+        Ok(_) => Some(Outcome::Succeeded {
+            health_checked: false,
+        }),
         Err(Failure::Canceled(_)) => None,
         Err(failure) => Some(Outcome::Failed(masked(cx, failure))),
     };
@@ -154,13 +171,18 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
             recorder.failed(job, failure);
         }
     }
-    Done { result, memory, corrections }
+    Done {
+        revision: job.revision(),
+        result,
+        memory,
+        corrections,
+    }
 }
 
 /// Writes a status and tells the fleet of it; a status that cannot be written is logged, and comes with the
 /// next run.
 pub(crate) async fn report(cx: &Context, job: &Job, patch: &StatusPatch<'_>) {
-    match job.statuses.report(&cx.api, job.number, patch).await {
+    match job.statuses.report(&cx.api, job.ticket, patch).await {
         Ok(Some(status)) => {
             let message = super::fleet::Message::StatusWritten(job.owner.clone(), Box::new(status));
             // The fleet ends only when the controller does.
@@ -192,7 +214,6 @@ pub(crate) fn masked(cx: &Context, failure: &Failure) -> Failure {
 
 struct Run<'a> {
     cx: &'a Context,
-    recorder: &'a Recorder,
     job: &'a Job,
     api: Api,
     changes: Vec<(ObjectId, Action)>,
@@ -206,8 +227,11 @@ impl Run<'_> {
             return Err(Failure::Source("the source has no artifact yet".to_owned()));
         };
         self.ensure_finalizer().await?;
-        let Built { wanted, read_set, digest, configs } =
-            build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
+        let Built {
+            wanted,
+            read_set,
+            digest,
+        } = build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
         self.built_digest = Some(digest.clone());
         self.claim(&wanted);
         let old = self.job.statuses.inventory().await;
@@ -215,7 +239,11 @@ impl Run<'_> {
         let stale = self.stale(&old, &new);
         self.guard(&old, &new, &stale)?;
 
-        let mut memory = Memory { read_set, digest, configs, ..Memory::default() };
+        let mut memory = Memory {
+            read_set,
+            digest,
+            ..Memory::default()
+        };
         let mut recorded = self.already_recorded(&old, &new);
         let mut uids = Vec::new();
         let staged = self.identify(wanted).await?;
@@ -228,12 +256,16 @@ impl Run<'_> {
             if recorded.is_none() && self.will_write(items, &previews) {
                 recorded = Some(self.record(&old.union(&new)).await?);
             }
-            self.write_stage(recorded.as_ref(), items, &previews, &mut memory, &mut uids).await?;
+            self.write_stage(recorded.as_ref(), items, &previews, &mut memory, &mut uids)
+                .await?;
             if index + 1 < last {
                 self.settle(*stage, items, &previews).await?;
             }
         }
-        let recheck = self.prune(recorded, &old, &new, stale, &uids).await?.max(self.recheck_of_changes());
+        let recheck = self
+            .prune(recorded, &old, &new, stale, &uids)
+            .await?
+            .max(self.recheck_of_changes());
         memory.targets = self.targets(&staged, memory.targets);
         let wait = !memory.targets.is_empty();
         Ok((Applied { wait, recheck }, memory))
@@ -241,44 +273,70 @@ impl Run<'_> {
 
     /// Rule 25: the finalizer is added by a patch that tests what it found.
     async fn ensure_finalizer(&self) -> Result<(), Failure> {
-        let finalizers = self.job.kustomization.metadata.finalizers.clone().unwrap_or_default();
-        if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
-            return Ok(());
-        }
-        let patch = if finalizers.is_empty() {
-            json!([{"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}])
-        } else {
-            json!([
-                {"op": "test", "path": "/metadata/finalizers", "value": finalizers},
-                {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER},
-            ])
-        };
-        self.job.permit.check().map_err(revoked)?;
+        let metadata = &self.job.kustomization.metadata;
+        let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+        let mut version = metadata.resource_version.clone().unwrap_or_default();
         let id = ObjectId::from(&*self.job.owner);
-        let answer =
-            self.cx.api.json_patch(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER).await;
-        match answer {
-            Ok(object) => {
-                if let Some(version) = object.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
-                    self.job.statuses.saw(version).await;
-                }
-                Ok(())
+        let gone = || Failure::Canceled("the Kustomization is gone".into());
+        let failed = |error: ApiError| Failure::Apply(format!("the finalizer could not be added: {error}"));
+        for _ in 0..ATTEMPTS {
+            if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+                return Ok(());
             }
-            Err(error) if error.is_not_found() => Err(Failure::Canceled("the Kustomization is gone".into())),
-            Err(error) => Err(Failure::Apply(format!("the finalizer could not be added: {error}"))),
+            self.job.permit.check().map_err(revoked)?;
+            let patch = finalizer_patch(&finalizers, &version);
+            let answer = self
+                .cx
+                .api
+                .json_patch(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+                .await;
+            match answer {
+                Ok(object) => {
+                    self.job
+                        .statuses
+                        .saw(text(&object, "/metadata/resourceVersion"))
+                        .await;
+                    return Ok(());
+                }
+                Err(error) if error.is_not_found() => return Err(gone()),
+                Err(error) if error.is_conflict() || error.is_invalid() => {}
+                Err(error) => return Err(failed(error)),
+            }
+            // The object is not as this run was given it: look, and try again on what it is.
+            let live = self
+                .cx
+                .api
+                .get_metadata(&kustomization_kind(), &id)
+                .await
+                .map_err(failed)?;
+            let live = live.ok_or_else(gone)?;
+            text(&live, "/metadata/resourceVersion").clone_into(&mut version);
+            let found = live.pointer("/metadata/finalizers").cloned().unwrap_or_default();
+            finalizers = serde_json::from_value(found).unwrap_or_default();
         }
+        Err(Failure::Apply(
+            "the object changed each time the finalizer was about to be added".to_owned(),
+        ))
     }
 
     /// Lets others know what this Kustomization wants at this revision.
     fn claim(&self, wanted: &[Wanted]) {
-        self.cx.registry.update(&self.job.owner, |entry| {
-            let key = entry.key();
-            entry.claims = Some(Claims::new(key, wanted));
-        });
+        let key = ClaimKey {
+            generation: self.job.generation(),
+            revision: self.job.revision().unwrap_or_default(),
+        };
+        let claims = Claims::new(key, wanted);
+        self.cx
+            .registry
+            .update(&self.job.owner, |entry| entry.claims = Some(claims));
     }
 
     fn stale(&self, old: &Inventory, new: &Inventory) -> Vec<(ObjectId, String)> {
-        if self.job.kustomization.spec.prune { old.minus(new) } else { Vec::new() }
+        if self.job.kustomization.spec.prune {
+            old.minus(new)
+        } else {
+            Vec::new()
+        }
     }
 
     fn guard(&self, old: &Inventory, new: &Inventory, stale: &[(ObjectId, String)]) -> Result<(), Failure> {
@@ -313,9 +371,13 @@ impl Run<'_> {
         let status = self
             .job
             .statuses
-            .record(&self.cx.api, self.job.number, &patch)
+            .record(&self.cx.api, self.job.ticket, &patch)
             .await
-            .map_err(|error| Failure::Apply(format!("the inventory could not be recorded, nothing was applied: {error}")))?;
+            .map_err(|error| {
+                Failure::Apply(format!(
+                    "the inventory could not be recorded, nothing was applied: {error}"
+                ))
+            })?;
         let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), Box::new(status));
         let _ = self.cx.messages.send(message).await;
         Ok(Recorded(()))
@@ -327,15 +389,29 @@ impl Run<'_> {
         for (stage, objects) in plan::stages(wanted) {
             let mut items = Vec::with_capacity(objects.len());
             for wanted in objects {
-                let gvk = Gvk { group: wanted.id.group.clone(), version: wanted.version.clone(), kind: wanted.id.kind.clone() };
+                let gvk = Gvk {
+                    group: wanted.id.group.clone(),
+                    version: wanted.version.clone(),
+                    kind: wanted.id.kind.clone(),
+                };
                 let kind = match self.cx.discovery.known(&gvk) {
                     Some(kind) => kind,
                     // It comes with this set: its path is asked for again once its definition is there.
-                    None => Kind { gvk, plural: String::new(), namespaced: !wanted.id.namespace.is_empty(), watchable: false },
+                    None => Kind {
+                        gvk,
+                        plural: String::new(),
+                        namespaced: !wanted.id.namespace.is_empty(),
+                        watchable: false,
+                    },
                 };
                 let digest = digest(&wanted.value);
                 let settled = self.is_settled(&wanted.id, digest);
-                items.push(Item { kind, wanted, digest, settled });
+                items.push(Item {
+                    kind,
+                    wanted,
+                    digest,
+                    settled,
+                });
             }
             stages.push((stage, items));
         }
@@ -359,25 +435,32 @@ impl Run<'_> {
     fn as_we_left_it(&self, id: &ObjectId) -> bool {
         let left = self.left(id);
         let seen = self.cx.index.get(id);
-        left.zip(seen).is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
+        left.zip(seen)
+            .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
     }
 
     async fn preview_all(
         &self,
         staged: &[(Stage, Vec<Item>)],
     ) -> Result<HashMap<ObjectId, Previewed>, Failure> {
-        let items: Vec<&Item> = staged.iter().flat_map(|(_, items)| items).filter(|item| !item.settled).collect();
+        let items: Vec<&Item> = staged
+            .iter()
+            .flat_map(|(_, items)| items)
+            .filter(|item| !item.settled)
+            .collect();
         let coming = Coming::of(staged);
         let mut previews = HashMap::with_capacity(items.len());
         let mut rejections = Vec::new();
         let asked: Vec<_> = items.into_iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((wanted, answer)) = answers.next().await {
+        while let Some((item, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(why) if !coming.explains(&wanted.id) => rejections.push(missing(wanted, why)),
+                Previewed::Deferred(why) if !coming.explains(&item.wanted.id) => {
+                    rejections.push(Rejection::of_dry_run(&item.wanted, &why));
+                }
                 previewed => {
-                    previews.insert(wanted.id.clone(), previewed);
+                    previews.insert(item.wanted.id.clone(), previewed);
                 }
             }
         }
@@ -386,45 +469,69 @@ impl Run<'_> {
         Ok(previews)
     }
 
-    async fn preview_one<'i>(&self, item: &'i Item) -> (&'i Wanted, Result<Previewed, Failure>) {
+    async fn preview_one<'i>(&self, item: &'i Item) -> (&'i Item, Result<Previewed, Failure>) {
         let id = item.wanted.id.clone();
         if item.kind.plural.is_empty() {
-            let why = format!("no matches for kind {} in version {}", id.kind, item.kind.gvk.api_version());
-            return (&item.wanted, Ok(Previewed::Deferred(why)));
+            let why = format!(
+                "no matches for kind {} in version {}",
+                id.kind,
+                item.kind.gvk.api_version()
+            );
+            return (item, Ok(Previewed::Deferred(why)));
         }
         // What is wanted as before is compared with what is live: somebody may have touched it unseen. So is
         // what is left alone, since that may be for a mark on the live object.
-        let changed = self.left(&id).is_some_and(|left| left.wanted != item.digest && !left.skipped)
+        let changed = self
+            .left(&id)
+            .is_some_and(|left| left.wanted != item.digest && !left.skipped)
             && !plan::has_mark(&item.wanted.value, "ssa", "IfNotPresent");
         let deleting = self.cx.index.get(&id).is_some_and(|seen| seen.observed.deleting);
-        let known = if changed && !deleting && self.as_we_left_it(&id) { Known::AsWeLeftIt } else { Known::Nothing };
+        let known = if changed && !deleting && self.as_we_left_it(&id) {
+            Known::AsWeLeftIt
+        } else {
+            Known::Nothing
+        };
         let force = self.job.kustomization.spec.force;
-        let answer = apply::preview(&self.api, &self.job.permit, &item.kind, &item.wanted, &self.job.owner, known, force).await;
+        let answer = apply::preview(
+            &self.api,
+            &self.job.permit,
+            &item.kind,
+            &item.wanted,
+            &self.job.owner,
+            known,
+            force,
+        )
+        .await;
         let settled = match answer {
             Ok(Previewed::OwnedBy(other, preview)) => self.adopt(&item.wanted, &other, preview).await,
             Ok(previewed) => Ok(previewed),
             Err(PreviewError::Revoked(why)) => Err(revoked(why)),
             Err(PreviewError::Api(error)) => Err(Failure::Apply(format!("{id}: {error}"))),
         };
-        (&item.wanted, settled)
+        (item, settled)
     }
 
     /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists, lists
     /// it in its inventory and still wants it at its newest revision.
     async fn adopt(&self, wanted: &Wanted, other: &Owner, preview: Preview) -> Result<Previewed, Failure> {
-        let Some(entry) = self.cx.registry.get(other) else { return Ok(Previewed::Ok(preview)) };
+        let Some(entry) = self.cx.registry.get(other) else {
+            return Ok(Previewed::Ok(preview));
+        };
         if !entry.inventory.contains(&wanted.id) {
             return Ok(Previewed::Ok(preview));
         }
         let claims = super::claims::of(self.cx, &self.job.permit, other, &entry).await;
         if claims.as_ref().is_ok_and(|claims| !claims.contains(&wanted.id)) {
-            return Ok(Previewed::Ok(Preview { action: Action::Configured, ..preview }));
+            return Ok(Previewed::Ok(Preview {
+                action: Action::Configured,
+                ..preview
+            }));
         }
         Ok(Previewed::Rejected(Rejection {
             subject: wanted.subject(),
             origin: wanted.origin.clone(),
             message: format!(
-                "it belongs to Kustomization {other} and is wanted by {} as well; take it out of one of the two",
+                "belongs to Kustomization {other} and is wanted by {} as well; take it out of one of the two",
                 self.job.owner
             ),
             transient: false,
@@ -443,8 +550,14 @@ impl Run<'_> {
             for item in items {
                 if matches!(previews.get(&item.wanted.id), Some(Previewed::Deferred(_))) {
                     let kind = self.cx.discovery.resolve(&self.cx.api, &item.kind.gvk).await;
-                    let kind = kind.map_err(|error| Failure::Apply(format!("{}: {error}", item.wanted.id)))?;
-                    deferred.push(Item { kind, wanted: item.wanted.clone(), digest: item.digest, settled: false });
+                    let kind =
+                        kind.map_err(|error| Failure::Apply(format!("{}: {error}", item.wanted.id)))?;
+                    deferred.push(Item {
+                        kind,
+                        wanted: item.wanted.clone(),
+                        digest: item.digest,
+                        settled: false,
+                    });
                 }
             }
             deferred
@@ -452,12 +565,14 @@ impl Run<'_> {
         let mut rejections = Vec::new();
         let asked: Vec<_> = deferred.iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((wanted, answer)) = answers.next().await {
+        while let Some((item, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(why) => rejections.push(missing(wanted, why)),
+                Previewed::Deferred(message) => {
+                    rejections.push(Rejection::of_dry_run(&item.wanted, &message));
+                }
                 previewed => {
-                    previews.insert(wanted.id.clone(), previewed);
+                    previews.insert(item.wanted.id.clone(), previewed);
                 }
             }
         }
@@ -467,12 +582,14 @@ impl Run<'_> {
 
     fn will_write(&self, items: &[Item], previews: &HashMap<ObjectId, Previewed>) -> bool {
         items.iter().any(|item| {
-            previews.get(&item.wanted.id).is_some_and(|previewed| match previewed {
-                Previewed::Ok(preview) | Previewed::Unverified(preview) => {
-                    !matches!(preview.action, Action::Unchanged | Action::Skipped)
-                }
-                _ => true,
-            })
+            previews
+                .get(&item.wanted.id)
+                .is_some_and(|previewed| match previewed {
+                    Previewed::Ok(preview) | Previewed::Unverified(preview) => {
+                        !matches!(preview.action, Action::Unchanged | Action::Skipped)
+                    }
+                    _ => true,
+                })
         })
     }
 
@@ -489,7 +606,13 @@ impl Run<'_> {
         let this = &*self;
         let asked: Vec<_> = items
             .iter()
-            .map(|item| async move { (item, this.write_one(recorded, item, previews.get(&item.wanted.id)).await) })
+            .map(|item| async move {
+                (
+                    item,
+                    this.write_one(recorded, item, previews.get(&item.wanted.id))
+                        .await,
+                )
+            })
             .collect();
         let mut writes = stream::iter(asked).buffered(PARALLEL);
         let mut changes = Vec::new();
@@ -497,7 +620,10 @@ impl Run<'_> {
         while let Some((item, answer)) = writes.next().await {
             match answer {
                 Ok(wrote) => {
-                    if matches!(wrote.action, Action::Created | Action::Configured | Action::Recreated) {
+                    if matches!(
+                        wrote.action,
+                        Action::Created | Action::Configured | Action::Recreated
+                    ) {
                         changes.push((item.wanted.id.clone(), wrote.action));
                     }
                     corrections.extend(wrote.corrections);
@@ -543,9 +669,9 @@ impl Run<'_> {
         };
         let contested = self.job.contested.contains(id) && matches!(self.job.scope, Scope::Drift(_));
         match (preview.action, recorded) {
-            (Action::Skipped, _) => return Ok(self.skipped(item, preview.live)),
-            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live)),
-            _ if contested => return Ok(self.unchanged(item, preview.live)),
+            (Action::Skipped, _) => return Ok(self.skipped(item, preview.live.as_ref())),
+            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live.as_ref())),
+            _ if contested => return Ok(self.unchanged(item, preview.live.as_ref())),
             (_, None) => return Err(ApiError::NotPermitted("the intent is not in the inventory").into()),
             _ => {}
         }
@@ -557,8 +683,19 @@ impl Run<'_> {
         };
         self.cx.watches.ensure(&kind);
         let before = self.cx.index.get(id);
-        let written = apply::write(recorded, &self.job.permit, &self.api, &kind, &item.wanted, &preview).await;
-        if written.as_ref().map_or_else(WriteError::is_ambiguous, |written| written.repeated) {
+        let written = apply::write(
+            recorded,
+            &self.job.permit,
+            &self.api,
+            &kind,
+            &item.wanted,
+            &preview,
+        )
+        .await;
+        if written
+            .as_ref()
+            .map_or_else(WriteError::is_ambiguous, |written| written.repeated)
+        {
             self.cx.doubts.lost_answer(id);
         }
         let written = written?;
@@ -568,18 +705,27 @@ impl Run<'_> {
                 .paths
                 .iter()
                 .zip(&preview.managers)
-                .map(|(path, manager)| Correction { id: id.clone(), manager: manager.clone(), path: path.clone() })
+                .map(|(path, manager)| Correction {
+                    id: id.clone(),
+                    manager: manager.clone(),
+                    path: path.clone(),
+                })
                 .collect(),
             _ => Vec::new(),
         };
         Ok(Wrote {
             action: written.action,
-            uid: written.object.pointer("/metadata/uid").and_then(Value::as_str).map(ToOwned::to_owned),
+            uid: written
+                .object
+                .pointer("/metadata/uid")
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned),
             left: Some(Left {
                 wanted: item.digest,
                 fingerprint,
                 before: [preview.live.as_ref(), before.as_ref()].map(|seen| seen.map_or(0, version)),
                 skipped: false,
+                vanishes: vanishes(&item.wanted.value),
             }),
             target: Some(Target::applied(&written.object)),
             corrections,
@@ -602,7 +748,10 @@ impl Run<'_> {
     fn settled(&self, item: &Item) -> Wrote {
         let left = self.left(&item.wanted.id);
         if left.is_some_and(|left| left.skipped) {
-            return Wrote { left, ..Wrote::nothing(Action::Skipped) };
+            return Wrote {
+                left,
+                ..Wrote::nothing(Action::Skipped)
+            };
         }
         let seen = self.cx.index.get(&item.wanted.id);
         Wrote {
@@ -615,28 +764,40 @@ impl Run<'_> {
     }
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
-    fn unchanged(&self, item: &Item, live: Option<Seen>) -> Wrote {
+    fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         Wrote {
             action: Action::Unchanged,
-            uid: live.as_ref().map(|live| live.observed.uid.to_string()),
-            left: self.keep_in_sight(item, live.as_ref(), false),
-            target: Some(target_of(item, live.as_ref())),
+            uid: live.map(|live| live.observed.uid.to_string()),
+            left: self.keep_in_sight(item, live, false),
+            target: Some(target_of(item, live)),
             corrections: Vec::new(),
         }
     }
 
     /// An object that a mark keeps us from: it is looked at again when what was seen changes. Its health is
     /// nobody's business.
-    fn skipped(&self, item: &Item, live: Option<Seen>) -> Wrote {
-        Wrote { left: self.keep_in_sight(item, live.as_ref(), true), ..Wrote::nothing(Action::Skipped) }
+    fn skipped(&self, item: &Item, live: Option<&Seen>) -> Wrote {
+        Wrote {
+            left: self.keep_in_sight(item, live, true),
+            ..Wrote::nothing(Action::Skipped)
+        }
     }
 
     fn keep_in_sight(&self, item: &Item, live: Option<&Seen>, skipped: bool) -> Option<Left> {
         let live = live?;
         self.cx.watches.ensure(&item.kind);
-        let seen = Seen { owner: Some(self.job.owner.clone()), ..live.clone() };
+        let seen = Seen {
+            owner: Some(self.job.owner.clone()),
+            ..live.clone()
+        };
         self.cx.index.put_if_unchanged(&item.wanted.id, None, seen);
-        Some(Left { wanted: item.digest, fingerprint: live.fingerprint, before: [0; 2], skipped })
+        Some(Left {
+            wanted: item.digest,
+            fingerprint: live.fingerprint,
+            before: [0; 2],
+            skipped,
+            vanishes: vanishes(&item.wanted.value),
+        })
     }
 
     async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: &str) -> Result<(), WriteError> {
@@ -645,7 +806,10 @@ impl Run<'_> {
             loop {
                 let changed = self.cx.index.changed();
                 let live = self.api.get_metadata(kind, id).await?;
-                let found = live.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Value::as_str);
+                let found = live
+                    .as_ref()
+                    .and_then(|live| live.pointer("/metadata/uid"))
+                    .and_then(Value::as_str);
                 if found != Some(uid) {
                     return Ok::<(), ApiError>(());
                 }
@@ -667,9 +831,13 @@ impl Run<'_> {
             return Ok(());
         }
         let mut kinds = Vec::new();
-        for item in items.iter().filter(|item| item.wanted.id.kind == "CustomResourceDefinition") {
+        for item in items
+            .iter()
+            .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
+        {
             let id = &item.wanted.id;
-            let preview_skips = matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
+            let preview_skips =
+                matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
             if preview_skips || item.settled && self.left(id).is_some_and(|left| left.skipped) {
                 continue;
             }
@@ -698,21 +866,29 @@ impl Run<'_> {
             }
         };
         let answer = self.job.permit.race(served).await.map_err(revoked)?;
-        answer.map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
+        answer
+            .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
     }
 
     async fn await_current(&self, id: &ObjectId) -> Result<(), Failure> {
         let current = async {
             loop {
                 let changed = self.cx.index.changed();
-                if self.cx.index.get(id).is_some_and(|seen| seen.observed.kind == StatusKind::Current) {
+                if self
+                    .cx
+                    .index
+                    .get(id)
+                    .is_some_and(|seen| seen.observed.kind == StatusKind::Current)
+                {
                     return;
                 }
                 changed.await;
             }
         };
         self.job.permit.race(current).await.map_err(|why| match why {
-            Revoked::Deadline => Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout)),
+            Revoked::Deadline => {
+                Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout))
+            }
             other => revoked(other),
         })
     }
@@ -766,18 +942,34 @@ impl Run<'_> {
         version: &str,
         uids: &[String],
     ) -> Result<Pruned, Failure> {
-        if let Some(other) = super::claims::claimed_by_another(self.cx, &self.job.permit, &self.job.owner, id).await? {
+        if let Some(other) =
+            super::claims::claimed_by_another(self.cx, &self.job.permit, &self.job.owner, id).await?
+        {
             tracing::info!(kustomization = %self.job.owner, object = %id, to = %other, "handed over");
             return Ok(Pruned::Kept);
         }
-        let gvk = Gvk { group: id.group.clone(), version: version.to_owned(), kind: id.kind.clone() };
+        let gvk = Gvk {
+            group: id.group.clone(),
+            version: version.to_owned(),
+            kind: id.kind.clone(),
+        };
         let kind = match self.cx.discovery.resolve_any_version(&self.cx.api, &gvk).await {
             Ok(kind) => kind,
             // Its definition is gone, and all of its objects with it.
             Err(ApiError::UnknownKind { .. }) => return Ok(Pruned::Deleted),
             Err(error) => return Err(Failure::Prune(format!("{id}: {error}"))),
         };
-        match apply::prune(recorded, &self.job.permit, &self.api, &kind, id, &self.job.owner, uids).await {
+        match apply::prune(
+            recorded,
+            &self.job.permit,
+            &self.api,
+            &kind,
+            id,
+            &self.job.owner,
+            uids,
+        )
+        .await
+        {
             Ok(pruned) => Ok(pruned),
             Err(PruneError::Revoked(why)) => Err(revoked(why)),
             Err(PruneError::Api(error)) => Err(Failure::Prune(format!("{id} could not be deleted: {error}"))),
@@ -787,7 +979,10 @@ impl Run<'_> {
     /// What was written while an older write may still arrive and undo it is looked at once more: that one is
     /// ours too, and need not leave a mark that an event would show.
     fn recheck_of_changes(&self) -> Option<Timestamp> {
-        self.changes.iter().filter_map(|(id, _)| self.doubted_until(id)).max()
+        self.changes
+            .iter()
+            .filter_map(|(id, _)| self.doubted_until(id))
+            .max()
     }
 
     /// Until when a write may still arrive that nobody waits for.
@@ -799,7 +994,9 @@ impl Run<'_> {
 
     /// The inventory shrinks only after everything else has succeeded.
     async fn shrink(&self, survivors: &Inventory) -> Result<(), Failure> {
-        self.cx.registry.update(&self.job.owner, |entry| entry.inventory = Arc::new(survivors.clone()));
+        self.cx.registry.update(&self.job.owner, |entry| {
+            entry.inventory = Arc::new(survivors.clone());
+        });
         self.job.statuses.stage_inventory(survivors).await;
         Ok(())
     }
@@ -818,7 +1015,11 @@ impl Run<'_> {
         });
         checks
             .map(|object| {
-                applied.iter().find(|target| target.object == object).cloned().unwrap_or_else(|| Target::elsewhere(object))
+                applied
+                    .iter()
+                    .find(|target| target.object == object)
+                    .cloned()
+                    .unwrap_or_else(|| Target::elsewhere(object))
             })
             .collect()
     }
@@ -832,10 +1033,38 @@ fn target_of(item: &Item, seen: Option<&Seen>) -> Target {
         "metadata": {"name": value["metadata"]["name"], "namespace": value["metadata"]["namespace"]},
         "spec": {"ttlSecondsAfterFinished": value["spec"]["ttlSecondsAfterFinished"]},
     });
-    let Some(seen) = seen else { return Target::elsewhere(crate::assess::targets::ObjectRef::of(&object)) };
+    let Some(seen) = seen else {
+        return Target::elsewhere(crate::assess::targets::ObjectRef::of(&object));
+    };
     object["metadata"]["uid"] = (*seen.observed.uid).into();
     object["metadata"]["generation"] = seen.observed.generation.into();
     Target::applied(&object)
+}
+
+/// Adds our finalizer to what was found, by a patch that tests what that was.
+fn finalizer_patch(found: &[String], version: &str) -> Value {
+    if found.is_empty() {
+        return json!([
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]},
+        ]);
+    }
+    json!([
+        {"op": "test", "path": "/metadata/finalizers", "value": found},
+        {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER},
+    ])
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Whether the cluster deletes an object when it is done.
+fn vanishes(object: &Value) -> bool {
+    object["kind"] == "Job" && !object["spec"]["ttlSecondsAfterFinished"].is_null()
 }
 
 /// What was done to one object.
@@ -849,7 +1078,13 @@ struct Wrote {
 
 impl Wrote {
     fn nothing(action: Action) -> Self {
-        Self { action, uid: None, left: None, target: None, corrections: Vec::new() }
+        Self {
+            action,
+            uid: None,
+            left: None,
+            target: None,
+            corrections: Vec::new(),
+        }
     }
 }
 
@@ -861,7 +1096,10 @@ struct Coming {
 
 impl Coming {
     fn of(staged: &[(Stage, Vec<Item>)]) -> Self {
-        let mut coming = Self { namespaces: BTreeSet::new(), kinds: BTreeSet::new() };
+        let mut coming = Self {
+            namespaces: BTreeSet::new(),
+            kinds: BTreeSet::new(),
+        };
         for item in staged.iter().flat_map(|(_, items)| items) {
             let wanted = &item.wanted;
             match wanted.id.kind.as_str() {
@@ -869,8 +1107,17 @@ impl Coming {
                     coming.namespaces.insert(wanted.id.name.clone());
                 }
                 "CustomResourceDefinition" => {
-                    let text = |pointer| wanted.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-                    coming.kinds.insert((text("/spec/group"), text("/spec/names/kind")));
+                    let text = |pointer| {
+                        wanted
+                            .value
+                            .pointer(pointer)
+                            .and_then(Value::as_str)
+                            .unwrap_or_default()
+                            .to_owned()
+                    };
+                    coming
+                        .kinds
+                        .insert((text("/spec/group"), text("/spec/names/kind")));
                 }
                 _ => {}
             }
@@ -885,8 +1132,18 @@ impl Coming {
 
 /// The kinds that a definition has the API server serve.
 fn served_kinds(crd: &Value) -> Vec<Gvk> {
-    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let versions = crd.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+    let text = |value: &Value, pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let versions = crd
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let served = versions.filter(|version| version["served"] == true);
     served
         .map(|version| Gvk {
@@ -895,11 +1152,6 @@ fn served_kinds(crd: &Value) -> Vec<Gvk> {
             kind: text(crd, "/spec/names/kind"),
         })
         .collect()
-}
-
-/// What cannot be previewed for want of its kind or its namespace, which do not come with this plan.
-fn missing(wanted: &Wanted, message: String) -> Rejection {
-    Rejection { subject: wanted.subject(), origin: wanted.origin.clone(), message, transient: false }
 }
 
 /// All rejections of a look are reported together.

@@ -9,12 +9,23 @@ const MAX_LABEL: usize = 63;
 /// What of a spec is not served.
 pub(crate) fn unserved(owner: &Owner, spec: &KustomizationSpec) -> Option<String> {
     if owner.name.len() > MAX_LABEL {
-        return Some(format!("the name is longer than {MAX_LABEL} characters, and cannot be written in the owner label"));
+        return Some(format!(
+            "the name is longer than {MAX_LABEL} characters, and cannot be written in the owner label"
+        ));
     }
-    let dependency = spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some());
-    let account = spec.decryption.as_ref().is_some_and(|decryption| decryption.service_account_name.is_some());
+    let dependency = spec
+        .depends_on
+        .iter()
+        .any(|dependency| dependency.ready_expr.is_some());
+    let account = spec
+        .decryption
+        .as_ref()
+        .is_some_and(|decryption| decryption.service_account_name.is_some());
     let fields = [
-        (spec.source_ref.kind != SourceKind::GitRepository, "spec.sourceRef.kind other than GitRepository"),
+        (
+            spec.source_ref.kind != SourceKind::GitRepository,
+            "spec.sourceRef.kind other than GitRepository",
+        ),
         (spec.kube_config.is_some(), "spec.kubeConfig"),
         (!spec.health_check_exprs.is_empty(), "spec.healthCheckExprs"),
         (!spec.build_metadata.is_empty(), "spec.buildMetadata"),
@@ -22,9 +33,16 @@ pub(crate) fn unserved(owner: &Owner, spec: &KustomizationSpec) -> Option<String
         (dependency, "spec.dependsOn[].readyExpr"),
         (account, "spec.decryption.serviceAccountName"),
     ];
-    let refused: Vec<&str> = fields.iter().filter(|(set, _)| *set).map(|(_, field)| *field).collect();
+    let refused: Vec<&str> = fields
+        .iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, field)| *field)
+        .collect();
     if refused.is_empty() {
         return None;
     }
-    Some(format!("not supported yet: {}; remove it to have this reconciled", refused.join(", ")))
+    Some(format!(
+        "not supported yet: {}; remove it to have this reconciled",
+        refused.join(", ")
+    ))
 }

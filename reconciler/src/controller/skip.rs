@@ -16,9 +16,15 @@ pub(crate) struct Changes {
 impl Changes {
     /// From the changed paths, as the tree names them: relative to its root.
     pub(crate) fn new(paths: impl IntoIterator<Item = String>) -> Self {
-        let files: BTreeSet<PathBuf> =
-            paths.into_iter().map(|path| Path::new("/").join(path.trim_start_matches('/'))).collect();
-        let above = files.iter().flat_map(|file| file.ancestors().skip(1)).map(Path::to_path_buf).collect();
+        let files: BTreeSet<PathBuf> = paths
+            .into_iter()
+            .map(|path| Path::new("/").join(path.trim_start_matches('/')))
+            .collect();
+        let above = files
+            .iter()
+            .flat_map(|file| file.ancestors().skip(1))
+            .map(Path::to_path_buf)
+            .collect();
         Self { files, above }
     }
 
@@ -26,8 +32,14 @@ impl Changes {
     pub(crate) fn touch(&self, read: &ReadSet) -> bool {
         read.files.iter().any(|path| self.files.contains(path))
             || read.directories.iter().any(|path| self.above.contains(path))
-            || read.entries.iter().any(|(path, kind)| self.entry_changed(path, *kind))
-            || read.resolved.keys().any(|path| path.ancestors().any(|path| self.files.contains(path)))
+            || read
+                .entries
+                .iter()
+                .any(|(path, kind)| self.entry_changed(path, *kind))
+            || read
+                .resolved
+                .keys()
+                .any(|path| path.ancestors().any(|path| self.files.contains(path)))
     }
 
     fn entry_changed(&self, path: &Path, kind: EntryKind) -> bool {
@@ -46,7 +58,11 @@ mod tests {
 
     fn read() -> ReadSet {
         ReadSet {
-            files: [PathBuf::from("/apps/web/kustomization.yaml"), "/apps/base/web.yaml".into()].into(),
+            files: [
+                PathBuf::from("/apps/web/kustomization.yaml"),
+                "/apps/base/web.yaml".into(),
+            ]
+            .into(),
             directories: BTreeSet::new(),
             entries: [
                 (PathBuf::from("/apps/web/kustomization.yml"), EntryKind::Nothing),

@@ -14,16 +14,20 @@ use super::context::Context;
 use super::events::{Recorder, Subject};
 use super::fleet::{Message, SourceKey, SourceState};
 use crate::api::{
-    Artifact, Condition, ConditionStatus, Conditions, FINALIZER, GitProvider, GitRepository, GitRepositoryStatus,
-    REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
+    Artifact, Condition, ConditionStatus, Conditions, FINALIZER, GitProvider, GitRepository,
+    GitRepositoryStatus, LocalReference, REQUESTED_AT, Reason, SOURCE_STATUS_MANAGER, condition_types,
 };
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, ObjectId};
 use crate::report::{Event, Severity};
-use crate::source::{Auth, Checkout, Fetched, Reference, ReferenceFields, Remote, Secret, Source, SourceError, Store};
+use crate::source::{
+    Checkout, Fetched, Reference, ReferenceFields, Remote, SecretData, Source, SourceError, Store,
+};
 
 /// The longest pause after failures in a row.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// Keys of a Git Secret that are no secrets, and that messages may quote.
+const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
 
 /// Checkouts by source, for those who ask for an artifact.
 #[derive(Default)]
@@ -31,11 +35,18 @@ pub(crate) struct Checkouts(RwLock<HashMap<SourceKey, Checkout>>);
 
 impl Checkouts {
     pub(crate) fn get(&self, key: &SourceKey) -> Option<Checkout> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     fn put(&self, key: &SourceKey, checkout: Checkout) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), checkout);
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone(), checkout);
     }
 
     fn remove(&self, key: &SourceKey) {
@@ -66,7 +77,14 @@ impl Sources {
         checkouts: Arc<Checkouts>,
         stop: CancellationToken,
     ) -> Self {
-        Self { cx, recorder, store, checkouts, workers: HashMap::new(), stop }
+        Self {
+            cx,
+            recorder,
+            store,
+            checkouts,
+            workers: HashMap::new(),
+            stop,
+        }
     }
 
     /// Takes a GitRepository in that was seen.
@@ -90,6 +108,7 @@ impl Sources {
             failures: 0,
             handled: None,
             written: None,
+            secrets: Vec::new(),
         };
         tokio::spawn({
             let stop = stop.clone();
@@ -109,7 +128,10 @@ impl Sources {
             worker.stop.cancel();
         }
         self.checkouts.remove(key);
-        self.cx.metrics.forget(&super::metrics::key("GitRepository", &key.0, &key.1));
+        self.cx.redactor.forget(&learned_as(key));
+        self.cx
+            .metrics
+            .forget(&super::metrics::key("GitRepository", &key.0, &key.1));
         let _ = self.cx.messages.send(Message::SourceGone(key.clone())).await;
     }
 
@@ -120,7 +142,10 @@ impl Sources {
 }
 
 pub(crate) fn key_of(object: &GitRepository) -> SourceKey {
-    (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default())
+    (
+        object.metadata.namespace.clone().unwrap_or_default(),
+        object.metadata.name.clone().unwrap_or_default(),
+    )
 }
 
 struct Keeper {
@@ -136,6 +161,8 @@ struct Keeper {
     handled: Option<(i64, Option<String>)>,
     /// The status as it was last written.
     written: Option<GitRepositoryStatus>,
+    /// Changes of the Secrets that were last read (rule 20).
+    secrets: Vec<watch::Receiver<()>>,
 }
 
 /// Why a GitRepository brought no revision.
@@ -154,7 +181,7 @@ impl Keeper {
         }
     }
 
-    /// Sleeps until the pause is over, or the object changed in a way that matters.
+    /// Sleeps until the pause is over, or the object changed in a way that matters, or a Secret of it did.
     async fn sleep(&mut self, pause: Option<Duration>) {
         let deadline = pause.map(|pause| tokio::time::Instant::now() + pause);
         loop {
@@ -166,6 +193,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = timer => return,
+                () = any_changed(&mut self.secrets) => return,
                 changed = self.object.changed() => {
                     if changed.is_err() {
                         return std::future::pending().await;
@@ -213,18 +241,27 @@ impl Keeper {
                 let pause = Duration::from_millis(750) * 2_u32.saturating_pow(self.failures.min(12));
                 let message = self.cx.redactor.mask(&failure.message).into_owned();
                 self.tell(self.held.clone(), Some(message.clone())).await;
-                self.report_failure(object, &Failure { message, ..failure }).await
-                    .then(|| pause.min(MAX_PAUSE).min(object.spec.interval.0.max(Duration::from_secs(1))))
+                self.report_failure(object, &Failure { message, ..failure })
+                    .await
+                    .then(|| {
+                        pause
+                            .min(MAX_PAUSE)
+                            .min(object.spec.interval.0.max(Duration::from_secs(1)))
+                    })
             }
         }
     }
 
     async fn tell(&self, checkout: Option<Checkout>, failure: Option<String>) {
         let state = SourceState { checkout, failure };
-        let _ = self.cx.messages.send(Message::Source(self.key.clone(), state)).await;
+        let _ = self
+            .cx
+            .messages
+            .send(Message::Source(self.key.clone(), state))
+            .await;
     }
 
-    async fn fetch(&self, object: &GitRepository) -> Result<Fetched, Failure> {
+    async fn fetch(&mut self, object: &GitRepository) -> Result<Fetched, Failure> {
         if let Some(field) = unserved(object) {
             return Err(Failure {
                 reason: Reason::InvalidSpec,
@@ -244,7 +281,7 @@ impl Keeper {
                     name: fields.name,
                     commit: fields.commit,
                 })
-                .map_err(source_failure)?
+                .map_err(|error| source_failure(&error))?
             }
         };
         let remote = self.remote(object).await?;
@@ -254,43 +291,81 @@ impl Keeper {
             ignore: spec.ignore.clone(),
             timeout: spec.timeout.map(|timeout| timeout.0),
         };
-        self.store.fetch(&source, self.held.as_ref()).await.map_err(source_failure)
+        self.store
+            .fetch(&source, self.held.as_ref())
+            .await
+            .map_err(|error| source_failure(&error))
     }
 
-    async fn remote(&self, object: &GitRepository) -> Result<Remote, Failure> {
+    async fn remote(&mut self, object: &GitRepository) -> Result<Remote, Failure> {
         let spec = &object.spec;
-        let Some(reference) = &spec.secret_ref else {
-            return Remote::new(&spec.url, Auth::None).map_err(source_failure);
+        self.secrets.clear();
+        let credentials = self.secret(spec.secret_ref.as_ref(), "spec.secretRef").await?;
+        let proxy = self
+            .secret(spec.proxy_secret_ref.as_ref(), "spec.proxySecretRef")
+            .await?;
+        let fields = credentials.iter().chain(&proxy).flatten();
+        let secrets = fields
+            .filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()))
+            .map(|(_, value)| value);
+        self.cx.redactor.learn(&learned_as(&self.key), secrets);
+        Remote::from_secrets(&spec.url, credentials.as_ref(), proxy.as_ref()).map_err(|error| {
+            let failure = source_failure(&error);
+            let named = spec
+                .secret_ref
+                .as_ref()
+                .map(|secret| format!("secret '{}/{}': ", self.key.0, secret.name));
+            Failure {
+                message: format!("{}{}", named.unwrap_or_default(), failure.message),
+                ..failure
+            }
+        })
+    }
+
+    /// The values of a Secret in the namespace of the GitRepository; any change of it from here on ends the sleep.
+    async fn secret(
+        &mut self,
+        reference: Option<&LocalReference>,
+        field: &str,
+    ) -> Result<Option<SecretData>, Failure> {
+        let Some(reference) = reference else {
+            return Ok(None);
         };
-        let namespace = &self.key.0;
+        let name = format!("{}/{}", self.key.0, reference.name);
         let kind = Kind::fixed("v1", "Secret", "secrets", true);
         let id = ObjectId {
-            namespace: namespace.clone(),
+            namespace: self.key.0.clone(),
             name: reference.name.clone(),
             group: String::new(),
             kind: kind.gvk.kind.clone(),
         };
-        let failure = |message: String| Failure { reason: Reason::AuthenticationFailed, message, stalled: false };
-        let found = self.cx.api.get(&kind, &id).await.map_err(|error| failure(format!("failed to get secret '{namespace}/{}': {error}", reference.name)))?;
-        let Some(object) = found else {
-            return Err(failure(format!(
-                "secret '{namespace}/{}' not found, which spec.secretRef names; create it there",
-                reference.name
-            )));
+        let failure = |message: String| Failure {
+            reason: Reason::AuthenticationFailed,
+            message,
+            stalled: false,
         };
-        let data = decode(&object, true);
-        self.cx.redactor.learn(&format!("GitRepository/{}/{}", self.key.0, self.key.1), data.values());
-        let auth = auth_of(&spec.url, &data).map_err(|why| failure(format!("secret '{namespace}/{}': {why}", reference.name)))?;
-        let mut remote = Remote::new(&spec.url, auth).map_err(source_failure)?;
-        if let Some(ca) = data.get("ca.crt").or_else(|| data.get("caFile")) {
-            remote = remote.with_ca(String::from_utf8_lossy(ca).into_owned());
+        self.secrets.push(
+            self.cx
+                .configs
+                .subscribe(("Secret", id.namespace.clone(), id.name.clone())),
+        );
+        self.cx.configs.ensure("Secret", &id.namespace).await;
+        match self.cx.api.get(&kind, &id).await {
+            Ok(Some(object)) => Ok(Some(decode(&object, true))),
+            Ok(None) => Err(failure(format!(
+                "secret '{name}' not found, which {field} names; create it there"
+            ))),
+            Err(error) => Err(failure(format!("failed to get secret '{name}': {error}"))),
         }
-        Ok(remote)
     }
 
     async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) {
         let generation = object.metadata.generation.unwrap_or_default();
-        let old = self.written.clone().or_else(|| object.status.clone()).unwrap_or_default();
+        let old = self
+            .written
+            .clone()
+            .or_else(|| object.status.clone())
+            .unwrap_or_default();
         let revision = checkout.revision().to_string();
         let artifact = match &old.artifact {
             Some(artifact) if !changed && artifact.revision == revision => Ok(artifact.clone()),
@@ -299,7 +374,11 @@ impl Keeper {
         let artifact = match artifact {
             Ok(artifact) => artifact,
             Err(error) => {
-                let failure = Failure { reason: Reason::StorageOperationFailed, message: chain(&error), stalled: false };
+                let failure = Failure {
+                    reason: Reason::StorageOperationFailed,
+                    message: chain(&error),
+                    stalled: false,
+                };
                 self.report_failure(object, &failure).await;
                 return;
             }
@@ -308,9 +387,20 @@ impl Keeper {
         let mut conditions = Conditions(old.conditions.clone());
         let now = Timestamp::now();
         for type_ in [condition_types::READY, condition_types::ARTIFACT_IN_STORAGE] {
-            conditions.set(type_, ConditionStatus::True, Reason::Succeeded, &message, generation, now);
+            conditions.set(
+                type_,
+                ConditionStatus::True,
+                Reason::Succeeded,
+                &message,
+                generation,
+                now,
+            );
         }
-        for type_ in [condition_types::RECONCILING, condition_types::STALLED, condition_types::FETCH_FAILED] {
+        for type_ in [
+            condition_types::RECONCILING,
+            condition_types::STALLED,
+            condition_types::FETCH_FAILED,
+        ] {
             conditions.remove(type_);
         }
         let status = GitRepositoryStatus {
@@ -318,14 +408,23 @@ impl Keeper {
             conditions: conditions.0,
             artifact: Some(artifact),
             observed_ignore: object.spec.ignore.clone(),
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..GitRepositoryStatus::default()
         };
         let is_new = old.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(&revision);
         self.write(object, status).await;
         if is_new {
-            let message = format!("stored artifact for commit '{}'", self.cx.redactor.mask(checkout.subject()));
-            self.event(object, Severity::Info, Reason::NewArtifact, Some(revision), message);
+            let message = format!(
+                "stored artifact for commit '{}'",
+                self.cx.redactor.mask(checkout.subject())
+            );
+            self.event(
+                object,
+                Severity::Info,
+                Reason::NewArtifact,
+                Some(revision),
+                message,
+            );
         }
     }
 
@@ -353,27 +452,51 @@ impl Keeper {
     /// Reports a failure; gives whether it is worth looking again by itself.
     async fn report_failure(&mut self, object: &GitRepository, failure: &Failure) -> bool {
         let generation = object.metadata.generation.unwrap_or_default();
-        let old = self.written.clone().or_else(|| object.status.clone()).unwrap_or_default();
+        let old = self
+            .written
+            .clone()
+            .or_else(|| object.status.clone())
+            .unwrap_or_default();
         let mut conditions = Conditions(old.conditions.clone());
         let now = Timestamp::now();
-        let mut set = |type_: &str, status, reason| conditions.set(type_, status, reason, &failure.message, generation, now);
+        let mut set = |type_: &str, status, reason| {
+            conditions.set(type_, status, reason, &failure.message, generation, now);
+        };
         set(condition_types::READY, ConditionStatus::False, failure.reason);
-        set(condition_types::FETCH_FAILED, ConditionStatus::True, failure.reason);
+        set(
+            condition_types::FETCH_FAILED,
+            ConditionStatus::True,
+            failure.reason,
+        );
         if failure.stalled {
             set(condition_types::STALLED, ConditionStatus::True, failure.reason);
             conditions.remove(condition_types::RECONCILING);
         } else {
-            set(condition_types::RECONCILING, ConditionStatus::True, Reason::ProgressingWithRetry);
+            set(
+                condition_types::RECONCILING,
+                ConditionStatus::True,
+                Reason::ProgressingWithRetry,
+            );
             conditions.remove(condition_types::STALLED);
         }
         let status = GitRepositoryStatus {
-            observed_generation: if failure.stalled { Some(generation) } else { old.observed_generation.or(Some(-1)) },
+            observed_generation: if failure.stalled {
+                Some(generation)
+            } else {
+                old.observed_generation.or(Some(-1))
+            },
             conditions: conditions.0,
-            last_handled_reconcile_at: requested(object).or(old.last_handled_reconcile_at.clone()),
+            last_handled_reconcile_at: handled(object).or(old.last_handled_reconcile_at.clone()),
             ..old
         };
         if self.write(object, status).await {
-            self.event(object, Severity::Error, failure.reason, None, failure.message.clone());
+            self.event(
+                object,
+                Severity::Error,
+                failure.reason,
+                None,
+                failure.message.clone(),
+            );
         }
         !failure.stalled
     }
@@ -388,7 +511,12 @@ impl Keeper {
         }
         let id = self.id();
         let patch = status_patch(&status);
-        match self.cx.api.merge_status(&kind(), &id, &patch, SOURCE_STATUS_MANAGER).await {
+        match self
+            .cx
+            .api
+            .merge_status(&kind(), &id, &patch, SOURCE_STATUS_MANAGER)
+            .await
+        {
             Ok(_) => self.written = Some(status),
             Err(error) if error.is_not_found() => {}
             Err(error) => tracing::warn!(source = %id, %error, "the status was not written"),
@@ -396,14 +524,29 @@ impl Keeper {
         true
     }
 
-    fn event(&self, object: &GitRepository, severity: Severity, reason: Reason, revision: Option<String>, message: String) {
+    fn event(
+        &self,
+        object: &GitRepository,
+        severity: Severity,
+        reason: Reason,
+        revision: Option<String>,
+        message: String,
+    ) {
         let subject = Subject {
             gvk: Gvk::new("source.toolkit.fluxcd.io/v1", "GitRepository"),
             namespace: self.key.0.clone(),
             name: self.key.1.clone(),
             uid: object.metadata.uid.clone().unwrap_or_default(),
         };
-        self.recorder.send(subject, Event { severity, reason, revision, message });
+        self.recorder.send(
+            subject,
+            Event {
+                severity,
+                reason,
+                revision,
+                message,
+            },
+        );
     }
 
     fn id(&self) -> ObjectId {
@@ -418,10 +561,17 @@ impl Keeper {
     /// Takes away the finalizer that Flux's source-controller left: there is nothing to clean up in the cluster.
     async fn let_go(&self, object: &GitRepository) {
         let finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else { return };
+        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
+            return;
+        };
         let path = format!("/metadata/finalizers/{index}");
         let patch = json!([{"op": "test", "path": path, "value": FINALIZER}, {"op": "remove", "path": path}]);
-        match self.cx.api.json_patch(&kind(), &self.id(), &patch, SOURCE_STATUS_MANAGER).await {
+        match self
+            .cx
+            .api
+            .json_patch(&kind(), &self.id(), &patch, SOURCE_STATUS_MANAGER)
+            .await
+        {
             Ok(_) | Err(ApiError::Refused(_)) => {}
             Err(error) => tracing::warn!(source = %self.id(), %error, "the finalizer was not removed"),
         }
@@ -429,11 +579,21 @@ impl Keeper {
 }
 
 fn kind() -> Kind {
-    Kind::fixed("source.toolkit.fluxcd.io/v1", "GitRepository", "gitrepositories", true)
+    Kind::fixed(
+        "source.toolkit.fluxcd.io/v1",
+        "GitRepository",
+        "gitrepositories",
+        true,
+    )
 }
 
 fn requested(object: &GitRepository) -> Option<String> {
     object.metadata.annotations.as_ref()?.get(REQUESTED_AT).cloned()
+}
+
+/// The request that a look handles: none while it is suspended (rule 22).
+fn handled(object: &GitRepository) -> Option<String> {
+    requested(object).filter(|_| !object.spec.suspend)
 }
 
 /// What of an object makes another look worth while.
@@ -450,8 +610,14 @@ fn suspended_commit(object: &GitRepository) -> Option<Reference> {
     }
     let artifact = object.status.as_ref()?.artifact.as_ref()?;
     let (pointer, commit) = artifact.revision.rsplit_once("sha1:")?;
-    let branch = pointer.strip_suffix('@').filter(|branch| !branch.is_empty()).map(ToOwned::to_owned);
-    Some(Reference::Commit { id: commit.parse().ok()?, branch })
+    let branch = pointer
+        .strip_suffix('@')
+        .filter(|branch| !branch.is_empty())
+        .map(ToOwned::to_owned);
+    Some(Reference::Commit {
+        id: commit.parse().ok()?,
+        branch,
+    })
 }
 
 fn unserved(object: &GitRepository) -> Option<&'static str> {
@@ -461,36 +627,32 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
         (spec.recurse_submodules, "spec.recurseSubmodules"),
         (!spec.include.is_empty(), "spec.include"),
         (!spec.sparse_checkout.is_empty(), "spec.sparseCheckout"),
-        (spec.proxy_secret_ref.is_some(), "spec.proxySecretRef"),
-        (spec.provider.is_some_and(|provider| provider != GitProvider::Generic), "spec.provider other than generic"),
+        (
+            spec.provider
+                .is_some_and(|provider| provider != GitProvider::Generic),
+            "spec.provider other than generic",
+        ),
         (spec.service_account_name.is_some(), "spec.serviceAccountName"),
     ];
     fields.iter().find(|(set, _)| *set).map(|(_, field)| *field)
 }
 
-/// The credentials in a Secret, for the scheme of a URL, under Flux's names.
-fn auth_of(url: &str, data: &std::collections::BTreeMap<String, Vec<u8>>) -> Result<Auth, String> {
-    let text = |key: &str| data.get(key).map(|value| String::from_utf8_lossy(value).into_owned());
-    if url.starts_with("ssh://") {
-        let missing = |key: &str| format!("it has no key `{key}`, which ssh needs");
-        return Ok(Auth::Ssh {
-            identity: Secret::new(text("identity").ok_or_else(|| missing("identity"))?),
-            password: text("password").map(Secret::new),
-            known_hosts: text("known_hosts").ok_or_else(|| missing("known_hosts"))?,
-        });
+/// Completes at the first change; never when there is nothing to watch.
+async fn any_changed(secrets: &mut [watch::Receiver<()>]) {
+    if secrets.is_empty() {
+        return std::future::pending().await;
     }
-    if let Some(token) = text("bearerToken") {
-        return Ok(Auth::Bearer { token: Secret::new(token) });
-    }
-    match (text("username"), text("password")) {
-        (Some(username), Some(password)) => Ok(Auth::Basic { username, password: Secret::new(password) }),
-        (None, None) => Ok(Auth::None),
-        (Some(_), None) => Err("it has `username` and no `password`".to_owned()),
-        (None, Some(_)) => Err("it has `password` and no `username`".to_owned()),
-    }
+    let changes = secrets.iter_mut().map(|changes| Box::pin(changes.changed()));
+    // Whether it changed or its watch ended: both are worth a look.
+    let _ = futures::future::select_all(changes).await;
 }
 
-fn source_failure(error: SourceError) -> Failure {
+/// The name under which a source's credentials are known to those who mask them.
+fn learned_as(key: &SourceKey) -> String {
+    format!("GitRepository/{}/{}", key.0, key.1)
+}
+
+fn source_failure(error: &SourceError) -> Failure {
     use crate::source::Reason as Why;
     let reason = match error.reason() {
         Why::AuthenticationFailed => Reason::AuthenticationFailed,
@@ -502,7 +664,11 @@ fn source_failure(error: SourceError) -> Failure {
             _ => Reason::GitOperationFailed,
         },
     };
-    Failure { reason, stalled: error.is_stalled(), message: chain(&error) }
+    Failure {
+        reason,
+        stalled: error.is_stalled(),
+        message: chain(error),
+    }
 }
 
 const FIELDS: [&str; 8] = [
@@ -528,7 +694,11 @@ fn status_patch(status: &GitRepositoryStatus) -> Value {
 }
 
 fn publish(cx: &Context, object: &GitRepository, status: &GitRepositoryStatus) {
-    let ready = status.conditions.iter().find(|c: &&Condition| c.type_ == condition_types::READY).map(|c| c.status);
+    let ready = status
+        .conditions
+        .iter()
+        .find(|c: &&Condition| c.type_ == condition_types::READY)
+        .map(|c| c.status);
     let (namespace, name) = key_of(object);
     cx.metrics.set_resource(
         super::metrics::key("GitRepository", &namespace, &name),
@@ -538,7 +708,14 @@ fn publish(cx: &Context, object: &GitRepository, status: &GitRepositoryStatus) {
             ready: super::metrics::ready(ready),
             suspended: object.spec.suspend,
             details: vec![
-                ("revision", status.artifact.as_ref().map(|artifact| artifact.revision.clone()).unwrap_or_default()),
+                (
+                    "revision",
+                    status
+                        .artifact
+                        .as_ref()
+                        .map(|artifact| artifact.revision.clone())
+                        .unwrap_or_default(),
+                ),
                 ("url", object.spec.url.clone()),
             ],
         },

@@ -14,7 +14,12 @@ use crate::report::{StatusPatch, next_status, status_patch};
 
 /// The kind whose statuses are written.
 pub(crate) fn kustomization_kind() -> Kind {
-    Kind::fixed("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "kustomizations", true)
+    Kind::fixed(
+        "kustomize.toolkit.fluxcd.io/v1",
+        "Kustomization",
+        "kustomizations",
+        true,
+    )
 }
 
 /// A status as it was last read or written.
@@ -22,7 +27,7 @@ pub(crate) fn kustomization_kind() -> Kind {
 struct Cell {
     status: KustomizationStatus,
     resource_version: String,
-    /// The run that wrote last: a report of an earlier one comes too late.
+    /// Ticket of the report that was written last: an earlier one comes too late.
     run: u64,
     /// The inventory of a finished run, to be written with its outcome.
     staged: Option<Inventory>,
@@ -47,8 +52,18 @@ const ATTEMPTS: usize = 4;
 impl StatusWriter {
     pub(crate) fn new(owner: Arc<Owner>, status: KustomizationStatus, resource_version: String) -> Self {
         let inherited = inventory_in(&status);
-        let cell = Cell { status, resource_version, run: 0, staged: None, ours: VecDeque::new() };
-        Self { owner, inherited, cell: Mutex::new(cell) }
+        let cell = Cell {
+            status,
+            resource_version,
+            run: 0,
+            staged: None,
+            ours: VecDeque::new(),
+        };
+        Self {
+            owner,
+            inherited,
+            cell: Mutex::new(cell),
+        }
     }
 
     /// Takes in what a watch has seen of the object's version; the status is ours and is not read back.
@@ -90,7 +105,10 @@ impl StatusWriter {
         cell.run = run;
         for _ in 0..ATTEMPTS {
             let staged = cell.staged.clone();
-            let patch = StatusPatch { inventory: patch.inventory.or(staged.as_ref()), ..patch.clone() };
+            let patch = StatusPatch {
+                inventory: patch.inventory.or(staged.as_ref()),
+                ..patch.clone()
+            };
             let next = next_status(&cell.status, &patch, Timestamp::now());
             if next == cell.status {
                 return Ok(None);
@@ -139,7 +157,9 @@ impl StatusWriter {
     /// whomever they are: what is in it is looked at, what is not is forgotten.
     async fn catch_up(&self, api: &Api, cell: &mut Cell) -> Result<(), ApiError> {
         let id = ObjectId::from(&*self.owner);
-        let Some(live) = api.get(&kustomization_kind(), &id).await? else { return Ok(()) };
+        let Some(live) = api.get(&kustomization_kind(), &id).await? else {
+            return Ok(());
+        };
         if let Some(version) = resource_version(&live) {
             version.clone_into(&mut cell.resource_version);
         }
@@ -163,7 +183,9 @@ impl StatusWriter {
     ) -> Result<KustomizationStatus, ApiError> {
         let patch = status_patch(&next, Some(&cell.resource_version));
         let id = ObjectId::from(&*self.owner);
-        let answer = api.merge_status(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER).await?;
+        let answer = api
+            .merge_status(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+            .await?;
         if let Some(version) = resource_version(&answer) {
             version.clone_into(&mut cell.resource_version);
             cell.ours.push_back(version.to_owned());
@@ -176,12 +198,17 @@ impl StatusWriter {
     }
 
     fn contested(&self) -> ApiError {
-        ApiError::Unreadable(format!("Kustomization {} changed each time its status was about to be written", self.owner))
+        ApiError::Unreadable(format!(
+            "Kustomization {} changed each time its status was about to be written",
+            self.owner
+        ))
     }
 }
 
 fn resource_version(object: &Value) -> Option<&str> {
-    object.pointer("/metadata/resourceVersion").and_then(Value::as_str)
+    object
+        .pointer("/metadata/resourceVersion")
+        .and_then(Value::as_str)
 }
 
 fn inventory_of(object: &Value) -> Inventory {

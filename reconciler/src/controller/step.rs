@@ -121,8 +121,6 @@ pub enum Effect {
     ReportBlocked(Failure),
     /// Forget it.
     Forget,
-    /// Come back at this time.
-    WakeAt(Timestamp),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,20 +255,15 @@ impl State {
             Event::Tick => self.tick(now, &mut effects),
         }
         self.decide(now, &mut effects);
-        if let Some(at) = self.next_wake() {
-            effects.push(Effect::WakeAt(at));
-        }
         effects
     }
 
     fn finished(&mut self, ended: Ended, now: Timestamp, effects: &mut Vec<Effect>) {
-        let drift = matches!(
-            self.phase,
-            Phase::Running {
-                work: Work::Drift,
-                ..
-            }
-        );
+        let work = match self.phase {
+            Phase::Running { work, .. } => Some(work),
+            Phase::Idle => None,
+        };
+        let drift = work == Some(Work::Drift);
         self.phase = Phase::Idle;
         match ended {
             Ended::Applied { .. } if drift => effects.push(Effect::Judge),
@@ -289,6 +282,8 @@ impl State {
                 }
                 self.settling = Settling::No;
                 self.retry_at = match failure.retry() {
+                    // Whoever deletes waits for the end: it is tried again, whatever the failure.
+                    _ if work == Some(Work::Finalize) => Some(after(now, self.inputs.retry_interval)),
                     Retry::Interval => Some(after(now, self.inputs.retry_interval)),
                     Retry::OnChange | Retry::Never => None,
                 };
@@ -356,7 +351,9 @@ impl State {
             return;
         }
         if self.inputs.deleting {
-            self.start(Scope::Finalize, now, effects);
+            if self.retry_at.is_none_or(|at| now >= at) {
+                self.start(Scope::Finalize, now, effects);
+            }
             return;
         }
         if self.inputs.suspended {
@@ -364,18 +361,31 @@ impl State {
             return;
         }
         if let Some(block) = self.inputs.blocked.clone() {
-            if self.is_requested() || self.reported_block.as_ref() != Some(&block) {
-                effects.push(Effect::ReportBlocked(block.clone()));
-                self.handled.clone_from(&self.inputs.requested);
-                self.reported_block = Some(block);
-                self.settling = Settling::No;
-                self.attempted = None;
-            }
+            self.hold(block, now, effects);
             return;
         }
         self.reported_block = None;
         if let Some(scope) = self.due(now) {
             self.start(scope, now, effects);
+        }
+    }
+
+    /// Something keeps it from running. A dependency that is not ready for a moment is no news to one that has
+    /// nothing to run for.
+    fn hold(&mut self, block: Failure, now: Timestamp, effects: &mut Vec<Effect>) {
+        let passing = matches!(block, Failure::Dependency(_));
+        if passing && self.due(now).is_none() {
+            return;
+        }
+        if !self.is_requested() && self.reported_block.as_ref() == Some(&block) {
+            return;
+        }
+        effects.push(Effect::ReportBlocked(block.clone()));
+        self.handled.clone_from(&self.inputs.requested);
+        self.reported_block = Some(block);
+        self.settling = Settling::No;
+        if !passing {
+            self.attempted = None;
         }
     }
 
@@ -392,7 +402,11 @@ impl State {
         {
             return Some(Scope::Changes);
         }
-        if [self.retry_at, self.recheck_at].into_iter().flatten().any(|at| now >= at) {
+        if [self.retry_at, self.recheck_at]
+            .into_iter()
+            .flatten()
+            .any(|at| now >= at)
+        {
             return Some(Scope::Full);
         }
         if !self.pending.touched.is_empty() && !attempted.failed {
@@ -447,8 +461,16 @@ impl State {
         Timestamp::from_second(next as i64).unwrap_or(Timestamp::MAX)
     }
 
-    fn next_wake(&self) -> Option<Timestamp> {
-        if self.phase != Phase::Idle || self.inputs.suspended || self.inputs.blocked.is_some() {
+    /// When to come back if nothing happens before.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        if self.phase != Phase::Idle {
+            return None;
+        }
+        if self.inputs.deleting {
+            return self.retry_at;
+        }
+        if self.inputs.suspended || self.reported_block.is_some() {
             return None;
         }
         let deadline = match self.settling {

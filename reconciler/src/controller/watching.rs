@@ -73,7 +73,12 @@ pub(crate) async fn start_once_leading(
 async fn kustomizations(cx: Arc<Context>) {
     let mut known: HashSet<Owner> = HashSet::new();
     let mut listed: HashSet<Owner> = HashSet::new();
-    let mut stream = objects::<Kustomization>(&cx, "kustomize.toolkit.fluxcd.io", "Kustomization", "kustomizations");
+    let mut stream = objects::<Kustomization>(
+        &cx,
+        "kustomize.toolkit.fluxcd.io",
+        "Kustomization",
+        "kustomizations",
+    );
     while let Some(seen) = stream.next().await {
         let owner_of = |object: &Kustomization| super::build::owner_of(object);
         match seen {
@@ -103,7 +108,12 @@ async fn kustomizations(cx: Arc<Context>) {
 
 async fn repositories(cx: Arc<Context>, mut sources: Sources) {
     let mut listed: HashSet<SourceKey> = HashSet::new();
-    let mut stream = objects::<GitRepository>(&cx, "source.toolkit.fluxcd.io", "GitRepository", "gitrepositories");
+    let mut stream = objects::<GitRepository>(
+        &cx,
+        "source.toolkit.fluxcd.io",
+        "GitRepository",
+        "gitrepositories",
+    );
     while let Some(seen) = stream.next().await {
         match seen {
             Seen::Restarted => listed.clear(),
@@ -130,7 +140,12 @@ enum Seen<K> {
     Listed,
 }
 
-fn objects<K>(cx: &Context, group: &str, kind: &str, plural: &str) -> futures::stream::BoxStream<'static, Seen<K>>
+fn objects<K>(
+    cx: &Context,
+    group: &str,
+    kind: &str,
+    plural: &str,
+) -> futures::stream::BoxStream<'static, Seen<K>>
 where
     K: DeserializeOwned + Debug + Send + 'static,
 {

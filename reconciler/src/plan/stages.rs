@@ -30,7 +30,7 @@ pub fn stage_of(id: &ObjectId) -> Stage {
 /// Objects by stage, empty stages left out, each sorted in apply order.
 #[must_use]
 pub fn stages(mut wanted: Vec<Wanted>) -> Vec<(Stage, Vec<Wanted>)> {
-    wanted.sort_by(|a, b| apply_order(&a.id).cmp(&apply_order(&b.id)));
+    wanted.sort_by_key(|a| apply_order(&a.id));
     let mut stages: Vec<(Stage, Vec<Wanted>)> = Vec::new();
     for stage in [Stage::Definitions, Stage::Classes, Stage::Rest] {
         let (mine, others) = wanted

@@ -6,6 +6,7 @@ use kustomize_rs::fs::FsError;
 
 use super::object::Origin;
 use super::overlay::{Effective, LineOf};
+use super::secrets::SecretValues;
 use super::sops::{MAX_FILE, SopsError};
 use super::substitute::SubstituteError;
 
@@ -61,7 +62,7 @@ pub enum RenderError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: SopsError,
+        source: Box<SopsError>,
     },
     /// An entry in the data of a Secret is a SOPS file that cannot be decrypted.
     #[error("{origin}: `data.{key}` of {object}: {source}")]
@@ -74,7 +75,7 @@ pub enum RenderError {
         key: String,
         /// Why.
         #[source]
-        source: SopsError,
+        source: Box<SopsError>,
     },
     /// An object is still encrypted and nothing is to decrypt it, or nothing did.
     #[error("{origin}: {object} is encrypted with SOPS{}{}", recipients_of(.recipients), encrypted_hint(*.configured))]
@@ -103,7 +104,9 @@ pub enum RenderError {
         source: SubstituteError,
     },
     /// With its variables replaced, an object is no YAML any more.
-    #[error("{origin}: {object} with its variables replaced is no YAML object: {message} (quote the `${{...}}`, or mind what its value contains)")]
+    #[error(
+        "{origin}: {object} with its variables replaced is no YAML object: {message} (quote the `${{...}}`, or mind what its value contains)"
+    )]
     Substituted {
         /// The object.
         object: String,
@@ -147,27 +150,28 @@ pub enum RenderError {
 impl RenderError {
     /// Tells kustomize's error in terms of Git's files and of the spec.
     pub(super) fn build(error: &kustomize_rs::Error, file: Option<&Effective>) -> Self {
-        let mut message = error.chain();
-        let Some(location) = error.location() else { return Self::Build { message, origin: None } };
-        let line = location.position.map_or(0, |position| position.line);
-        let mut origin = Origin { file: location.path.clone(), line };
-        if let (Some(file), Some(position)) = (file, location.position)
-            && file.path == location.path
-        {
-            let place = format!("{}:{position}", location.path.display());
-            match file.line_of(line) {
-                LineOf::File => {}
-                LineOf::Spec(field) => {
-                    message = message.replace(&place, &format!("spec.{field}"));
-                    return Self::Build { message, origin: None };
-                }
-                LineOf::Nothing => {
-                    message = message.replace(&place, &location.path.display().to_string());
-                    origin.line = 0;
-                }
+        let message = file.map_or_else(|| error.chain(), |file| in_terms_of_git(&error.chain(), file));
+        let origin = error.location().map(|location| {
+            let line = location.position.map_or(0, |position| position.line);
+            let written =
+                file.is_none_or(|file| file.path != location.path || file.line_of(line) == LineOf::File);
+            Origin {
+                file: location.path.clone(),
+                line: if written { line } else { 0 },
             }
+        });
+        Self::Build { message, origin }
+    }
+
+    /// Takes decrypted values out of what kustomize said: it may quote what it could not merge.
+    pub(super) fn redacted(self, secrets: &SecretValues) -> Self {
+        match self {
+            Self::Build { message, origin } => Self::Build {
+                message: secrets.redact(&message),
+                origin,
+            },
+            other => other,
         }
-        Self::Build { message, origin: Some(origin) }
     }
 
     /// Whether trying again with the same input could end otherwise: never, since a render is pure.
@@ -178,6 +182,32 @@ impl RenderError {
     }
 }
 
+/// Replaces places in an effective kustomization file that nobody wrote: by the spec's field, or by
+/// nothing at all.
+fn in_terms_of_git(message: &str, file: &Effective) -> String {
+    let path = format!("{}:", file.path.display());
+    let mut pieces = message.split(&path);
+    let mut told = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.len()
+            - piece
+                .trim_start_matches(|c: char| c.is_ascii_digit() || c == ':')
+                .len();
+        let (place, rest) = piece.split_at(digits);
+        let line = place
+            .split(':')
+            .next()
+            .and_then(|line| line.parse().ok())
+            .unwrap_or(0);
+        match file.line_of(line) {
+            LineOf::File => told.push_str(&format!("{path}{piece}")),
+            LineOf::Spec(field) => told.push_str(&format!("spec.{field}:{rest}")),
+            LineOf::Nothing => told.push_str(rest.trim_start()),
+        }
+    }
+    told
+}
+
 fn hint(similar: &[String]) -> String {
     match similar {
         [] => String::new(),
@@ -186,7 +216,11 @@ fn hint(similar: &[String]) -> String {
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn recipients_of(recipients: &[String]) -> String {

@@ -83,7 +83,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { objects: 10_000, bytes: 32 * 1024 * 1024 }
+        Self {
+            objects: 10_000,
+            bytes: 32 * 1024 * 1024,
+        }
     }
 }
 
@@ -105,7 +108,10 @@ pub struct Rendered {
 /// # Errors
 /// See [`RenderError`]; the same request gives the same error.
 pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
-    let variables = request.substitution.as_ref().map_or(Ok(None), Substitution::variables);
+    let variables = request
+        .substitution
+        .as_ref()
+        .map_or(Ok(None), Substitution::variables);
     let mut assembly = Assembly::new(request, variables.map_err(RenderError::Variables)?);
     let recording = Recording::new(request.fs);
     match request.decryption {
@@ -115,9 +121,16 @@ pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
             let built = build(&decrypting, request);
             let (failure, secrets) = decrypting.finish();
             if let Some((path, source)) = failure {
-                return Err(RenderError::Decrypt { path, source });
+                return Err(RenderError::Decrypt {
+                    path,
+                    source: Box::new(source),
+                });
             }
+            let built = built.map_err(|error| error.redacted(&secrets));
             assembly.secrets.extend(secrets);
+            assembly
+                .secrets
+                .extend(keyring.secret_keys().into_iter().collect());
             assembly.add_all(&built?)?;
         }
     }
@@ -175,7 +188,12 @@ impl<'r> Assembly<'r> {
             // Writing to a string cannot fail.
             let _ = write!(digest, "{byte:02x}");
         }
-        Rendered { objects: self.objects, read_set, digest, secrets: self.secrets }
+        Rendered {
+            objects: self.objects,
+            read_set,
+            digest,
+            secrets: self.secrets,
+        }
     }
 
     fn add_all(&mut self, resources: &[Resource]) -> Result<(), RenderError> {
@@ -183,28 +201,40 @@ impl<'r> Assembly<'r> {
     }
 
     fn add(&mut self, resource: &Resource) -> Result<(), RenderError> {
-        let origin = Origin { file: resource.origin().path.clone(), line: resource.origin().line };
+        let origin = Origin {
+            file: resource.origin().path.clone(),
+            line: resource.origin().line,
+        };
         let built = |error: kustomize_rs::Error| RenderError::build(&error, None);
         let mut value = resource.to_value().map_err(built)?;
         let id = identify(&value, &origin)?;
         let decrypted = self.decrypt(&mut value, &id, &origin)?;
-        let mut text = if decrypted { yaml::emit(&value) } else { resource.to_yaml().map_err(built)? };
+        let mut text = if decrypted {
+            yaml::emit(&value)
+        } else {
+            resource.to_yaml().map_err(built)?
+        };
         if let Some(substituted) = self.substitute(&value, &text, &id, &origin)? {
             text = yaml::emit(&substituted);
             value = substituted;
         }
         self.account(&text)?;
-        object::expanded(value).into_iter().try_for_each(|value| self.push(value, &origin))
+        object::expanded(value)
+            .into_iter()
+            .try_for_each(|value| self.push(value, &origin))
     }
 
     fn decrypt(&mut self, value: &mut Value, id: &ObjectId, origin: &Origin) -> Result<bool, RenderError> {
-        let Some(keyring) = self.request.decryption else { return Ok(false) };
-        let secrets = sops::decrypt_secret_data(value, keyring).map_err(|(key, source)| RenderError::DecryptData {
-            object: id.to_string(),
-            origin: origin.clone(),
-            key,
-            source,
-        })?;
+        let Some(keyring) = self.request.decryption else {
+            return Ok(false);
+        };
+        let secrets =
+            sops::decrypt_secret_data(value, keyring).map_err(|(key, source)| RenderError::DecryptData {
+                object: id.to_string(),
+                origin: origin.clone(),
+                key,
+                source: Box::new(source),
+            })?;
         let decrypted = secrets.is_some();
         self.secrets.extend(secrets.unwrap_or_default());
         Ok(decrypted)
@@ -218,17 +248,25 @@ impl<'r> Assembly<'r> {
         id: &ObjectId,
         origin: &Origin,
     ) -> Result<Option<Value>, RenderError> {
-        let Some(variables) = self.variables.as_ref() else { return Ok(None) };
+        let Some(variables) = self.variables.as_ref() else {
+            return Ok(None);
+        };
         if opted_out_of_substitution(value) || !variables.may_change(text) {
             return Ok(None);
         }
-        let substituted = variables.substitute(text).map_err(|source| RenderError::Substitute {
-            object: id.to_string(),
-            origin: origin.clone(),
-            source,
-        })?;
+        let substituted = variables
+            .substitute(text)
+            .map_err(|source| RenderError::Substitute {
+                object: id.to_string(),
+                origin: origin.clone(),
+                source,
+            })?;
         let secrets: SecretValues = substituted.secrets.into_iter().collect();
-        let value = if substituted.text == text { Ok(None) } else { reread(&substituted.text).map(Some) };
+        let value = if substituted.text == text {
+            Ok(None)
+        } else {
+            reread(&substituted.text).map(Some)
+        };
         let value = value.map_err(|message| RenderError::Substituted {
             object: id.to_string(),
             origin: origin.clone(),
@@ -241,7 +279,9 @@ impl<'r> Assembly<'r> {
     fn account(&mut self, text: &str) -> Result<(), RenderError> {
         self.bytes += text.len();
         if self.bytes > self.request.limits.bytes {
-            return Err(RenderError::TooLarge { limit: self.request.limits.bytes });
+            return Err(RenderError::TooLarge {
+                limit: self.request.limits.bytes,
+            });
         }
         if self.bytes > text.len() {
             self.hash.update("---\n");
@@ -257,35 +297,64 @@ impl<'r> Assembly<'r> {
         }
         if let Some(recipients) = sops::recipients_if_encrypted(&value) {
             let configured = self.request.decryption.is_some();
-            return Err(RenderError::Encrypted { object: id.to_string(), origin: origin.clone(), recipients, configured });
+            return Err(RenderError::Encrypted {
+                object: id.to_string(),
+                origin: origin.clone(),
+                recipients,
+                configured,
+            });
         }
-        let key = [id.group.clone(), id.kind.clone(), id.namespace.clone(), id.name.clone()];
+        let key = [
+            id.group.clone(),
+            id.kind.clone(),
+            id.namespace.clone(),
+            id.name.clone(),
+        ];
         if let Some(first) = self.seen.insert(key, origin.clone()) {
-            return Err(RenderError::Duplicate { object: id.to_string(), first, second: origin.clone() });
+            return Err(RenderError::Duplicate {
+                object: id.to_string(),
+                first,
+                second: origin.clone(),
+            });
         }
         if self.objects.len() == self.request.limits.objects {
-            return Err(RenderError::TooManyObjects { limit: self.request.limits.objects });
+            return Err(RenderError::TooManyObjects {
+                limit: self.request.limits.objects,
+            });
         }
         self.request.common_metadata.apply(&mut value);
-        self.objects.push(Object { id, value, origin: origin.clone() });
+        self.objects.push(Object {
+            id,
+            value,
+            origin: origin.clone(),
+        });
         Ok(())
     }
 }
 
 fn identify(value: &Value, origin: &Origin) -> Result<ObjectId, RenderError> {
-    ObjectId::of(value).map_err(|missing| RenderError::NotAnObject { origin: origin.clone(), missing })
+    ObjectId::of(value).map_err(|missing| RenderError::NotAnObject {
+        origin: origin.clone(),
+        missing,
+    })
 }
 
 fn opted_out_of_substitution(value: &Value) -> bool {
     let metadata = &value["metadata"];
-    ["labels", "annotations"].iter().any(|field| metadata[*field][SUBSTITUTE_KEY] == "disabled")
+    ["labels", "annotations"]
+        .iter()
+        .any(|field| metadata[*field][SUBSTITUTE_KEY] == "disabled")
 }
 
 /// Reads substituted text by YAML 1.1, as Flux does: an unquoted `${n}` may become a number.
 fn reread(text: &str) -> Result<Value, String> {
     let node = yaml::load(text).map_err(|error| error.to_string())?;
     let value = yaml::to_value(&node, Schema::GoYamlV2).map_err(|error| error.to_string())?;
-    if value.is_object() { Ok(value) } else { Err("it is not a mapping".to_owned()) }
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err("it is not a mapping".to_owned())
+    }
 }
 
 #[cfg(test)]

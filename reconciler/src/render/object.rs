@@ -60,7 +60,11 @@ pub struct Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
-        if self.line > 0 { write!(f, ":{}", self.line) } else { Ok(()) }
+        if self.line > 0 {
+            write!(f, ":{}", self.line)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -73,7 +77,13 @@ impl ObjectId {
         let name = text(&value["metadata"]["name"]).ok_or("metadata.name")?;
         let namespace = text(&value["metadata"]["namespace"]).unwrap_or_default();
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        Ok(Self { group: group.to_owned(), version: version.to_owned(), kind, namespace, name })
+        Ok(Self {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind,
+            namespace,
+            name,
+        })
     }
 
     /// Whether it is a part of the build and not something to apply.
@@ -99,7 +109,9 @@ impl CommonMetadata {
 }
 
 fn set_all(object: &mut Value, field: &str, values: &BTreeMap<String, String>) {
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
     if values.is_empty() {
         return;
     }

@@ -75,8 +75,16 @@ pub struct Image {
 }
 
 /// Prefixes that make a component's path something other than a path in this tree.
-const REMOTE_PREFIXES: [&str; 8] =
-    ["git::", "gh:", "ssh://", "https://", "http://", "git@", "github.com:", "github.com/"];
+const REMOTE_PREFIXES: [&str; 8] = [
+    "git::",
+    "gh:",
+    "ssh://",
+    "https://",
+    "http://",
+    "git@",
+    "github.com:",
+    "github.com/",
+];
 
 /// The kustomization file of a folder, as it is to be read.
 #[derive(Debug)]
@@ -85,8 +93,10 @@ pub(super) struct Effective {
     pub(super) path: PathBuf,
     /// Its text, if it is not the file's own.
     text: Option<String>,
-    /// How many lines of the text are the file's own.
+    /// How many lines of the text are the file's own, or stand for the file that there is not.
     own_lines: u32,
+    /// Whether there is no such file in Git.
+    generated: bool,
     /// The spec field behind each line that follows.
     added: Vec<&'static str>,
 }
@@ -105,10 +115,16 @@ pub(super) enum LineOf {
 impl Effective {
     pub(super) fn line_of(&self, line: u32) -> LineOf {
         if self.text.is_none() || line <= self.own_lines {
-            return LineOf::File;
+            return if self.generated {
+                LineOf::Nothing
+            } else {
+                LineOf::File
+            };
         }
         let index = usize::try_from(line - self.own_lines - 1).unwrap_or(usize::MAX);
-        self.added.get(index).map_or(LineOf::Nothing, |field| LineOf::Spec(field))
+        self.added
+            .get(index)
+            .map_or(LineOf::Nothing, |field| LineOf::Spec(field))
     }
 }
 
@@ -118,14 +134,22 @@ impl Effective {
 /// The file cannot be read, or a component is not a path in this tree.
 pub(super) fn effective(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result<Effective, RenderError> {
     let found = read_kustomization(fs, folder).map_err(|error| RenderError::build(&error, None))?;
-    let Some((path, value)) = found else { return generated(fs, folder, overlay) };
+    let Some((path, value)) = found else {
+        return generated(fs, folder, overlay);
+    };
     let file = value.as_object().cloned().unwrap_or_default();
     let mut changes = changes(fs, folder, overlay, &file)?;
     if is_empty(&file) && changes.is_empty() {
         changes.push(("namespace", json!("_placeholder"), "targetNamespace"));
     }
     if changes.is_empty() {
-        return Ok(Effective { path, text: None, own_lines: 0, added: Vec::new() });
+        return Ok(Effective {
+            path,
+            text: None,
+            own_lines: 0,
+            generated: false,
+            added: Vec::new(),
+        });
     }
     let bytes = fs.read(&path)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -134,20 +158,35 @@ pub(super) fn effective(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result
 
 /// A file without anything to build is an error to kustomize; Flux builds nothing from it.
 fn is_empty(file: &Map<String, Value>) -> bool {
-    file.keys().all(|key| ["apiversion", "kind", "metadata"].contains(&key.to_lowercase().as_str()))
+    let header = |key: &str| ["apiversion", "kind", "metadata"].contains(&key.to_lowercase().as_str());
+    let nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    file.iter().all(|(key, value)| header(key) || nothing(value))
 }
 
 /// The file that a folder without one gets.
 fn generated(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result<Effective, RenderError> {
     let resources = walk::resources(fs, folder)?;
-    let mut file = Map::new();
-    if resources.is_empty() {
-        file.insert("namespace".to_owned(), json!("_placeholder"));
-    } else {
-        file.insert("resources".to_owned(), json!(resources));
+    let mut text = "namespace: _placeholder\n".to_owned();
+    if !resources.is_empty() {
+        let entries = resources
+            .iter()
+            .map(|resource| format!("- {}\n", json!(resource)));
+        text = format!("resources:\n{}", entries.collect::<String>());
     }
-    let changes = changes(fs, folder, overlay, &file)?;
-    Ok(rewritten(folder.join(KUSTOMIZATION_FILES[0]), file, changes))
+    let path = folder.join(KUSTOMIZATION_FILES[0]);
+    let changes = changes(fs, folder, overlay, &Map::new())?;
+    let file = Map::from_iter([("resources".to_owned(), json!(resources))]);
+    let effective = restated(&path, &text, &changes).unwrap_or_else(|| rewritten(path, file, changes));
+    Ok(Effective {
+        generated: true,
+        ..effective
+    })
 }
 
 /// A field of the kustomization file, its value, and the field of the spec that it comes from.
@@ -183,7 +222,12 @@ fn changes(
 }
 
 /// Flux's API, kustomize's file and this program give these lists the same names.
-fn push_appended(changes: &mut Vec<Change>, file: &Map<String, Value>, field: &'static str, added: Vec<Value>) {
+fn push_appended(
+    changes: &mut Vec<Change>,
+    file: &Map<String, Value>,
+    field: &'static str,
+    added: Vec<Value>,
+) {
     if !added.is_empty() {
         let mut list = list_of(file, field);
         list.extend(added);
@@ -194,7 +238,9 @@ fn push_appended(changes: &mut Vec<Change>, file: &Map<String, Value>, field: &'
 /// A list of the file; kustomize reads its keys in any case.
 fn list_of(file: &Map<String, Value>, field: &str) -> Vec<Value> {
     let found = file.iter().find(|(key, _)| key.eq_ignore_ascii_case(field));
-    found.and_then(|(_, value)| value.as_array().cloned()).unwrap_or_default()
+    found
+        .and_then(|(_, value)| value.as_array().cloned())
+        .unwrap_or_default()
 }
 
 fn patch(patch: &Patch) -> Value {
@@ -214,14 +260,20 @@ fn patch(patch: &Patch) -> Value {
 }
 
 fn object(fields: &[(&str, &String)]) -> Value {
-    fields.iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| ((*key).to_owned(), json!(text))).collect()
+    fields
+        .iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(key, text)| ((*key).to_owned(), json!(text)))
+        .collect()
 }
 
 fn components(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result<Vec<Value>, RenderError> {
     let mut components = Vec::new();
     for component in &overlay.components {
         if !is_local(component) {
-            return Err(RenderError::RemoteComponent { component: component.clone() });
+            return Err(RenderError::RemoteComponent {
+                component: component.clone(),
+            });
         }
         let path = normalize(&folder.join(component));
         if overlay.ignore_missing_components && fs.entry(&path)? == EntryKind::Nothing {
@@ -234,7 +286,9 @@ fn components(fs: &dyn Fs, folder: &Path, overlay: &Overlay) -> Result<Vec<Value
 
 fn is_local(component: &str) -> bool {
     let lower = component.to_lowercase();
-    let remote = REMOTE_PREFIXES.iter().any(|prefix| lower.len() > prefix.len() && lower.starts_with(prefix));
+    let remote = REMOTE_PREFIXES
+        .iter()
+        .any(|prefix| lower.len() > prefix.len() && lower.starts_with(prefix));
     !remote && !lower.trim_start_matches("file://").starts_with('/')
 }
 
@@ -243,7 +297,10 @@ fn is_local(component: &str) -> bool {
 fn images(spec: &[Image], file: &Map<String, Value>) -> Vec<Value> {
     let mut images = list_of(file, "images");
     for image in spec {
-        let Some(existing) = images.iter_mut().find(|existing| existing["name"] == image.name.as_str()) else {
+        let Some(existing) = images
+            .iter_mut()
+            .find(|existing| existing["name"] == image.name.as_str())
+        else {
             images.push(object(&[
                 ("name", &image.name),
                 ("newName", &image.new_name),
@@ -252,7 +309,9 @@ fn images(spec: &[Image], file: &Map<String, Value>) -> Vec<Value> {
             ]));
             continue;
         };
-        let Some(existing) = existing.as_object_mut() else { continue };
+        let Some(existing) = existing.as_object_mut() else {
+            continue;
+        };
         if !image.new_name.is_empty() {
             existing.insert("newName".to_owned(), json!(image.new_name));
         }
@@ -274,7 +333,13 @@ fn rewritten(path: PathBuf, mut file: Map<String, Value>, changes: Vec<Change>) 
         file.retain(|key, _| !key.eq_ignore_ascii_case(field));
         file.insert(field.to_owned(), value);
     }
-    Effective { path, text: Some(yaml::emit(&Value::Object(file))), own_lines: 0, added: Vec::new() }
+    Effective {
+        path,
+        text: Some(yaml::emit(&Value::Object(file))),
+        own_lines: 0,
+        generated: false,
+        added: Vec::new(),
+    }
 }
 
 /// The file's own lines, those of changed fields blanked out, and one line for each change.
@@ -313,7 +378,13 @@ fn restated(path: &Path, text: &str, changes: &[Change]) -> Option<Effective> {
     // An anchor may have gone with a field.
     yaml::load(&restated).ok()?;
     let added = changes.iter().map(|(_, _, spec)| *spec).collect();
-    Some(Effective { path: path.to_path_buf(), text: Some(restated), own_lines, added })
+    Some(Effective {
+        path: path.to_path_buf(),
+        text: Some(restated),
+        own_lines,
+        generated: false,
+        added,
+    })
 }
 
 /// Only the first document of a kustomization file counts. `None` for what needs more thought.
@@ -322,7 +393,9 @@ fn first_document(text: &str) -> Option<&str> {
         return None;
     }
     let start = if text.starts_with("---\n") { 4 } else { 0 };
-    let ends = ["\n---", "\n..."].iter().filter_map(|end| text[start..].find(end));
+    let ends = ["\n---", "\n..."]
+        .iter()
+        .filter_map(|end| text[start..].find(end));
     let end = ends.min().map_or(text.len(), |end| start + end + 1);
     Some(&text[..end])
 }

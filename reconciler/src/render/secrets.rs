@@ -6,6 +6,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// The shortest value, in bytes, that is redacted.
+const MIN_REDACTED: usize = 6;
+
 /// Secret values that a render came across, for the one place that redacts output.
 ///
 /// Its `Debug` says only how many there are.
@@ -30,13 +33,18 @@ impl SecretValues {
         self.0.is_empty()
     }
 
-    /// `text` with every value replaced by asterisks.
+    /// `text` with every value replaced by asterisks, and every line of a value of several. Short
+    /// ones stay: a user name or a port that is masked everywhere makes a message unreadable.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
+        let mut values: BTreeSet<&str> = self.iter().chain(self.iter().flat_map(str::lines)).collect();
+        values.retain(|value| value.len() >= MIN_REDACTED);
         // The longest first: one value may contain another.
-        let mut values: Vec<&str> = self.iter().collect();
+        let mut values: Vec<&str> = values.into_iter().collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values.into_iter().fold(text.to_owned(), |text, value| text.replace(value, "***"))
+        values
+            .into_iter()
+            .fold(text.to_owned(), |text, value| text.replace(value, "***"))
     }
 
     /// Adds a value, and what it encodes if it is base64 of a text, as the data of Secrets is.

@@ -29,19 +29,39 @@ pub(super) fn find_folder(fs: &dyn Fs, path: &str) -> Result<PathBuf, RenderErro
 
 fn missing(fs: &dyn Fs, folder: PathBuf) -> RenderError {
     let is_folder = |path: &&Path| matches!(fs.entry(path), Ok(EntryKind::Directory));
-    let nearest = folder.ancestors().skip(1).find(is_folder).unwrap_or(Path::new("/")).to_path_buf();
-    let wanted = folder.strip_prefix(&nearest).ok().and_then(|rest| rest.iter().next()).and_then(|name| name.to_str());
+    let nearest = folder
+        .ancestors()
+        .skip(1)
+        .find(is_folder)
+        .unwrap_or(Path::new("/"))
+        .to_path_buf();
+    let wanted = folder
+        .strip_prefix(&nearest)
+        .ok()
+        .and_then(|rest| rest.iter().next())
+        .and_then(|name| name.to_str());
     let names = fs.list(&nearest).unwrap_or_default();
     let similar = wanted.map_or_else(Vec::new, |wanted| similar_names(wanted, names));
-    RenderError::NoSuchPath { path: folder, nearest, similar }
+    RenderError::NoSuchPath {
+        path: folder,
+        nearest,
+        similar,
+    }
 }
 
 fn similar_names(wanted: &str, names: Vec<String>) -> Vec<String> {
     let limit = 1 + wanted.len() / 4;
-    let mut scored: Vec<(usize, String)> =
-        names.into_iter().map(|name| (distance(wanted, &name), name)).filter(|(score, _)| *score <= limit).collect();
+    let mut scored: Vec<(usize, String)> = names
+        .into_iter()
+        .map(|name| (distance(wanted, &name), name))
+        .filter(|(score, _)| *score <= limit)
+        .collect();
     scored.sort();
-    scored.into_iter().take(MAX_SIMILAR).map(|(_, name)| name).collect()
+    scored
+        .into_iter()
+        .take(MAX_SIMILAR)
+        .map(|(_, name)| name)
+        .collect()
 }
 
 /// How many characters to add, drop or replace to get from one name to the other.
@@ -67,7 +87,12 @@ fn distance(a: &str, b: &str) -> usize {
 /// # Errors
 /// The tree cannot be read, or is too large.
 pub(super) fn resources(fs: &dyn Fs, folder: &Path) -> Result<Vec<String>, RenderError> {
-    let mut walk = Walk { fs, base: folder, resources: Vec::new(), entries: 0 };
+    let mut walk = Walk {
+        fs,
+        base: folder,
+        resources: Vec::new(),
+        entries: 0,
+    };
     walk.folder(folder)?;
     Ok(walk.resources)
 }
@@ -85,7 +110,10 @@ impl Walk<'_> {
         for name in self.fs.list(folder)? {
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
-                return Err(RenderError::TooManyFiles { path: self.base.to_path_buf(), limit: MAX_ENTRIES });
+                return Err(RenderError::TooManyFiles {
+                    path: self.base.to_path_buf(),
+                    limit: MAX_ENTRIES,
+                });
             }
             let path = folder.join(&name);
             match self.fs.entry(&path)? {
@@ -116,7 +144,9 @@ impl Walk<'_> {
 }
 
 fn is_manifest(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
 fn has_kustomization(fs: &dyn Fs, folder: &Path) -> Result<bool, FsError> {

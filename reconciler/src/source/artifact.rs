@@ -99,6 +99,8 @@ impl Checkout {
                 .map_err(io::Error::other)
                 .and_then(|()| writer.flush());
             if let Err(error) = written {
+                // What is buffered must not follow the error and look like an end.
+                drop(writer.into_parts());
                 // The reader may have gone, which is what most such errors are.
                 let _ = sink.blocking_send(Err(error));
             }

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::excess::Excess;
 use super::object_id::ObjectId;
 
 /// An error as its cause, kept for the chain.
@@ -54,101 +55,6 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// The bound that a repository exceeded, with its name in [`Limits`](super::Limits) as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Excess {
-    /// More bytes in the pack than allowed.
-    PackBytes {
-        /// The bound in bytes.
-        limit: u64,
-    },
-    /// More bytes in the list of references than allowed.
-    ListingBytes {
-        /// The bound in bytes.
-        limit: u64,
-    },
-    /// More objects in the pack than allowed.
-    Objects {
-        /// What the pack announces.
-        count: u32,
-        /// The bound.
-        limit: u32,
-    },
-    /// More bytes in all objects of the pack together than allowed.
-    UnpackedBytes {
-        /// The bound in bytes.
-        limit: u64,
-    },
-    /// One object is larger than allowed.
-    Object {
-        /// The file's path if it is known, otherwise the kind of object.
-        name: String,
-        /// Its size in bytes.
-        size: u64,
-        /// The bound in bytes.
-        limit: u64,
-    },
-    /// More files and directories than allowed.
-    TreeEntries {
-        /// The bound.
-        limit: u64,
-    },
-    /// More ignore rules than allowed.
-    IgnoreRules {
-        /// The bound.
-        limit: usize,
-    },
-    /// Directories nested deeper than allowed.
-    TreeDepth {
-        /// The bound.
-        limit: usize,
-    },
-}
-
-impl fmt::Display for Excess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PackBytes { limit } => write!(f, "the pack is larger than {}", Bytes(*limit)),
-            Self::UnpackedBytes { limit } => {
-                write!(
-                    f,
-                    "the objects of the pack are larger than {} together",
-                    Bytes(*limit)
-                )
-            }
-            Self::ListingBytes { limit } => {
-                write!(f, "the list of references is larger than {}", Bytes(*limit))
-            }
-            Self::Objects { count, limit } => write!(f, "the pack has {count} objects, allowed are {limit}"),
-            Self::Object { name, size, limit } => {
-                write!(f, "{name} has {}, allowed are {}", Bytes(*size), Bytes(*limit))
-            }
-            Self::TreeEntries { limit } => write!(f, "the tree has more than {limit} files and directories"),
-            Self::IgnoreRules { limit } => write!(f, "there are more than {limit} ignore rules"),
-            Self::TreeDepth { limit } => write!(f, "directories are nested deeper than {limit}"),
-        }
-    }
-}
-
-/// A number of bytes, shown in the largest unit that divides it well.
-struct Bytes(u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-        for (unit, size) in UNITS {
-            if self.0 >= size {
-                let tenths = self.0.saturating_mul(10) / size;
-                return match tenths % 10 {
-                    0 => write!(f, "{} {unit}", tenths / 10),
-                    tenth => write!(f, "{}.{tenth} {unit}", tenths / 10),
-                };
-            }
-        }
-        write!(f, "{} bytes", self.0)
     }
 }
 
@@ -277,7 +183,7 @@ pub enum SourceError {
         problem: String,
     },
     /// The server answered with an HTTP error.
-    #[error("'{url}' answered with HTTP status {status}")]
+    #[error("'{url}' answered with HTTP status {status}{}", status_hint(*.status))]
     HttpStatus {
         /// The URL without credentials.
         url: String,
@@ -389,6 +295,16 @@ struct Seconds(Duration);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} s", self.0.as_secs_f64())
+    }
+}
+
+fn status_hint(status: http::StatusCode) -> &'static str {
+    if status == http::StatusCode::TOO_MANY_REQUESTS {
+        "; raise spec.interval, or give credentials, which have higher limits"
+    } else if status.is_server_error() {
+        "; the server has a problem of its own; it is tried again"
+    } else {
+        "; check spec.url"
     }
 }
 
@@ -521,16 +437,18 @@ pub(super) fn chain_text(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// A server's words, fit for a condition: one line, no control characters, at most 300 characters.
+/// The most characters of a server's words that are passed on.
+const MOST_SHOWN: usize = 300;
+
+/// A server's words, fit for a condition: one line, no control characters, bounded.
 pub(super) fn printable(message: &[u8]) -> String {
     let text = String::from_utf8_lossy(message);
-    let mut shown: String = text
-        .trim()
+    let text: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .take(300)
         .collect();
-    if text.trim().chars().count() > 300 {
+    let mut shown: String = text.trim().chars().take(MOST_SHOWN).collect();
+    if text.trim().chars().nth(MOST_SHOWN).is_some() {
         shown.push('…');
     }
     shown

@@ -71,18 +71,14 @@ impl IgnoreRules {
             .is_some_and(|pattern| !pattern.includes)
     }
 
-    /// How many rules there are.
-    pub(super) fn len(&self) -> usize {
-        self.patterns.len()
-    }
-
     /// Whether something inside an excluded directory can come back.
     pub(super) fn can_include(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.includes)
     }
 }
 
-fn lines(text: &str) -> impl Iterator<Item = &str> {
+/// The lines that are rules.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
 }

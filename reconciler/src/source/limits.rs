@@ -44,7 +44,7 @@ impl Default for Limits {
             metadata_bytes: 16 << 20,
             tree_entries: 1_000_000,
             tree_depth: 256,
-            ignore_rules: 10_000,
+            ignore_rules: 1000,
             timeout: Duration::from_secs(60),
             repository_bytes: 2 << 30,
             repository_packs: 64,

@@ -8,11 +8,13 @@
 //! Source --store--> wire (what moved?) --pack--> repository (objects) --survey--> Checkout --> Tree, Artifact
 //! ```
 //!
-//! libgit2 keeps and reads objects, nothing else: what crosses the network is spoken by [`wire`], so that bytes,
+//! libgit2 keeps and reads objects, nothing else: what crosses the network is spoken by `wire`, so that bytes,
 //! objects and time are bounded, one TLS stack serves all, and no program is needed.
 
 mod artifact;
+mod credentials;
 mod error;
+mod excess;
 mod ignore;
 mod limits;
 mod object_id;
@@ -28,11 +30,13 @@ mod version_range;
 mod wire;
 
 pub use artifact::{Artifact, ArtifactBody};
-pub use error::{Cause, Excess, Reason, SourceError, TreeError};
+pub use credentials::{Auth, ClientCertificate, Proxy, Secret, SecretData};
+pub use error::{Cause, Reason, SourceError, TreeError};
+pub use excess::Excess;
 pub use limits::Limits;
 pub use object_id::ObjectId;
 pub use reference::{Reference, ReferenceFields, Revision};
-pub use remote::{Auth, ClientCertificate, Proxy, Remote, Secret};
+pub use remote::Remote;
 pub use store::{Fetched, Source, Store};
 pub use tree::{Checkout, Tree};
 pub use version_range::{InvalidRange, VersionRange};

@@ -107,6 +107,15 @@ impl Objects {
         Ok(object.data().to_vec())
     }
 
+    /// What kind of object it is, as Git calls it.
+    pub(super) fn kind(&self, id: ObjectId) -> Result<ObjectType, ObjectError> {
+        let (_, kind) = self
+            .odb
+            .read_header(id.into())
+            .map_err(|error| failed(id, &error))?;
+        Ok(kind)
+    }
+
     pub(super) fn commit(&self, id: ObjectId) -> Result<Commit, ObjectError> {
         let data = self.metadata(id, ObjectType::Commit)?;
         parse_commit(&data).ok_or_else(|| ObjectError {

@@ -7,7 +7,8 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::error::{Excess, printable};
+use super::error::printable;
+use super::excess::Excess;
 use super::limits::Limits;
 
 /// Why a pack is not taken.

@@ -1,4 +1,4 @@
-//! Where a repository is and how to get in: URL, credentials, trust. Values and their validation, no I/O.
+//! Where a repository is, and what identifies it and those who ask. Values and their validation, no I/O.
 
 use std::fmt;
 
@@ -6,74 +6,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::SourceError;
-
-/// Text that must not be shown: passwords, tokens, private keys. Its `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps the text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub(super) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
-/// How to prove to the server who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// Anonymously.
-    None,
-    /// HTTP basic authentication.
-    Basic {
-        /// The user's name.
-        username: String,
-        /// The password or token.
-        password: Secret,
-    },
-    /// HTTP bearer token.
-    Bearer {
-        /// The token.
-        token: Secret,
-    },
-    /// SSH key.
-    Ssh {
-        /// The private key: OpenSSH, PKCS#8, PKCS#1 or SEC 1, in PEM.
-        identity: Secret,
-        /// The passphrase of an encrypted identity; without an identity's need of one, the user's password.
-        password: Option<Secret>,
-        /// The lines of `known_hosts` that the server's key is checked against.
-        known_hosts: String,
-    },
-}
-
-/// A client certificate for mutual TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The certificate chain in PEM.
-    pub certificates: String,
-    /// The private key in PEM.
-    pub key: Secret,
-}
-
-/// An HTTP proxy that tunnels (`CONNECT`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxy {
-    /// The proxy's address, `http://host:port`.
-    pub address: String,
-    /// The user's name and password, if the proxy wants them.
-    pub credentials: Option<(String, Secret)>,
-}
+use super::credentials::{Auth, ClientCertificate, Proxy, Secret};
 
 /// The protocol of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,36 +60,10 @@ impl Remote {
     /// # Errors
     /// [`SourceError::UrlInvalid`], [`SourceError::CredentialsInvalid`].
     pub fn new(url: &str, auth: Auth) -> Result<Self, SourceError> {
-        let mut parsed = parse_url(url)?;
+        let (mut parsed, scheme) = check_url(url)?;
         let shown = without_user(&parsed);
-        let scheme = match parsed.scheme() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            "ssh" => Scheme::Ssh,
-            other => {
-                return Err(SourceError::UrlInvalid {
-                    url: shown,
-                    problem: format!("the scheme '{other}' is not supported, expected http, https or ssh"),
-                });
-            }
-        };
-        if parsed.host_str().is_none_or(str::is_empty) {
-            return Err(SourceError::UrlInvalid {
-                url: shown,
-                problem: "it has no host".to_owned(),
-            });
-        }
-        if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(SourceError::UrlInvalid {
-                url: shown,
-                problem: "a query ('?') or fragment ('#') is not part of a Git URL; \
-                          put branch or tag into spec.ref"
-                    .to_owned(),
-            });
-        }
-
         let (user, password) = user_information(&parsed);
-        let auth = fitting(auth, scheme, &user, password, &shown)?;
+        let auth = auth.fitting(scheme, &user, password, &shown)?;
         // The URL type refuses user information only for URLs without a host, which were refused above.
         let _ = parsed.set_password(None);
         let _ = parsed.set_username("");
@@ -249,51 +156,86 @@ impl Remote {
         hex(&digest[..16])
     }
 
-    /// Who asks: differs whenever credentials, trust or way differ. A digest, safe to keep.
+    /// Who asks: differs whenever URL, credentials, trust or way differ. A digest, safe to keep.
     pub(super) fn caller(&self) -> CallerId {
-        let mut digest = Sha256::new();
-        let mut part = |text: &str| {
-            digest.update(text.len().to_le_bytes());
-            digest.update(text);
-        };
-        part(&self.to_string());
+        let mut digest = Parts::default();
+        digest.add(&self.to_string());
+        self.add_credentials(&mut digest);
+        self.add_connection(&mut digest);
+        CallerId(digest.0.finalize().into())
+    }
+
+    /// Whom to trust and which way to go, and for SSH where to and as whom: remotes that agree on these can share
+    /// connections. A digest.
+    pub(super) fn connection(&self) -> ConnectionId {
+        let mut digest = Parts::default();
+        if let Auth::Ssh { .. } = &self.auth {
+            digest.add(self.host());
+            digest.add(&self.port().to_string());
+            digest.add(&self.user);
+            self.add_credentials(&mut digest);
+        }
+        self.add_connection(&mut digest);
+        ConnectionId(digest.0.finalize().into())
+    }
+
+    fn add_credentials(&self, digest: &mut Parts) {
         match &self.auth {
-            Auth::None => part("none"),
+            Auth::None => digest.add("none"),
             Auth::Basic { username, password } => {
-                part("basic");
-                part(username);
-                part(password.expose());
+                digest.add("basic");
+                digest.add(username);
+                digest.add(password.expose());
             }
             Auth::Bearer { token } => {
-                part("bearer");
-                part(token.expose());
+                digest.add("bearer");
+                digest.add(token.expose());
             }
             Auth::Ssh {
                 identity,
                 password,
                 known_hosts,
             } => {
-                part("ssh");
-                part(identity.expose());
-                part(password.as_ref().map_or("", Secret::expose));
-                part(known_hosts);
+                digest.add("ssh");
+                digest.add(identity.expose());
+                digest.add(password.as_ref().map_or("", Secret::expose));
+                digest.add(known_hosts);
             }
         }
-        part(self.ca.as_deref().unwrap_or_default());
+    }
+
+    fn add_connection(&self, digest: &mut Parts) {
+        digest.add(self.ca.as_deref().unwrap_or_default());
         if let Some(certificate) = &self.client_certificate {
-            part(&certificate.certificates);
-            part(certificate.key.expose());
+            digest.add("certificate");
+            digest.add(&certificate.certificates);
+            digest.add(certificate.key.expose());
         }
         if let Some(proxy) = &self.proxy {
-            part(&proxy.address);
+            digest.add("proxy");
+            digest.add(&proxy.address);
             if let Some((user, password)) = &proxy.credentials {
-                part(user);
-                part(password.expose());
+                digest.add(user);
+                digest.add(password.expose());
             }
         }
-        CallerId(digest.finalize().into())
     }
 }
+
+/// A digest of texts that keeps them apart.
+#[derive(Default)]
+struct Parts(Sha256);
+
+impl Parts {
+    fn add(&mut self, text: &str) {
+        self.0.update(text.len().to_le_bytes());
+        self.0.update(text);
+    }
+}
+
+/// See [`Remote::connection`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ConnectionId([u8; 32]);
 
 /// See [`Remote::caller`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -309,6 +251,38 @@ pub(super) fn hex(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}");
             text
         })
+}
+
+/// Parses a URL, and refuses what cannot be fetched from.
+pub(super) fn check_url(url: &str) -> Result<(Url, Scheme), SourceError> {
+    let parsed = parse_url(url)?;
+    let shown = without_user(&parsed);
+    let scheme = match parsed.scheme() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        "ssh" => Scheme::Ssh,
+        other => {
+            return Err(SourceError::UrlInvalid {
+                url: shown,
+                problem: format!("the scheme '{other}' is not supported, expected http, https or ssh"),
+            });
+        }
+    };
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err(SourceError::UrlInvalid {
+            url: shown,
+            problem: "it has no host".to_owned(),
+        });
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(SourceError::UrlInvalid {
+            url: shown,
+            problem: "a query ('?') or fragment ('#') is not part of a Git URL; \
+                      put branch or tag into spec.ref"
+                .to_owned(),
+        });
+    }
+    Ok((parsed, scheme))
 }
 
 fn parse_url(url: &str) -> Result<Url, SourceError> {
@@ -393,39 +367,6 @@ fn percent_decoded(text: &str) -> String {
 /// The path of an SSH URL as the server's shell is to get it.
 pub(super) fn decoded_path(url: &Url) -> String {
     percent_decoded(url.path())
-}
-
-fn fitting(
-    auth: Auth,
-    scheme: Scheme,
-    user: &str,
-    password: Option<String>,
-    shown: &str,
-) -> Result<Auth, SourceError> {
-    let unfit = |problem: &str| SourceError::CredentialsInvalid {
-        url: shown.to_owned(),
-        problem: problem.to_owned(),
-    };
-    match (scheme, auth) {
-        (Scheme::Ssh, Auth::Ssh { identity, .. }) if identity.expose().trim().is_empty() => {
-            Err(unfit("'identity' is empty; put the private key into it"))
-        }
-        (Scheme::Ssh, Auth::Ssh { known_hosts, .. }) if known_hosts.trim().is_empty() => Err(unfit(
-            "'known_hosts' is empty; put the server's line into it ('ssh-keyscan <host>')",
-        )),
-        (Scheme::Ssh, auth @ Auth::Ssh { .. }) => Ok(auth),
-        (Scheme::Ssh, _) => Err(unfit(
-            "an ssh:// URL needs a Secret with 'identity' (the private key) and 'known_hosts'",
-        )),
-        (_, Auth::Ssh { .. }) => Err(unfit(
-            "an http(s):// URL takes 'username' and 'password', or 'bearerToken', not an SSH key",
-        )),
-        (_, Auth::None) if !user.is_empty() => Ok(Auth::Basic {
-            username: user.to_owned(),
-            password: Secret::new(password.unwrap_or_default()),
-        }),
-        (_, auth) => Ok(auth),
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::SourceError;
 use super::limits::Limits;
@@ -17,7 +17,7 @@ use super::remote::{CallerId, Remote};
 use super::repository::{Generation, Repository};
 use super::survey::{SurveyError, survey};
 use super::tree::Checkout;
-use super::wire::{Conversation, FetchRequest, HttpClients, ServerMemory};
+use super::wire::{Connections, Conversation, FetchRequest, ServerMemory};
 
 /// What to fetch, as plain values.
 #[derive(Debug, Clone)]
@@ -48,13 +48,17 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     limits: Limits,
-    clients: HttpClients,
+    connections: Connections,
     repositories: Mutex<HashMap<String, Arc<Repository>>>,
     servers: Mutex<HashMap<CallerId, ServerMemory>>,
+    /// For those who receive packs.
+    turns: Semaphore,
     /// Locked as long as this process uses the directory.
     _lock: File,
 }
 
+/// Packs received at a time: each may take some MiB of memory and a thread.
+const RECEPTIONS: usize = 4;
 /// Packets between the network and the disk, each of at most 64 KiB.
 const PACK_PARTS: usize = 32;
 /// Servers remembered at most; beyond it all are forgotten, which costs a request each.
@@ -78,9 +82,10 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             directory,
             limits,
-            clients: HttpClients::default(),
+            connections: Connections::default(),
             repositories: Mutex::default(),
             servers: Mutex::default(),
+            turns: Semaphore::new(RECEPTIONS),
             _lock: lock,
         })))
     }
@@ -94,14 +99,21 @@ impl Store {
     /// Any [`SourceError`]; the cache is as it was.
     pub async fn fetch(&self, source: &Source, held: Option<&Checkout>) -> Result<Fetched, SourceError> {
         let after = source.timeout.unwrap_or(self.0.limits.timeout);
-        tokio::time::timeout(after, Fetch::new(self, source).run(held))
+        let deadline = Deadline {
+            url: source.remote.to_string(),
+            after,
+        };
+        let fetch = Fetch::new(self, source);
+        let begun = Instant::now();
+        let Some(found) = deadline.keep(after, fetch.look(held)).await? else {
+            return Ok(Fetched::Unchanged);
+        };
+        let spent = begun.elapsed();
+        // Waiting for others is not the server's fault, so it does not count.
+        let _turn = self.0.turns.acquire().await;
+        deadline
+            .keep(after.saturating_sub(spent), fetch.obtain(found, held))
             .await
-            .unwrap_or_else(|_| {
-                Err(SourceError::DeadlineExceeded {
-                    url: source.remote.to_string(),
-                    after,
-                })
-            })
     }
 
     /// Removes the cached repositories of all but these remotes. Checkouts of the others that are still in use
@@ -188,6 +200,33 @@ fn exclusive(directory: &Path) -> Result<File, SourceError> {
     }
 }
 
+/// The time that a fetch may take.
+struct Deadline {
+    url: String,
+    after: Duration,
+}
+
+impl Deadline {
+    async fn keep<T>(
+        &self,
+        left: Duration,
+        work: impl Future<Output = Result<T, SourceError>>,
+    ) -> Result<T, SourceError> {
+        tokio::time::timeout(left, work).await.unwrap_or_else(|_| {
+            Err(SourceError::DeadlineExceeded {
+                url: self.url.clone(),
+                after: self.after,
+            })
+        })
+    }
+}
+
+/// The commit that is asked for, and the exchange that told, which goes on.
+struct Found {
+    target: Target,
+    conversation: Option<Conversation>,
+}
+
 /// One fetch on its way.
 struct Fetch<'a> {
     store: &'a Store,
@@ -208,52 +247,73 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    async fn run(self, held: Option<&Checkout>) -> Result<Fetched, SourceError> {
-        let (target, conversation) = self.resolve().await?;
-        let commit = target.revision.commit();
-        let current = held.filter(|held| {
-            *held.revision() == target.revision
-                && held.ignore() == self.source.ignore.as_deref()
-                && !held.is_damaged()
-        });
-        let seen = self.repository.has_seen(self.caller, commit);
-        if seen && current.is_some() {
-            return Ok(Fetched::Unchanged);
+    /// Asks the server where the reference is; `None` if what is at hand is current.
+    async fn look(&self, held: Option<&Checkout>) -> Result<Option<Found>, SourceError> {
+        let found = self.resolve().await?;
+        let seen = self
+            .repository
+            .has_seen(self.caller, found.target.revision.commit());
+        if seen && held.is_some_and(|held| self.is_current(held, &found.target)) {
+            return Ok(None);
         }
+        Ok(Some(found))
+    }
+
+    fn is_current(&self, held: &Checkout, target: &Target) -> bool {
+        held.url() == self.url
+            && *held.revision() == target.revision
+            && held.ignore() == self.source.ignore.as_deref()
+            && !held.is_damaged()
+    }
+
+    /// Takes the commit from the cache if these credentials have seen it on the server, otherwise from there.
+    async fn obtain(&self, found: Found, held: Option<&Checkout>) -> Result<Fetched, SourceError> {
+        let Found { target, conversation } = found;
+        let commit = target.revision.commit();
         let _fetching = self.repository.fetching.lock().await;
-        if seen && let Some(checkout) = self.cached(&target).await? {
+        if self.repository.has_seen(self.caller, commit)
+            && let Some(checkout) = self.cached(&target).await?
+        {
             return Ok(Fetched::Changed(checkout));
         }
         let checkout = self.received(&target, conversation).await?;
         self.repository.saw(self.caller, commit);
-        match current {
-            Some(_) => Ok(Fetched::Unchanged),
-            None => Ok(Fetched::Changed(checkout)),
+        if held.is_some_and(|held| self.is_current(held, &target)) {
+            return Ok(Fetched::Unchanged);
         }
+        Ok(Fetched::Changed(checkout))
     }
 
     /// Finds the commit that the reference stands for now.
-    async fn resolve(&self) -> Result<(Target, Option<Conversation>), SourceError> {
+    async fn resolve(&self) -> Result<Found, SourceError> {
         let reference = &self.source.reference;
         let Some(prefixes) = reference.prefixes() else {
             let target = reference
                 .select(&[])
                 .ok_or_else(|| reference.not_found(&self.url, &[]))?;
-            return Ok((target, None));
+            return Ok(Found {
+                target,
+                conversation: None,
+            });
         };
         let (mut conversation, refs) = self.list(&prefixes).await?;
         let Some(target) = reference.select(&refs) else {
             return Err(self.not_found(&mut conversation).await);
         };
         self.repository.saw(self.caller, target.revision.commit());
-        Ok((target, Some(conversation)))
+        Ok(Found {
+            target,
+            conversation: Some(conversation),
+        })
     }
 
     /// Lists references: one request if the server is known from before.
     async fn list(&self, prefixes: &[String]) -> Result<(Conversation, Vec<RemoteRef>), SourceError> {
-        let Inner { clients, limits, .. } = &*self.store.0;
+        let Inner {
+            connections, limits, ..
+        } = &*self.store.0;
         if let Some(memory) = self.store.remembered(self.caller) {
-            let mut conversation = Conversation::resume(&self.source.remote, clients, limits, memory)?;
+            let mut conversation = Conversation::resume(&self.source.remote, connections, limits, memory)?;
             match conversation.list(prefixes).await {
                 Ok(refs) => return Ok((conversation, refs)),
                 // The server may have changed; what it says to a fresh start is what counts.
@@ -267,7 +327,12 @@ impl<'a> Fetch<'a> {
     }
 
     async fn connect(&self) -> Result<Conversation, SourceError> {
-        Conversation::open(&self.source.remote, &self.store.0.clients, &self.store.0.limits).await
+        Conversation::open(
+            &self.source.remote,
+            &self.store.0.connections,
+            &self.store.0.limits,
+        )
+        .await
     }
 
     /// The error for a reference that the server does not have, naming what it has.
@@ -406,6 +471,11 @@ impl<'a> Fetch<'a> {
             match survey(&objects, revision.commit(), ignore.as_deref(), &limits) {
                 Ok(surveyed) => Ok(Ok(Checkout::new(revision, ignore, surveyed, generation, limits))),
                 Err(SurveyError::Excess(excess)) => Err(SourceError::TooLarge { url, excess }),
+                Err(error @ SurveyError::NotACommit { .. }) => Err(SourceError::ReferenceNotFound {
+                    url,
+                    what: format!("'{revision}' stands for {error},"),
+                    hint: String::new(),
+                }),
                 Err(SurveyError::Object(error))
                     if error.id == revision.commit() && matches!(wanted, Reference::Commit { .. }) =>
                 {

@@ -1,8 +1,8 @@
 //! Walks a commit's tree once before it is given out: every object is there, the bounds hold, and the ignore
 //! rules are known. Does blocking disk I/O.
 
-use super::error::Excess;
-use super::ignore::{IGNORE_FILE, IgnoreRules};
+use super::excess::Excess;
+use super::ignore::{self, IGNORE_FILE, IgnoreRules};
 use super::limits::Limits;
 use super::object_id::ObjectId;
 use super::objects::{EntryKind, ObjectError, Objects};
@@ -14,13 +14,19 @@ pub(super) enum SurveyError {
     /// An object is missing or damaged.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// A tag can stand for anything.
+    #[error("a {kind}, not a commit")]
+    NotACommit {
+        /// The kind of object it is.
+        kind: &'static str,
+    },
     /// A bound is exceeded.
     #[error("{0}")]
     Excess(Excess),
 }
 
-/// The largest `.sourceignore` that is read.
-const LARGEST_IGNORE_FILE: u64 = 1 << 20;
+/// What all `.sourceignore` files may have together.
+const MOST_IGNORE_BYTES: u64 = 1 << 20;
 /// Oversized files that are remembered; one that is visible is enough to refuse.
 const MOST_OVERSIZED: usize = 1000;
 
@@ -31,14 +37,21 @@ pub(super) fn survey(
     ignore: Option<&str>,
     limits: &Limits,
 ) -> Result<Surveyed, SurveyError> {
+    let kind = objects.kind(commit)?;
+    if kind != git2::ObjectType::Commit {
+        return Err(SurveyError::NotACommit { kind: kind.str() });
+    }
     let commit = objects.commit(commit)?;
     let mut walk = Walk {
         objects,
         limits,
         entries: 0,
+        rules: 0,
+        ignore_bytes: 0,
         ignore_files: Vec::new(),
         oversized: Vec::new(),
     };
+    walk.count_rules(ignore.unwrap_or_default())?;
     walk.directory(&mut Vec::new(), commit.tree)?;
     let rules = IgnoreRules::new(
         walk.ignore_files
@@ -46,11 +59,6 @@ pub(super) fn survey(
             .map(|(directory, text)| (directory.as_slice(), text.as_str())),
         ignore,
     );
-    if rules.len() > limits.ignore_rules {
-        return Err(SurveyError::Excess(Excess::IgnoreRules {
-            limit: limits.ignore_rules,
-        }));
-    }
     for (path, size) in walk.oversized {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         if !rules.excludes(&parts, false) {
@@ -73,6 +81,8 @@ struct Walk<'a> {
     objects: &'a Objects,
     limits: &'a Limits,
     entries: u64,
+    rules: usize,
+    ignore_bytes: u64,
     /// With their directories, outer before inner.
     ignore_files: Vec<(Vec<String>, String)>,
     oversized: Vec<(Vec<String>, u64)>,
@@ -94,10 +104,8 @@ impl Walk<'_> {
         }
         if let Some(entry) = directory.find(IGNORE_FILE)
             && matches!(entry.kind, EntryKind::File { .. })
-            && self.objects.file_size(entry.id)? <= LARGEST_IGNORE_FILE
         {
-            let text = String::from_utf8_lossy(&self.objects.file(entry.id)?).into_owned();
-            self.ignore_files.push((path.clone(), text));
+            self.ignore_file(path, entry.id)?;
         }
         for entry in &directory.entries {
             path.push(entry.name.clone());
@@ -111,6 +119,30 @@ impl Walk<'_> {
                 }
             }
             path.pop();
+        }
+        Ok(())
+    }
+
+    fn ignore_file(&mut self, directory: &[String], id: ObjectId) -> Result<(), SurveyError> {
+        self.ignore_bytes += self.objects.file_size(id)?;
+        if self.ignore_bytes > MOST_IGNORE_BYTES {
+            let name = format!("all '{IGNORE_FILE}' files together");
+            let (size, limit) = (self.ignore_bytes, MOST_IGNORE_BYTES);
+            return Err(SurveyError::Excess(Excess::Object { name, size, limit }));
+        }
+        let text = String::from_utf8_lossy(&self.objects.file(id)?).into_owned();
+        self.count_rules(&text)?;
+        self.ignore_files.push((directory.to_vec(), text));
+        Ok(())
+    }
+
+    /// Each rule is held against each path, so that their number counts.
+    fn count_rules(&mut self, text: &str) -> Result<(), SurveyError> {
+        self.rules += ignore::lines(text).count();
+        if self.rules > self.limits.ignore_rules {
+            return Err(SurveyError::Excess(Excess::IgnoreRules {
+                limit: self.limits.ignore_rules,
+            }));
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kustomize_rs::fs::{EntryKind as FsEntryKind, Fs, FsError};
 
 use super::SourceError;
-use super::error::{Excess, TreeError};
+use super::error::TreeError;
+use super::excess::Excess;
 use super::ignore::IgnoreRules;
 use super::limits::Limits;
 use super::object_id::ObjectId;
@@ -110,6 +111,7 @@ impl Checkout {
             checkout: self.clone(),
             objects: self.0.generation.objects()?,
             directories: Mutex::default(),
+            hidden: Mutex::default(),
         })
     }
 }
@@ -131,6 +133,8 @@ pub struct Tree {
     objects: Objects,
     /// Directories read so far; freed with the view.
     directories: Mutex<HashMap<ObjectId, Arc<Directory>>>,
+    /// Of directories that a rule excludes: whether all that is in them is left out too.
+    hidden: Mutex<HashMap<String, bool>>,
 }
 
 /// What is at a path, once links are followed.
@@ -307,8 +311,26 @@ impl Tree {
         if node.kind != EntryKind::Directory || !rules.can_include() {
             return Ok(true);
         }
-        let directory = self.directory(&node.shown(), node.id)?;
-        for entry in &directory.entries {
+        let path = node.shown();
+        let known = self
+            .hidden
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&path)
+            .copied();
+        if let Some(hidden) = known {
+            return Ok(hidden);
+        }
+        let hidden = self.hides_everything(node)?;
+        self.hidden
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(path, hidden);
+        Ok(hidden)
+    }
+
+    fn hides_everything(&self, node: &Node) -> Result<bool, TreeError> {
+        for entry in &self.directory(&node.shown(), node.id)?.entries {
             if !self.is_hidden(&node.child(entry))? {
                 return Ok(false);
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use reconciler::source::{Fetched, Limits, Reason, SourceError, Store};
 
-use super::git_server::GitServer;
+use super::git_server::Behaviour;
 use super::{Cache, fetch, main_of, noise, read, served};
 
 /// All files below a folder.
@@ -122,6 +122,52 @@ async fn leftovers_of_a_killed_process_are_removed_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_process_killed_in_mid_pack_leaves_a_cache_that_the_next_one_uses() {
+    let name = "cache::a_process_killed_in_mid_pack_leaves_a_cache_that_the_next_one_uses";
+    if let (Some(url), Some(directory)) = (std::env::var_os(SECOND_RUN), std::env::var_os(CACHE)) {
+        // The process that is killed: it never gets further than this fetch.
+        let store = Store::open(directory, Limits::default()).unwrap();
+        let source = super::source(
+            url.to_str().unwrap(),
+            reconciler::source::Auth::None,
+            super::branch("main"),
+        );
+        fetch(&store, &source).await.unwrap();
+        panic!("the pack arrived whole");
+    }
+    let (upstream, server) = served().await;
+    upstream.write("large.bin", noise(2_000_000));
+    upstream.commit_all("large");
+    let directory = tempfile::tempdir().unwrap();
+    for after in [20, 1_000_000, 1_990_000] {
+        server.behave(Behaviour::StallPack { after });
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(SECOND_RUN, server.url("repo.git"))
+            .env(CACHE, directory.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        server.stalled().await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    server.behave(Behaviour::Serve);
+    let store = reopen(directory.path());
+    let checkout = fetch(&store, &main_of(&server)).await.unwrap();
+    assert_eq!(read(&checkout, "app.yaml"), "kind: ConfigMap\n");
+    assert_eq!(with_extension(directory.path(), "pack").len(), 1);
+    assert!(
+        files(directory.path())
+            .iter()
+            .all(|path| !path.to_string_lossy().contains("incoming"))
+    );
+}
+
+/// The cache directory of a test that runs itself again.
+const CACHE: &str = "CORACLE_TEST_CACHE";
+
+#[tokio::test]
 async fn damaged_objects_are_noticed_and_fetched_anew() {
     let (_upstream, server) = served().await;
     let cache = Cache::new();
@@ -220,8 +266,24 @@ async fn repositories_that_nobody_names_are_removed() {
 
 #[tokio::test]
 async fn a_full_disk_is_called_so_and_leaves_the_cache_as_it_was() {
+    let name = "cache::a_full_disk_is_called_so_and_leaves_the_cache_as_it_was";
+    let Some(disk) = SmallDisk::mount() else {
+        // Not root: the same once more where mounting is allowed, in a namespace of its own.
+        assert!(
+            std::env::var_os(SECOND_RUN).is_none(),
+            "not even root of a namespace may mount a tmpfs"
+        );
+        let status = std::process::Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(SECOND_RUN, "1")
+            .status()
+            .expect("unshare is installed (util-linux)");
+        assert!(status.success());
+        return;
+    };
     let (upstream, server) = served().await;
-    let disk = SmallDisk::new();
     let store = Store::open(disk.path(), Limits::default()).unwrap();
     let source = main_of(&server);
     let checkout = fetch(&store, &source).await.unwrap();
@@ -249,19 +311,23 @@ async fn a_full_disk_is_called_so_and_leaves_the_cache_as_it_was() {
     assert_eq!(read(&checkout, "app.yaml"), "small again\n");
 }
 
+/// Set for a test that runs itself again.
+const SECOND_RUN: &str = "CORACLE_TEST_SECOND_RUN";
+
 /// A file system of two MiB, mounted for one test.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn new() -> Self {
+    /// `None` if this user may not mount anything.
+    fn mount() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let status = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
             .arg(directory.path())
+            .stderr(std::process::Stdio::null())
             .status()
-            .unwrap();
-        assert!(status.success(), "mounting a tmpfs needs root");
-        Self(directory)
+            .expect("mount is installed");
+        status.success().then(|| Self(directory))
     }
 
     fn path(&self) -> &Path {
@@ -296,5 +362,53 @@ async fn commits_of_other_branches_share_the_repository() {
         ("kind: ConfigMap\n", "staging\n")
     );
     assert_eq!(generations(cache.path()), ["1"]);
-    let _: &GitServer = &server;
+}
+
+#[tokio::test]
+async fn a_checkout_of_another_url_is_not_taken_for_this_one() {
+    let (upstream, server) = served().await;
+    let other = upstream.root().join("other.git");
+    upstream.git(&[
+        "clone",
+        "-q",
+        "--bare",
+        upstream.git_dir().to_str().unwrap(),
+        other.to_str().unwrap(),
+    ]);
+    let cache = Cache::new();
+    let held = cache.fetch(&main_of(&server)).await.unwrap();
+    let other = super::source(
+        &server.url("other.git"),
+        reconciler::source::Auth::None,
+        super::branch("main"),
+    );
+    let Fetched::Changed(moved) = cache.store.fetch(&other, Some(&held)).await.unwrap() else {
+        panic!("it is another repository, though the commit is the same");
+    };
+    assert_eq!(moved.revision(), held.revision());
+    assert_eq!(moved.url(), server.url("other.git"));
+}
+
+#[tokio::test]
+async fn many_repositories_are_fetched_at_once() {
+    let (upstream, server) = served().await;
+    let cache = Cache::new();
+    let sources: Vec<_> = (0..12)
+        .map(|n| {
+            let copy = upstream.root().join(format!("copy-{n}.git"));
+            upstream.git(&[
+                "clone",
+                "-q",
+                "--bare",
+                upstream.git_dir().to_str().unwrap(),
+                copy.to_str().unwrap(),
+            ]);
+            let url = server.url(&format!("copy-{n}.git"));
+            super::source(&url, reconciler::source::Auth::None, super::branch("main"))
+        })
+        .collect();
+    let fetched = futures::future::join_all(sources.iter().map(|source| cache.fetch(source))).await;
+    for checkout in fetched {
+        assert_eq!(read(&checkout.unwrap(), "app.yaml"), "kind: ConfigMap\n");
+    }
 }

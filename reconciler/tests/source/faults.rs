@@ -98,7 +98,7 @@ async fn garbage_is_told_from_a_repository() {
     assert!(
         error
             .to_string()
-            .ends_with("answered with HTTP status 503 Service Unavailable"),
+            .contains("answered with HTTP status 503 Service Unavailable; the server has a problem"),
         "{error}"
     );
     let error = error_of(
@@ -256,6 +256,13 @@ async fn bounds_stop_a_fetch_with_what_exceeds_them() {
         ..defaults()
     };
     assert_eq!(excess(limits).await, Excess::TreeEntries { limit: 2 });
+    let limits = Limits {
+        ignore_rules: 0,
+        ..defaults()
+    };
+    upstream.write("assets/.sourceignore", "*.tmp\n");
+    upstream.commit_all("ignore");
+    assert_eq!(excess(limits).await, Excess::IgnoreRules { limit: 0 });
     let limits = Limits {
         tree_depth: 0,
         ..defaults()

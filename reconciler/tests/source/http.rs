@@ -1,9 +1,9 @@
 //! References, polls and credentials over HTTP and HTTPS.
 
 use base64::Engine as _;
-use reconciler::source::{Auth, Fetched, Reason, ReferenceFields, Secret};
+use reconciler::source::{Auth, ClientCertificate, Fetched, Proxy, Reason, ReferenceFields, Secret};
 
-use super::git_server::{Authority, Behaviour, GitServer, Upstream};
+use super::git_server::{Authority, Behaviour, GitServer, TunnelProxy, Upstream};
 use super::{Cache, basic, branch, fetch, main_of, noise, read, served, source};
 
 #[tokio::test]
@@ -273,7 +273,9 @@ async fn basic_and_bearer_credentials_open_the_door() {
     let error = Cache::new().fetch(&main_of(&server)).await.unwrap_err();
     assert_eq!(error.reason(), Reason::AuthenticationFailed);
     assert!(
-        error.to_string().contains("HTTP 401 for no credentials"),
+        error
+            .to_string()
+            .contains("asks for credentials (HTTP 401); put them into a Secret"),
         "{error}"
     );
     let error = Cache::new()
@@ -284,7 +286,7 @@ async fn basic_and_bearer_credentials_open_the_door() {
     assert!(
         error
             .to_string()
-            .contains("HTTP 403 for the credentials in the Secret"),
+            .contains("does not accept the credentials (HTTP 403)"),
         "{error}"
     );
     assert!(!format!("{error:?}").contains("wr0ng"));
@@ -378,4 +380,161 @@ async fn redirects_are_followed_to_the_same_host_only() {
             renamed.url("repo.git")
         )
     );
+}
+
+#[tokio::test]
+async fn a_repository_that_was_renamed_is_found_and_polled_with_one_request() {
+    let (_upstream, server) = served().await;
+    server.behave(Behaviour::Moved {
+        from: "/old.git/",
+        to: "/repo.git/",
+    });
+    let cache = Cache::new();
+    let source = source(&server.url("old.git/"), Auth::None, branch("main"));
+    let checkout = cache.fetch(&source).await.unwrap();
+    assert_eq!(
+        server.take_requests(),
+        [
+            "GET /old.git/info/refs",
+            "GET /repo.git/info/refs",
+            "POST /repo.git/git-upload-pack",
+            "POST /repo.git/git-upload-pack"
+        ]
+    );
+    cache.store.fetch(&source, Some(&checkout)).await.unwrap();
+    assert_eq!(server.take_requests(), ["POST /repo.git/git-upload-pack"]);
+
+    // Renamed again: the remembered place leads nowhere, so the way is asked for anew.
+    server.behave(Behaviour::Moved {
+        from: "/repo.git/",
+        to: "/gone.git/",
+    });
+    let error = cache.store.fetch(&source, Some(&checkout)).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("no repository at 'http://"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn http_may_become_https_on_the_same_host() {
+    let upstream = Upstream::with_a_commit();
+    let authority = Authority::new();
+    let secure = GitServer::https(upstream.root(), &authority).await;
+    let plain = GitServer::http_at_localhost(upstream.root()).await;
+    plain.behave(Behaviour::Redirect {
+        to: secure.url("").trim_end_matches('/').to_owned(),
+    });
+    let mut source = main_of(&plain);
+    source.remote = source.remote.with_ca(authority.pem());
+    Cache::new().fetch(&source).await.unwrap();
+
+    let plain = GitServer::http_at_localhost(upstream.root()).await;
+    secure.behave(Behaviour::Redirect {
+        to: plain.url("").trim_end_matches('/').to_owned(),
+    });
+    let mut source = main_of(&secure);
+    source.remote = source.remote.with_ca(authority.pem());
+    let error = Cache::new().fetch(&source).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("it leaves the scheme or port of spec.url"),
+        "{error}"
+    );
+    assert!(plain.take_requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_presented() {
+    let upstream = Upstream::with_a_commit();
+    let authority = Authority::new();
+    let server = GitServer::https_for_known_clients(upstream.root(), &authority).await;
+    let mut source = main_of(&server);
+    source.remote = source.remote.with_ca(authority.pem());
+    Cache::new().fetch(&source).await.unwrap_err();
+    let (certificates, key) = authority.client_certificate();
+    let key = Secret::new(key);
+    source.remote = source
+        .remote
+        .with_client_certificate(ClientCertificate { certificates, key });
+    Cache::new().fetch(&source).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_to_tunnel_with_its_own_credentials() {
+    let upstream = Upstream::with_a_commit();
+    let authority = Authority::new();
+    let server = GitServer::https(upstream.root(), &authority).await;
+    let proxy = TunnelProxy::start().await;
+    let mut source = main_of(&server);
+    let credentials = Some(("me".to_owned(), Secret::new("s3cret")));
+    source.remote = source.remote.with_ca(authority.pem()).with_proxy(Proxy {
+        address: proxy.url(),
+        credentials,
+    });
+    Cache::new().fetch(&source).await.unwrap();
+    let encoded = base64::engine::general_purpose::STANDARD.encode("me:s3cret");
+    let requests = proxy.requests().join("\n").to_lowercase();
+    assert!(requests.starts_with("connect localhost:"), "{requests}");
+    assert!(
+        requests.contains(&format!("proxy-authorization: basic {}", encoded.to_lowercase())),
+        "{requests}"
+    );
+
+    source.remote = source.remote.with_proxy(Proxy {
+        address: "ftp://x".to_owned(),
+        credentials: None,
+    });
+    let error = Cache::new().fetch(&source).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::InvalidProviderConfiguration);
+}
+
+#[tokio::test]
+async fn repositories_of_one_server_share_its_connection() {
+    let (upstream, server) = served().await;
+    let other = upstream.root().join("other.git");
+    upstream.git(&[
+        "clone",
+        "-q",
+        "--bare",
+        upstream.git_dir().to_str().unwrap(),
+        other.to_str().unwrap(),
+    ]);
+    let cache = Cache::new();
+    cache.fetch(&main_of(&server)).await.unwrap();
+    cache
+        .fetch(&source(
+            &server.url("other.git"),
+            basic("some", "body"),
+            branch("main"),
+        ))
+        .await
+        .unwrap();
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_tag_on_something_else_than_a_commit_is_called_so() {
+    let (upstream, server) = served().await;
+    upstream.git(&["tag", "tree", "HEAD^{tree}"]);
+    upstream.git(&["tag", "-a", "-m", "annotated", "blob", "HEAD:app.yaml"]);
+    let cache = Cache::new();
+    cache.fetch(&main_of(&server)).await.unwrap();
+    for (tag, kind) in [("tree", "tree"), ("blob", "blob")] {
+        let fields = ReferenceFields {
+            tag: Some(tag.to_owned()),
+            ..ReferenceFields::default()
+        };
+        let error = cache
+            .fetch(&source(&server.url("repo.git"), Auth::None, fields))
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("stands for a {kind}, not a commit, in 'http")),
+            "{error}"
+        );
+    }
 }

@@ -262,3 +262,43 @@ async fn a_port_where_nobody_listens_is_called_so() {
         "cannot connect to 127.0.0.1:1: connection refused; check the host, the port, DNS and network policies"
     );
 }
+
+#[tokio::test]
+async fn polls_share_a_connection_and_a_new_one_is_made_when_it_is_gone() {
+    let upstream = Upstream::with_a_commit();
+    let key = UserKey::generate("ed25519", "");
+    for settings in ["AcceptEnv GIT_PROTOCOL\n", ""] {
+        let server = SshServer::start_with(HostKey::Ed25519, &[&key], settings);
+        let source = main_of(&server, &upstream, auth(&key, server.known_hosts()));
+        let cache = Cache::new();
+        let checkout = cache.fetch(&source).await.unwrap();
+        for _ in 0..3 {
+            cache.store.fetch(&source, Some(&checkout)).await.unwrap();
+        }
+        assert_eq!(server.accepted(1).await, 1);
+        // More than sshd allows at a time on one connection.
+        let polls = (0..15).map(|_| cache.store.fetch(&source, Some(&checkout)));
+        for polled in futures::future::join_all(polls).await {
+            assert!(matches!(polled.unwrap(), Fetched::Unchanged));
+        }
+        let before = server.accepted(2).await;
+        server.disconnect();
+        cache.store.fetch(&source, Some(&checkout)).await.unwrap();
+        server.accepted(before + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_not_shared_with_another_key() {
+    let upstream = Upstream::with_a_commit();
+    let (known, unknown) = (UserKey::generate("ed25519", ""), UserKey::generate("ed25519", ""));
+    let server = SshServer::start(HostKey::Ed25519, &[&known]);
+    let cache = Cache::new();
+    cache
+        .fetch(&main_of(&server, &upstream, auth(&known, server.known_hosts())))
+        .await
+        .unwrap();
+    let stranger = main_of(&server, &upstream, auth(&unknown, server.known_hosts()));
+    let error = cache.fetch(&stranger).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::AuthenticationFailed);
+}

@@ -199,3 +199,11 @@ async fn changed_paths_are_those_that_git_shows() {
     );
     assert_ne!(before.object_id("a").unwrap(), after.object_id("a").unwrap());
 }
+
+#[test]
+fn checkouts_and_trees_go_from_thread_to_thread() {
+    fn goes<T: Send + Sync>() {}
+    goes::<reconciler::source::Checkout>();
+    goes::<Tree>();
+    goes::<reconciler::source::Store>();
+}

@@ -5,27 +5,35 @@
 mod git_server;
 
 mod annotations;
+mod bad_input;
+mod bad_sources;
 mod budgets;
 mod controlling;
+mod dependencies;
 mod drift;
+mod health;
 mod kill;
 mod ownership;
 mod preview;
 mod recording;
+mod secrets;
+mod sources;
 mod story;
+mod variables;
 
 use std::time::Duration;
 
 use embedded_cluster::{Held, Holding};
 use git_server::{GitServer, Upstream};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::World;
+use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
 /// A repository with its server, and a world around it.
 pub(crate) struct Scene {
     pub(crate) upstream: Upstream,
     pub(crate) world: World,
-    _server: GitServer,
+    pub(crate) server: GitServer,
 }
 
 impl Scene {
@@ -33,7 +41,81 @@ impl Scene {
         let upstream = Upstream::empty();
         let server = GitServer::http(upstream.root()).await;
         let world = World::new(tempfile::tempdir().unwrap(), server.url("repo.git")).await;
-        Self { upstream, world, _server: server }
+        Self {
+            upstream,
+            world,
+            server,
+        }
+    }
+
+    /// A Kustomization `app` of the folder `app`, which holds the ConfigMap `settings`, applied.
+    pub(crate) async fn live() -> Self {
+        Self::live_with(&json!({})).await
+    }
+
+    /// The same, with more of the Kustomization's spec.
+    pub(crate) async fn live_with(spec: &Value) -> Self {
+        let mut scene = Self::new().await;
+        let first = scene
+            .upstream
+            .commit("app/config.yaml", &config_map("settings", "one"));
+        scene.world.git_repository("app", "main");
+        scene.world.kustomization("app", "app", "./app", spec);
+        scene.world.start().await;
+        scene.world.until_applied("app", &first).await;
+        scene
+    }
+
+    /// Commits one file and has the GitRepository `app` look.
+    pub(crate) fn push_file(&self, path: &str, content: &str) -> String {
+        self.upstream.write(path, content);
+        self.push_all()
+    }
+
+    /// Commits everything and has the GitRepository `app` look.
+    pub(crate) fn push_all(&self) -> String {
+        let commit = self.upstream.commit_all("Change something");
+        self.world.poll("app", &commit);
+        commit
+    }
+
+    /// The version of the ConfigMap `settings`, to see that nothing touched it.
+    pub(crate) fn settings(&self) -> Value {
+        let settings = self
+            .world
+            .get("v1", "ConfigMap", "default", "settings")
+            .expect("it is there");
+        settings["metadata"]["resourceVersion"].clone()
+    }
+
+    /// Waits until a Kustomization failed at a commit for this reason and an Event says so in the same words;
+    /// gives the words.
+    pub(crate) async fn until_failed_at(&self, name: &str, commit: &str, reason: &str) -> String {
+        let object = self
+            .world
+            .until(
+                KUSTOMIZE_API,
+                "Kustomization",
+                NAMESPACE,
+                name,
+                "failed",
+                |object| {
+                    let attempted = object
+                        .pointer("/status/lastAttemptedRevision")
+                        .and_then(Value::as_str);
+                    attempted.is_some_and(|attempted| attempted.ends_with(commit))
+                        && condition(object, "Ready")
+                            .is_some_and(|c| c["status"] == "False" && c["reason"] == reason)
+                },
+            )
+            .await;
+        let message = condition(&object, "Ready")
+            .and_then(|c| c["message"].as_str())
+            .unwrap_or_default();
+        self.world
+            .until_event_says("Kustomization", name, reason, message)
+            .await;
+        message.to_owned()
     }
 
     /// A scene whose controller has applied these files of `app/` with a Kustomization `app`.
@@ -78,7 +160,10 @@ impl Scene {
 
     /// The data of a ConfigMap in namespace `default`.
     pub(crate) fn data(&self, name: &str) -> Value {
-        self.world.get("v1", "ConfigMap", "default", name).map(|object| object["data"].clone()).unwrap_or_default()
+        self.world
+            .get("v1", "ConfigMap", "default", name)
+            .map(|object| object["data"].clone())
+            .unwrap_or_default()
     }
 }
 
@@ -100,4 +185,18 @@ pub(crate) fn deployment(name: &str, more: &str) -> String {
     format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n  namespace: default\nspec:\n  selector:\n    matchLabels:\n      app: {name}\n  template:\n    metadata:\n      labels:\n        app: {name}\n    spec:\n      containers:\n      - name: web\n        image: example.org/web:1\n{more}"
     )
+}
+
+/// A kustomization file with these resources.
+pub(crate) fn kustomization_of(resources: &[&str]) -> String {
+    let list: String = resources
+        .iter()
+        .map(|resource| format!("  - {resource}\n"))
+        .collect();
+    format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{list}")
+}
+
+/// The same with this image.
+pub(crate) fn deployment_of(name: &str, image: &str) -> String {
+    deployment(name, "").replace("example.org/web:1", image)
 }

@@ -166,8 +166,14 @@ async fn rule_8_what_the_server_makes_of_a_value_is_no_drift() {
     let mark = scene.world.mark();
     scene.world.reconcile("app", "look").await;
     let seen = scene.world.since(mark);
-    assert!(seen.contains(&"patch deployments.apps default/web (dry run) -> 200".to_owned()), "{seen:#?}");
-    assert!(!seen.contains(&"patch deployments.apps default/web -> 200".to_owned()), "{seen:#?}");
+    assert!(
+        seen.contains(&"patch deployments.apps default/web (dry run) -> 200".to_owned()),
+        "{seen:#?}"
+    );
+    assert!(
+        !seen.contains(&"patch deployments.apps default/web -> 200".to_owned()),
+        "{seen:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

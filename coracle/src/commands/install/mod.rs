@@ -9,7 +9,7 @@ use reconciler::api::crds;
 use reconciler::api::rbac::{self, ApplyRights};
 use serde_json::{Value, json};
 
-use crate::cli::Global;
+use crate::cli::{Cli, Command, Global};
 use crate::error::{Error, Kind};
 use crate::ui::{Ui, yaml};
 
@@ -59,6 +59,17 @@ pub fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     ui.text(&manifests(args, &global.namespace)?)
 }
 
+/// The manifests as `coracle install` prints them without arguments.
+pub(super) fn default_manifests() -> Result<String, Error> {
+    match Cli::parse_from(["coracle", "install"]) {
+        Cli {
+            command: Command::Install(args),
+            global,
+        } => manifests(&args, &global.namespace),
+        _ => Err(Error::new(Kind::Internal, "`install` is not a command")),
+    }
+}
+
 /// The manifests as one YAML text.
 pub(super) fn manifests(args: &Args, namespace: &str) -> Result<String, Error> {
     let definitions = definitions()?;
@@ -67,10 +78,17 @@ pub(super) fn manifests(args: &Args, namespace: &str) -> Result<String, Error> {
     }
     check_namespace(namespace)?;
     check_image(&args.image)?;
-    let rights = if args.tenant_only { ApplyRights::TenantsOnly } else { ApplyRights::Cluster };
+    let rights = if args.tenant_only {
+        ApplyRights::TenantsOnly
+    } else {
+        ApplyRights::Cluster
+    };
     Ok([
-        format!("# Coracle {}, printed by `coracle install`.\n", env!("CARGO_PKG_VERSION")),
-        namespace_manifest(namespace)?,
+        format!(
+            "# Coracle {}, printed by `coracle install`.\n",
+            env!("CARGO_PKG_VERSION")
+        ),
+        namespace_manifest(namespace),
         definitions,
         rbac::manifests(namespace, rights),
         deployment(args, namespace)?,
@@ -85,13 +103,13 @@ pub(super) fn definitions() -> Result<String, Error> {
         let mut crd = serde_json::to_value(crd)
             .map_err(|error| Error::new(Kind::Internal, "cannot write a definition").caused_by(error))?;
         crd["metadata"]["labels"] = json!({ PART_OF.0: PART_OF.1 });
-        out.push_str(&yaml(&crd)?);
+        out.push_str(&yaml(&crd));
         out.push_str("---\n");
     }
     Ok(out)
 }
 
-fn namespace_manifest(namespace: &str) -> Result<String, Error> {
+fn namespace_manifest(namespace: &str) -> String {
     let manifest: Value = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -103,7 +121,7 @@ fn namespace_manifest(namespace: &str) -> Result<String, Error> {
             },
         },
     });
-    Ok(format!("{}---\n", yaml(&manifest)?))
+    format!("{}---\n", yaml(&manifest))
 }
 
 fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
@@ -112,13 +130,20 @@ fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
         flags.extend(TENANT_FLAGS.map(str::to_owned));
     }
     flags.extend(args.controller_flags.iter().cloned());
-    controller::Line::try_parse_from(std::iter::once(&"coracle controller".to_owned()).chain(&flags)).map_err(
-        |error| Error::new(Kind::Usage, "the controller would not understand its flags").caused_by(error.to_string().trim().to_owned()),
-    )?;
+    controller::Line::try_parse_from(std::iter::once(&"coracle controller".to_owned()).chain(&flags))
+        .map_err(|error| {
+            Error::new(Kind::Usage, "the controller would not understand its flags")
+                .caused_by(error.to_string().trim().to_owned())
+        })?;
     let mut lines = String::new();
     for flag in &flags {
         // JSON's strings are YAML's.
-        let _ = write!(lines, "{}            - {}", if lines.is_empty() { "" } else { "\n" }, json!(flag));
+        let _ = write!(
+            lines,
+            "{}            - {}",
+            if lines.is_empty() { "" } else { "\n" },
+            json!(flag)
+        );
     }
     Ok(include_str!("deployment.yaml")
         .replace("\"{{namespace}}\"", namespace)
@@ -130,27 +155,36 @@ fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
 
 fn check_namespace(name: &str) -> Result<(), Error> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_label = !name.is_empty() && name.len() <= 63 && name.chars().all(fits) && !name.starts_with('-') && !name.ends_with('-');
+    let is_label = !name.is_empty()
+        && name.len() <= 63
+        && name.chars().all(fits)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
     if is_label {
         return Ok(());
     }
-    Err(Error::new(Kind::Usage, format!("`{name}` cannot be the name of a namespace"))
-        .hint("Lower-case letters, digits and `-` are allowed, 63 characters at most."))
+    Err(
+        Error::new(Kind::Usage, format!("`{name}` cannot be the name of a namespace"))
+            .hint("Lower-case letters, digits and `-` are allowed, 63 characters at most."),
+    )
 }
 
 fn check_image(image: &str) -> Result<(), Error> {
     if !image.is_empty() && image.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(Error::new(Kind::Usage, format!("`{image}` is not the name of an image")))
+    Err(Error::new(
+        Kind::Usage,
+        format!("`{image}` is not the name of an image"),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::apps::v1::Deployment;
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
     use super::*;
-    use crate::cli::{Cli, Command};
 
     fn install(line: &str) -> Result<String, Error> {
         let words = std::iter::once("coracle").chain(line.split(' '));
@@ -162,11 +196,16 @@ mod tests {
     }
 
     fn documents(text: &str) -> Vec<Value> {
-        text.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+        text.split("---\n")
+            .map(|document| serde_saphyr::from_str(document).unwrap())
+            .collect()
     }
 
     fn controller_flags(text: &str) -> Vec<String> {
-        let deployment = documents(text).into_iter().find(|it| it["kind"] == "Deployment").unwrap();
+        let deployment = documents(text)
+            .into_iter()
+            .find(|it| it["kind"] == "Deployment")
+            .unwrap();
         let deployment: Deployment = serde_json::from_value(deployment).unwrap();
         let pod = deployment.spec.unwrap().template.spec.unwrap();
         pod.containers.into_iter().next().unwrap().args.unwrap()
@@ -176,7 +215,13 @@ mod tests {
     fn what_is_installed_comes_in_the_order_in_which_it_can_be_applied() {
         let objects: Vec<String> = documents(&install("install").unwrap())
             .iter()
-            .map(|it| format!("{}/{}", it["kind"].as_str().unwrap(), it["metadata"]["name"].as_str().unwrap()))
+            .map(|it| {
+                format!(
+                    "{}/{}",
+                    it["kind"].as_str().unwrap(),
+                    it["metadata"]["name"].as_str().unwrap()
+                )
+            })
             .collect();
         assert_eq!(
             objects,
@@ -207,12 +252,16 @@ mod tests {
 
     #[test]
     fn definitions_survive_the_way_through_yaml() {
-        let printed = documents(&install("install --crds-only").unwrap().trim_end_matches("---\n").to_owned());
-        let mut generated = serde_json::to_value(crds()).unwrap();
-        for crd in generated.as_array_mut().unwrap() {
-            crd["metadata"]["labels"] = json!({ PART_OF.0: PART_OF.1 });
+        let text = install("install --crds-only").unwrap();
+        let printed: Vec<CustomResourceDefinition> = documents(text.trim_end_matches("---\n"))
+            .into_iter()
+            .map(|document| serde_json::from_value(document).unwrap())
+            .collect();
+        let mut generated = crds();
+        for crd in &mut generated {
+            crd.metadata.labels = Some([(PART_OF.0.to_owned(), PART_OF.1.to_owned())].into());
         }
-        assert_eq!(Value::Array(printed), generated);
+        assert_eq!(printed, generated);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Explains why a workload is not healthy.
 //!
 //! In: [`Facts`], which are the workload and what belongs to it, as the API server gives them, and log tails. Out:
-//! [`Why`]s, the worst first. Pure: [`needs`] and [`further_needs`] tell the caller what to fetch.
+//! [`Why`]s, the worst first. Pure: [`needs()`] and [`further_needs`] tell the caller what to fetch.
 //!
 //! What is said here may quote logs and events, which may quote secrets: the caller redacts.
 
@@ -353,7 +353,7 @@ fn one_line(text: &str, limit: usize) -> String {
         }
         line.push_str(word);
         if line.len() > limit {
-            return format!("{}…", shorten(&line, limit));
+            return shorten(&line, limit).into_owned();
         }
     }
     line

@@ -85,7 +85,8 @@ pub fn needs(workload: &Value) -> Vec<Need> {
     }
 }
 
-/// Second round: what the troubled pods among the facts of the first one say.
+/// Second round: what the troubled pods among the facts of the first one say. Claims that it brings have events of
+/// their own, so it is asked again with them, until it names nothing new.
 #[must_use]
 pub fn further_needs(facts: &Facts<'_>) -> Vec<Need> {
     let mut wanted = Vec::new();
@@ -121,6 +122,14 @@ pub fn further_needs(facts: &Facts<'_>) -> Vec<Need> {
             })
         }));
     }
+    let pending = facts
+        .claims
+        .iter()
+        .filter(|claim| claim["status"]["phase"] != "Bound");
+    wanted.extend(pending.map(|claim| Need::Events {
+        namespace: text(&claim["metadata"], "namespace").to_owned(),
+        uid: text(&claim["metadata"], "uid").to_owned(),
+    }));
     wanted.sort();
     wanted.dedup();
     wanted

@@ -1,4 +1,4 @@
-//! Each cause as the sentence that a person reads.
+//! Each cause as the sentence that a person reads. One long list, so that the wording can be compared at a glance.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "builders that take values read better"
@@ -556,6 +556,27 @@ fn two_rounds_of_needs_fetch_what_the_explanation_uses_and_no_more() {
                 previous: true
             },
         ]
+    );
+}
+
+#[test]
+fn a_claim_that_is_not_bound_brings_a_need_for_its_events() {
+    let workload = deployment();
+    let claim = json!({
+        "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "web", "uid": "pvc"},
+        "status": {"phase": "Pending"},
+    });
+    let claims = [claim];
+    let facts = Facts {
+        claims: &claims,
+        ..Facts::of(&workload)
+    };
+    assert_eq!(
+        further_needs(&facts),
+        [Need::Events {
+            namespace: "web".into(),
+            uid: "pvc".into()
+        }]
     );
 }
 

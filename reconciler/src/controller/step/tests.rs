@@ -18,19 +18,12 @@ fn inputs(revision: &str) -> Inputs {
     }
 }
 
-fn acts(effects: Vec<Effect>) -> Vec<Effect> {
-    effects
-        .into_iter()
-        .filter(|effect| !matches!(effect, Effect::WakeAt(_)))
-        .collect()
-}
-
 fn given(state: &mut State, inputs: Inputs, second: i64) -> Vec<Effect> {
-    acts(state.step(Event::Inputs(Box::new(inputs)), at(second)))
+    state.step(Event::Inputs(Box::new(inputs)), at(second))
 }
 
 fn ended(state: &mut State, ended: Ended, second: i64) -> Vec<Effect> {
-    acts(state.step(Event::Finished(ended), at(second)))
+    state.step(Event::Finished(ended), at(second))
 }
 
 fn applied(wait: bool) -> Ended {
@@ -42,7 +35,7 @@ fn settled() -> State {
     given(&mut state, inputs("a"), 0);
     ended(&mut state, applied(true), 1);
     assert_eq!(
-        acts(state.step(Event::Judged(Health::Healthy), at(2))),
+        (state.step(Event::Judged(Health::Healthy), at(2))),
         [Effect::ReportReady]
     );
     state
@@ -52,13 +45,10 @@ fn settled() -> State {
 fn a_new_kustomization_runs_at_once_and_waits_for_health() {
     let mut state = State::new(at(0));
     assert_eq!(given(&mut state, inputs("a"), 0), [Effect::Start(Scope::Full)]);
+    assert_eq!(ended(&mut state, applied(true), 1), [Effect::Judge]);
+    assert_eq!((state.step(Event::Judged(Health::InProgress), at(2))), []);
     assert_eq!(
-        ended(&mut state, applied(true), 1),
-        [Effect::Judge]
-    );
-    assert_eq!(acts(state.step(Event::Judged(Health::InProgress), at(2))), []);
-    assert_eq!(
-        acts(state.step(Event::Judged(Health::Healthy), at(3))),
+        (state.step(Event::Judged(Health::Healthy), at(3))),
         [Effect::ReportReady]
     );
 }
@@ -67,8 +57,8 @@ fn a_new_kustomization_runs_at_once_and_waits_for_health() {
 fn nothing_happens_when_nothing_changed() {
     let mut state = settled();
     assert_eq!(given(&mut state, inputs("a"), 10), []);
-    assert_eq!(acts(state.step(Event::Tick, at(20))), []);
-    assert_eq!(acts(state.step(Event::Judged(Health::Healthy), at(21))), []);
+    assert_eq!((state.step(Event::Tick, at(20))), []);
+    assert_eq!((state.step(Event::Judged(Health::Healthy), at(21))), []);
 }
 
 #[test]
@@ -97,11 +87,8 @@ fn a_failed_run_is_tried_again_after_the_retry_interval_and_at_once_for_a_new_co
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
     ended(&mut state, Ended::Failed(Failure::Build("x".into())), 1);
-    assert_eq!(acts(state.step(Event::Tick, at(30))), []);
-    assert_eq!(
-        acts(state.step(Event::Tick, at(61))),
-        [Effect::Start(Scope::Full)]
-    );
+    assert_eq!((state.step(Event::Tick, at(30))), []);
+    assert_eq!((state.step(Event::Tick, at(61))), [Effect::Start(Scope::Full)]);
     ended(&mut state, Ended::Failed(Failure::Build("x".into())), 62);
     assert_eq!(
         given(&mut state, inputs("b"), 63),
@@ -114,13 +101,13 @@ fn what_is_not_healthy_at_the_deadline_is_reported_and_reports_ready_when_it_rec
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
     ended(&mut state, applied(true), 1);
-    assert_eq!(acts(state.step(Event::Tick, at(119))), []);
+    assert_eq!((state.step(Event::Tick, at(119))), []);
     assert_eq!(
-        acts(state.step(Event::Tick, at(120))),
+        (state.step(Event::Tick, at(120))),
         [Effect::ReportUnhealthy(String::new())]
     );
     assert_eq!(
-        acts(state.step(Event::Judged(Health::Healthy), at(130))),
+        (state.step(Event::Judged(Health::Healthy), at(130))),
         [Effect::ReportReady]
     );
 }
@@ -129,19 +116,19 @@ fn what_is_not_healthy_at_the_deadline_is_reported_and_reports_ready_when_it_rec
 fn a_healthy_object_turns_unhealthy_on_failed_or_on_in_progress_for_longer_than_the_timeout() {
     let mut state = settled();
     assert_eq!(
-        acts(state.step(Event::Judged(Health::Failed("crash".into())), at(10))),
+        (state.step(Event::Judged(Health::Failed("crash".into())), at(10))),
         [Effect::ReportUnhealthy("crash".into())]
     );
     let mut state = settled();
-    assert_eq!(acts(state.step(Event::Judged(Health::InProgress), at(10))), []);
-    assert_eq!(acts(state.step(Event::Tick, at(129))), []);
+    assert_eq!((state.step(Event::Judged(Health::InProgress), at(10))), []);
+    assert_eq!((state.step(Event::Tick, at(129))), []);
     assert_eq!(
-        acts(state.step(Event::Tick, at(130))),
+        (state.step(Event::Tick, at(130))),
         [Effect::ReportUnhealthy(String::new())]
     );
     let mut state = settled();
     state.step(Event::Judged(Health::InProgress), at(10));
-    assert_eq!(acts(state.step(Event::Judged(Health::Healthy), at(20))), []);
+    assert_eq!((state.step(Event::Judged(Health::Healthy), at(20))), []);
 }
 
 #[test]
@@ -154,10 +141,10 @@ fn touched_objects_are_corrected_together() {
     };
     let mut state = settled();
     assert_eq!(
-        acts(state.step(Event::Touched(id("x")), at(10))),
+        (state.step(Event::Touched(id("x")), at(10))),
         [Effect::Start(Scope::Drift(BTreeSet::from([id("x")])))]
     );
-    assert_eq!(acts(state.step(Event::Touched(id("y")), at(10))), []);
+    assert_eq!((state.step(Event::Touched(id("y")), at(10))), []);
     assert_eq!(
         ended(&mut state, applied(false), 11),
         [
@@ -236,50 +223,49 @@ fn a_request_runs_everything_anew_also_while_a_run_is_under_way() {
 
 #[test]
 fn the_full_check_comes_at_the_phase_of_the_uid() {
-    let mut early = State::new(at(0));
-    let mut late = State::new(at(0));
-    let wake = |effects: Vec<Effect>| {
-        effects
-            .into_iter()
-            .find_map(|e| if let Effect::WakeAt(t) = e { Some(t) } else { None })
+    let next_check = |phase| {
+        let mut state = State::new(at(0));
+        given(&mut state, Inputs { phase, ..inputs("a") }, 0);
+        ended(&mut state, applied(false), 1);
+        state.next_wake().unwrap().as_second()
     };
-    early.step(
-        Event::Inputs(Box::new(Inputs {
-            phase: 100,
-            ..inputs("a")
-        })),
-        at(0),
-    );
-    late.step(
-        Event::Inputs(Box::new(Inputs {
-            phase: 400,
-            ..inputs("a")
-        })),
-        at(0),
-    );
-    let first = wake(early.step(Event::Finished(applied(false)), at(1))).unwrap();
-    let second = wake(late.step(Event::Finished(applied(false)), at(1))).unwrap();
-    assert_eq!((second.as_second() - first.as_second()).rem_euclid(600), 180);
+    assert_eq!((next_check(400) - next_check(100)).rem_euclid(600), 180);
 }
 
 #[test]
 fn rule_2_everything_is_looked_at_again_when_no_late_write_can_arrive_any_more() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
-    ended(&mut state, Ended::Applied { wait: false, recheck: Some(at(60)) }, 1);
-    assert_eq!(acts(state.step(Event::Tick, at(59))), []);
-    assert_eq!(acts(state.step(Event::Tick, at(60))), [Effect::Start(Scope::Full)]);
+    ended(
+        &mut state,
+        Ended::Applied {
+            wait: false,
+            recheck: Some(at(60)),
+        },
+        1,
+    );
+    assert_eq!((state.step(Event::Tick, at(59))), []);
+    assert_eq!((state.step(Event::Tick, at(60))), [Effect::Start(Scope::Full)]);
     ended(&mut state, applied(false), 61);
-    assert_eq!(acts(state.step(Event::Tick, at(130))), []);
+    assert_eq!((state.step(Event::Tick, at(130))), []);
 }
 
 #[test]
 fn rule_22_a_request_is_answered_also_while_something_blocks() {
     let mut state = State::new(at(0));
     let why = Failure::Dependency("dependency 'a/b' is not ready".into());
-    let blocked = Inputs { blocked: Some(why.clone()), ..inputs("a") };
+    let blocked = Inputs {
+        blocked: Some(why.clone()),
+        ..inputs("a")
+    };
     given(&mut state, blocked.clone(), 0);
-    let requested = Inputs { requested: Some("now".into()), ..blocked };
-    assert_eq!(given(&mut state, requested.clone(), 1), [Effect::ReportBlocked(why)]);
+    let requested = Inputs {
+        requested: Some("now".into()),
+        ..blocked
+    };
+    assert_eq!(
+        given(&mut state, requested.clone(), 1),
+        [Effect::ReportBlocked(why)]
+    );
     assert_eq!(given(&mut state, requested, 2), []);
 }

@@ -56,9 +56,19 @@ impl DataKey {
             return Ok(Opened::Text(String::new()));
         }
         let sealed = Sealed::parse(text).ok_or(CipherError::Form)?;
-        let nonce: &Nonce<U32> = sealed.nonce.as_slice().try_into().map_err(|_| CipherError::Form)?;
-        let payload = Payload { msg: &sealed.data_and_tag, aad: authenticated.as_bytes() };
-        let plain = self.0.decrypt(nonce, payload).map_err(|_| CipherError::Authentication)?;
+        let nonce: &Nonce<U32> = sealed
+            .nonce
+            .as_slice()
+            .try_into()
+            .map_err(|_| CipherError::Form)?;
+        let payload = Payload {
+            msg: &sealed.data_and_tag,
+            aad: authenticated.as_bytes(),
+        };
+        let plain = self
+            .0
+            .decrypt(nonce, payload)
+            .map_err(|_| CipherError::Authentication)?;
         typed(plain, sealed.kind).ok_or_else(|| CipherError::Type(sealed.kind.to_owned()))
     }
 }
@@ -79,7 +89,11 @@ impl<'a> Sealed<'a> {
         let mut data_and_tag = STANDARD.decode(data).ok()?;
         data_and_tag.extend(STANDARD.decode(tag).ok()?);
         let nonce = STANDARD.decode(nonce).ok()?;
-        (nonce.len() == NONCE_SIZE).then_some(Self { data_and_tag, nonce, kind })
+        (nonce.len() == NONCE_SIZE).then_some(Self {
+            data_and_tag,
+            nonce,
+            kind,
+        })
     }
 }
 

@@ -33,7 +33,9 @@ pub(super) fn load(text: &str) -> Result<(Option<Value>, Value), SopsError> {
 
 /// Prints a tree as `sops` does.
 pub(super) fn emit(tree: &Value) -> Result<String, SopsError> {
-    let Value::Map(items) = tree else { return Err(SopsError::NotText) };
+    let Value::Map(items) = tree else {
+        return Err(SopsError::NotText);
+    };
     let mut text = String::new();
     for item in items {
         match item {

@@ -3,9 +3,9 @@
 //! What `sops` itself writes is read; anything fancier is refused or fails at the MAC, which covers
 //! every value as it was read when the file was encrypted.
 
+use super::SopsError;
 use super::dotenv::unflatten;
 use super::tree::{Item, Value};
-use super::SopsError;
 
 /// Keys in front of the first section belong to this one.
 const DEFAULT_SECTION: &str = "DEFAULT";
@@ -33,7 +33,10 @@ pub(super) fn load(text: &str) -> Result<(Option<Value>, Value), SopsError> {
         }
         let (key, value) = entry(line).ok_or_else(|| SopsError::Syntax {
             format: "INI",
-            message: format!("line {}: expected `key = value`, a section or a comment", index + 1),
+            message: format!(
+                "line {}: expected `key = value`, a section or a comment",
+                index + 1
+            ),
         })?;
         let items = &mut sections[last].1;
         items.push(Item::Entry(key, Value::Text(value)));
@@ -62,7 +65,9 @@ fn entry(line: &str) -> Option<(String, String)> {
     let (key, value) = line.split_once(['=', ':'])?;
     let value = value.trim();
     for quote in ["\"\"\"", "`", "\""] {
-        let inner = value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        let inner = value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote));
         if let Some(inner) = inner {
             return Some((key.trim().to_owned(), inner.to_owned()));
         }
@@ -73,10 +78,14 @@ fn entry(line: &str) -> Option<(String, String)> {
 
 /// Prints a tree as `sops` does: keys aligned, a blank line between sections.
 pub(super) fn emit(tree: &Value) -> Result<String, SopsError> {
-    let Value::Map(sections) = tree else { return Err(SopsError::NotText) };
+    let Value::Map(sections) = tree else {
+        return Err(SopsError::NotText);
+    };
     let mut text = String::new();
     for section in sections {
-        let Item::Entry(name, Value::Map(items)) = section else { continue };
+        let Item::Entry(name, Value::Map(items)) = section else {
+            continue;
+        };
         if name == DEFAULT_SECTION && items.is_empty() {
             continue;
         }
@@ -98,7 +107,13 @@ fn emit_section(text: &mut String, name: &str, items: &[Item]) -> Result<(), Sop
         text.push_str(&format!("[{name}]\n"));
     }
     let items: Vec<&Item> = items.collect();
-    let length = |item: &&Item| if let Item::Entry(key, _) = item { key.len() } else { 0 };
+    let length = |item: &&Item| {
+        if let Item::Entry(key, _) = item {
+            key.len()
+        } else {
+            0
+        }
+    };
     let width = items.iter().map(length).max().unwrap_or(0);
     for (index, item) in items.iter().enumerate() {
         let Item::Entry(key, value) = item else { continue };

@@ -17,7 +17,10 @@ pub(super) fn load(text: &str) -> Result<Value, SopsError> {
     })?;
     match value {
         Value::Map(_) => Ok(value),
-        _ => Err(SopsError::Syntax { format: "JSON", message: "the top has to be an object".to_owned() }),
+        _ => Err(SopsError::Syntax {
+            format: "JSON",
+            message: "the top has to be an object".to_owned(),
+        }),
     }
 }
 
@@ -50,7 +53,10 @@ impl<'de> Visitor<'de> for Ordered {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-        #[expect(clippy::cast_precision_loss, reason = "as Go reads an integer beyond 64 bits with sign")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "as Go reads an integer beyond 64 bits with sign"
+        )]
         Ok(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int))
     }
 

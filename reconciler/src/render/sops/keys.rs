@@ -24,7 +24,10 @@ pub struct Keyring {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keyring").field("origin", &self.origin).field("holds", &self.public_keys()).finish()
+        f.debug_struct("Keyring")
+            .field("origin", &self.origin)
+            .field("holds", &self.public_keys())
+            .finish()
     }
 }
 
@@ -56,13 +59,24 @@ pub enum KeyringError {
 }
 
 fn near_misses(similar: &[String], other: &[String]) -> String {
-    let quoted = |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let quoted = |keys: &[String]| {
+        keys.iter()
+            .map(|key| format!("`{key}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let mut text = String::new();
     if !similar.is_empty() {
-        text += &format!("; {} looks like one: rename it to end in `.agekey`", quoted(similar));
+        text += &format!(
+            "; {} looks like one: rename it to end in `.agekey`",
+            quoted(similar)
+        );
     }
     if !other.is_empty() {
-        text += &format!("; {} is of a kind that is not supported: only age is", quoted(other));
+        text += &format!(
+            "; {} is of a kind that is not supported: only age is",
+            quoted(other)
+        );
     }
     text
 }
@@ -73,7 +87,10 @@ impl Keyring {
     /// # Errors
     /// No key that ends in `.agekey`, or a value that does not hold age identities.
     pub fn from_secret(origin: &str, data: &BTreeMap<String, Vec<u8>>) -> Result<Self, KeyringError> {
-        let mut keyring = Self { origin: origin.to_owned(), identities: Vec::new() };
+        let mut keyring = Self {
+            origin: origin.to_owned(),
+            identities: Vec::new(),
+        };
         let mut found = false;
         for (key, value) in data.iter().filter(|(key, _)| key.ends_with(AGE_EXTENSION)) {
             found = true;
@@ -83,7 +100,8 @@ impl Keyring {
             return Ok(keyring);
         }
         let similar = |(key, value): &(&String, &Vec<u8>)| {
-            key.to_ascii_lowercase().contains("age") || String::from_utf8_lossy(value).contains("AGE-SECRET-KEY-")
+            key.to_ascii_lowercase().contains("age")
+                || String::from_utf8_lossy(value).contains("AGE-SECRET-KEY-")
         };
         let other = |(key, _): &(&String, &Vec<u8>)| key.ends_with(".asc") || key.starts_with("sops.");
         Err(KeyringError::NoIdentity {
@@ -113,7 +131,10 @@ impl Keyring {
     /// The public keys of the identities, as they stand in a file's recipients.
     #[must_use]
     pub fn public_keys(&self) -> Vec<String> {
-        self.identities.iter().map(|identity| identity.to_public().to_string()).collect()
+        self.identities
+            .iter()
+            .map(|identity| identity.to_public().to_string())
+            .collect()
     }
 
     /// Where the identities come from, such as `Secret/flux-system/sops-age`.
@@ -125,23 +146,30 @@ impl Keyring {
     /// The identities themselves, so that they can be redacted wherever they might show.
     #[must_use]
     pub fn secret_keys(&self) -> Vec<String> {
-        self.identities.iter().map(|identity| identity.to_string().expose_secret().to_owned()).collect()
+        self.identities
+            .iter()
+            .map(|identity| identity.to_string().expose_secret().to_owned())
+            .collect()
     }
 
     /// The data key of a file.
     pub(super) fn data_key(&self, metadata: &Metadata) -> Result<DataKey, SopsError> {
         let bytes = match metadata.groups.as_slice() {
-            [group] => self.open_group(group).ok_or_else(|| self.no_key(metadata, 1, 0))?,
+            [group] => self
+                .open_group(group)
+                .ok_or_else(|| self.no_key(metadata, 1, 0))?,
             groups => {
                 let shares: Vec<_> = groups.iter().filter_map(|group| self.open_group(group)).collect();
                 if shares.len() < metadata.threshold {
                     return Err(self.no_key(metadata, metadata.threshold, shares.len()));
                 }
-                shamir::combine(&shares)
-                    .ok_or_else(|| SopsError::Metadata("the shares of its data key do not fit together".to_owned()))?
+                shamir::combine(&shares).ok_or_else(|| {
+                    SopsError::Metadata("the shares of its data key do not fit together".to_owned())
+                })?
             }
         };
-        DataKey::new(&bytes).ok_or_else(|| SopsError::Metadata("its data key does not have 32 bytes".to_owned()))
+        DataKey::new(&bytes)
+            .ok_or_else(|| SopsError::Metadata("its data key does not have 32 bytes".to_owned()))
     }
 
     fn no_key(&self, metadata: &Metadata, needed: usize, opened: usize) -> SopsError {
@@ -161,9 +189,17 @@ impl Keyring {
     fn open(&self, recipient: &AgeRecipient) -> Option<Vec<u8>> {
         let armored = age::armor::ArmoredReader::new(recipient.encrypted.as_bytes());
         let decryptor = age::Decryptor::new_buffered(armored).ok()?;
-        let identities = self.identities.iter().map(|identity| identity as &dyn age::Identity);
+        let identities = self
+            .identities
+            .iter()
+            .map(|identity| identity as &dyn age::Identity);
         let mut bytes = Vec::new();
-        decryptor.decrypt(identities).ok()?.take(MAX_DATA_KEY).read_to_end(&mut bytes).ok()?;
+        decryptor
+            .decrypt(identities)
+            .ok()?
+            .take(MAX_DATA_KEY)
+            .read_to_end(&mut bytes)
+            .ok()?;
         Some(bytes)
     }
 }

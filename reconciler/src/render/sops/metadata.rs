@@ -8,6 +8,9 @@ use super::tree::{Item, Rule, Value};
 /// Leaves below a key with this ending stay plain unless a file says otherwise.
 const DEFAULT_UNENCRYPTED_SUFFIX: &str = "_unencrypted";
 
+/// Each recipient costs an attempt to unwrap its key.
+const MAX_RECIPIENTS: usize = 256;
+
 /// Lists of recipients other than age's, with the field that names one.
 const OTHER_RECIPIENTS: [(&str, &str); 6] = [
     ("pgp", "fp"),
@@ -49,18 +52,35 @@ pub(super) struct AgeRecipient {
 impl Metadata {
     /// Reads the mapping below `sops`.
     pub(super) fn read(value: &Value) -> Result<Self, SopsError> {
-        let text = |key: &str| value.get(key).and_then(Value::as_text).filter(|text| !text.is_empty());
+        let text = |key: &str| {
+            value
+                .get(key)
+                .and_then(Value::as_text)
+                .filter(|text| !text.is_empty())
+        };
         let groups = key_groups(value);
         if groups.is_empty() {
-            return Err(SopsError::Metadata("it names no recipients; is the file cut off?".to_owned()));
+            return Err(SopsError::Metadata(
+                "it names no recipients; is the file cut off?".to_owned(),
+            ));
         }
-        let last_modified =
-            text("lastmodified").ok_or_else(|| SopsError::Metadata("`lastmodified` is missing; is the file cut off?".to_owned()))?;
+        if groups.iter().map(|group| group.age.len()).sum::<usize>() > MAX_RECIPIENTS {
+            return Err(SopsError::Metadata(format!(
+                "it has more than {MAX_RECIPIENTS} recipients"
+            )));
+        }
+        let last_modified = text("lastmodified").ok_or_else(|| {
+            SopsError::Metadata("`lastmodified` is missing; is the file cut off?".to_owned())
+        })?;
         let threshold = match text("shamir_threshold").map(|text| text.parse()) {
             None => groups.len(),
             Some(Ok(0)) => groups.len(),
             Some(Ok(threshold)) => threshold,
-            Some(Err(_)) => return Err(SopsError::Metadata("`shamir_threshold` is not a number".to_owned())),
+            Some(Err(_)) => {
+                return Err(SopsError::Metadata(
+                    "`shamir_threshold` is not a number".to_owned(),
+                ));
+            }
         };
         Ok(Self {
             groups,
@@ -74,8 +94,12 @@ impl Metadata {
 
     /// Every recipient as errors name it.
     pub(super) fn recipients(&self) -> Vec<String> {
-        let age = self.groups.iter().flat_map(|group| group.age.iter().map(|r| r.public_key.clone()));
-        age.chain(self.groups.iter().flat_map(|group| group.others.iter().cloned())).collect()
+        let age = self
+            .groups
+            .iter()
+            .flat_map(|group| group.age.iter().map(|r| r.public_key.clone()));
+        age.chain(self.groups.iter().flat_map(|group| group.others.iter().cloned()))
+            .collect()
     }
 }
 
@@ -84,7 +108,13 @@ fn key_groups(value: &Value) -> Vec<KeyGroup> {
     if !top.age.is_empty() || !top.others.is_empty() {
         return vec![top];
     }
-    value.get("key_groups").map(Value::items).unwrap_or_default().iter().map(key_group).collect()
+    value
+        .get("key_groups")
+        .map(Value::items)
+        .unwrap_or_default()
+        .iter()
+        .map(key_group)
+        .collect()
 }
 
 fn key_group(value: &Value) -> KeyGroup {
@@ -92,11 +122,18 @@ fn key_group(value: &Value) -> KeyGroup {
     let field = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_text).unwrap_or_default();
     let age = entries("age")
         .iter()
-        .map(|entry| AgeRecipient { public_key: field(entry, "recipient"), encrypted: field(entry, "enc") })
+        .map(|entry| AgeRecipient {
+            public_key: field(entry, "recipient"),
+            encrypted: field(entry, "enc"),
+        })
         .collect();
     let others = OTHER_RECIPIENTS
         .iter()
-        .flat_map(|(kind, name)| entries(kind).iter().map(move |entry| format!("{kind} {}", field(entry, name))))
+        .flat_map(|(kind, name)| {
+            entries(kind)
+                .iter()
+                .map(move |entry| format!("{kind} {}", field(entry, name)))
+        })
         .collect();
     KeyGroup { age, others }
 }
@@ -108,7 +145,8 @@ fn rule(text: &dyn Fn(&str) -> Option<String>) -> Result<Rule, SopsError> {
         }
     }
     let regex = |pattern: String| {
-        Regex::new(&pattern).map_err(|_| SopsError::Metadata(format!("the regular expression {pattern:?} is not valid")))
+        Regex::new(&pattern)
+            .map_err(|_| SopsError::Metadata(format!("the regular expression {pattern:?} is not valid")))
     };
     let mut rules = Vec::new();
     rules.extend(text("unencrypted_suffix").map(|suffix| Ok(Rule::UnencryptedSuffix(suffix))));
@@ -116,16 +154,24 @@ fn rule(text: &dyn Fn(&str) -> Option<String>) -> Result<Rule, SopsError> {
     rules.extend(text("unencrypted_regex").map(|pattern| regex(pattern).map(Rule::UnencryptedRegex)));
     rules.extend(text("encrypted_regex").map(|pattern| regex(pattern).map(Rule::EncryptedRegex)));
     if rules.len() > 1 {
-        return Err(SopsError::Metadata("it has more than one rule for what is encrypted".to_owned()));
+        return Err(SopsError::Metadata(
+            "it has more than one rule for what is encrypted".to_owned(),
+        ));
     }
-    rules.pop().unwrap_or_else(|| Ok(Rule::UnencryptedSuffix(DEFAULT_UNENCRYPTED_SUFFIX.to_owned())))
+    rules
+        .pop()
+        .unwrap_or_else(|| Ok(Rule::UnencryptedSuffix(DEFAULT_UNENCRYPTED_SUFFIX.to_owned())))
 }
 
 /// Go parses the time and prints it again before it authenticates it.
 fn normalized_time(text: &str) -> String {
     let (whole, zone) = text.split_at(text.len().min(19));
     let zone = zone.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    let zone = if matches!(zone, "+00:00" | "-00:00") { "Z" } else { zone };
+    let zone = if matches!(zone, "+00:00" | "-00:00") {
+        "Z"
+    } else {
+        zone
+    };
     format!("{whole}{zone}")
 }
 
@@ -136,7 +182,9 @@ pub(super) fn extract(documents: &mut [Value]) -> Option<Value> {
         let Value::Map(items) = document else { continue };
         let is_metadata = |item: &Item| matches!(item, Item::Entry(key, Value::Map(_)) if key == "sops");
         while let Some(index) = items.iter().position(is_metadata) {
-            let Item::Entry(_, value) = items.remove(index) else { continue };
+            let Item::Entry(_, value) = items.remove(index) else {
+                continue;
+            };
             found.get_or_insert(value);
         }
     }

@@ -15,6 +15,7 @@ mod keys;
 mod metadata;
 mod reader;
 mod shamir;
+mod spelling;
 mod tree;
 mod yaml;
 
@@ -57,6 +58,16 @@ impl Format {
             () if ends(&[".env"]) => Format::Dotenv,
             () if ends(&[".ini"]) => Format::Ini,
             () => Format::Binary,
+        }
+    }
+
+    /// Whether a SOPS file shows by its metadata that it is written so.
+    fn shows_in(self, text: &str) -> bool {
+        match self {
+            Format::Json | Format::Binary => text.trim_start().starts_with('{'),
+            Format::Dotenv => text.contains("sops_mac=ENC["),
+            Format::Ini => text.contains("[sops]"),
+            Format::Yaml => text.contains("mac: ENC["),
         }
     }
 }
@@ -104,6 +115,11 @@ pub enum SopsError {
     /// The content is not text and the format cannot hold it.
     #[error("its content is not text that this format can hold")]
     NotText,
+    /// A file that goes into a Secret and into a ConfigMap.
+    #[error(
+        "it is encrypted, and named by both a secretGenerator and a configMapGenerator: its plain text must not stand in a ConfigMap"
+    )]
+    InConfigMap,
     /// Too large to be decrypted.
     #[error("larger than the limit of {MAX_FILE} bytes for encrypted files")]
     TooLarge,
@@ -126,9 +142,17 @@ pub struct NoKey {
 
 impl std::fmt::Display for NoKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no key for it: it is encrypted to {}", self.recipients.join(", "))?;
+        write!(
+            f,
+            "no key for it: it is encrypted to {}",
+            self.recipients.join(", ")
+        )?;
         if self.groups_needed > 1 {
-            write!(f, " in key groups of which {} are needed and {} could be opened", self.groups_needed, self.groups_opened)?;
+            write!(
+                f,
+                " in key groups of which {} are needed and {} could be opened",
+                self.groups_needed, self.groups_opened
+            )?;
         }
         if self.origin.is_empty() {
             return write!(
@@ -136,8 +160,20 @@ impl std::fmt::Display for NoKey {
                 "; name a Secret in spec.decryption.secretRef that holds the identity of one of them in a key that ends in `.agekey`"
             );
         }
-        write!(f, "; {} holds {}", self.origin, if self.held.is_empty() { "no identity".to_owned() } else { format!("the identity of {}", self.held.join(", ")) })?;
-        write!(f, ". Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there")
+        write!(
+            f,
+            "; {} holds {}",
+            self.origin,
+            if self.held.is_empty() {
+                "no identity".to_owned()
+            } else {
+                format!("the identity of {}", self.held.join(", "))
+            }
+        )?;
+        write!(
+            f,
+            ". Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there"
+        )
     }
 }
 
@@ -151,23 +187,24 @@ pub(super) struct Plain {
 
 /// A cheap test: whether `bytes` could be a SOPS file in any format.
 pub(super) fn may_be_encrypted(bytes: &[u8]) -> bool {
-    contains(bytes, cipher::PREFIX.as_bytes()) && contains(bytes, b"sops")
-}
-
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
-    // Cipher texts are long and rare letters are not: look at the positions of the first byte only.
-    bytes.iter().enumerate().any(|(start, byte)| *byte == needle[0] && bytes[start..].starts_with(needle))
+    std::str::from_utf8(bytes).is_ok_and(|text| text.contains(cipher::PREFIX) && text.contains("sops"))
 }
 
 /// Decrypts a whole file; `None` if it has no sops metadata, and so is none.
-pub(super) fn decrypt_file(bytes: &[u8], format: Format, keyring: &Keyring) -> Result<Option<Plain>, SopsError> {
+pub(super) fn decrypt_file(
+    bytes: &[u8],
+    format: Format,
+    keyring: &Keyring,
+) -> Result<Option<Plain>, SopsError> {
     if bytes.len() > MAX_FILE {
         return Err(SopsError::TooLarge);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| SopsError::NotText)?;
     match format {
         Format::Yaml => yaml::decrypt_text(text, keyring),
-        Format::Json => decrypt_tree(json::load(text)?, keyring, |tree| json::emit(tree).map(String::into_bytes)),
+        Format::Json => decrypt_tree(json::load(text)?, keyring, |tree| {
+            json::emit(tree).map(String::into_bytes)
+        }),
         Format::Binary => decrypt_tree(json::load(text)?, keyring, binary),
         Format::Dotenv => {
             let (metadata, tree) = dotenv::load(text)?;
@@ -184,7 +221,10 @@ fn binary(tree: &Value) -> Result<Vec<u8>, SopsError> {
     match tree.get("data") {
         Some(Value::Text(text)) => Ok(text.clone().into_bytes()),
         Some(Value::Bytes(bytes)) => Ok(bytes.clone()),
-        _ => Err(SopsError::Syntax { format: "a binary file", message: "`data` is missing or no text".to_owned() }),
+        _ => Err(SopsError::Syntax {
+            format: "a binary file",
+            message: "`data` is missing or no text".to_owned(),
+        }),
     }
 }
 
@@ -194,9 +234,14 @@ fn decrypt_tree(
     emit: impl Fn(&Value) -> Result<Vec<u8>, SopsError>,
 ) -> Result<Option<Plain>, SopsError> {
     let mut documents = [tree];
-    let Some(metadata) = metadata::extract(&mut documents) else { return Ok(None) };
+    let Some(metadata) = metadata::extract(&mut documents) else {
+        return Ok(None);
+    };
     let secrets = decrypt_documents(&metadata, documents.iter_mut(), keyring)?;
-    Ok(Some(Plain { text: emit(&documents[0])?, secrets }))
+    Ok(Some(Plain {
+        text: emit(&documents[0])?,
+        secrets,
+    }))
 }
 
 fn decrypt_flat(
@@ -207,7 +252,10 @@ fn decrypt_flat(
 ) -> Result<Option<Plain>, SopsError> {
     let Some(metadata) = metadata else { return Ok(None) };
     let secrets = decrypt_documents(&metadata, std::iter::once(&mut tree), keyring)?;
-    Ok(Some(Plain { text: emit(&tree)?.into_bytes(), secrets }))
+    Ok(Some(Plain {
+        text: emit(&tree)?.into_bytes(),
+        secrets,
+    }))
 }
 
 /// Decrypts the documents of one file in place and verifies its MAC.
@@ -218,7 +266,15 @@ fn decrypt_documents<'d>(
 ) -> Result<Secrets, SopsError> {
     let metadata = Metadata::read(metadata)?;
     let key = keyring.data_key(&metadata)?;
-    let mut decryption = tree::Decryption::new(&key, &metadata.rule, metadata.only_encrypted);
+    decrypt_with(&key, &metadata, documents)
+}
+
+fn decrypt_with<'d>(
+    key: &cipher::DataKey,
+    metadata: &Metadata,
+    documents: impl Iterator<Item = &'d mut Value>,
+) -> Result<Secrets, SopsError> {
+    let mut decryption = tree::Decryption::new(key, &metadata.rule, metadata.only_encrypted);
     for document in documents {
         decryption.document(document)?;
     }

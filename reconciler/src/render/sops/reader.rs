@@ -20,13 +20,13 @@ use serde_json::Value;
 use super::yaml::{DECRYPT_ANNOTATION, decrypt_manifests};
 use super::{Format, Keyring, Plain, Secrets, SopsError, cipher, decrypt_file, may_be_encrypted};
 
-/// What a kustomization file uses a file for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// As content of a Secret, in this format.
-    Secret(Format),
+/// What kustomization files use a file for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Use {
+    /// As content of a Secret, in one of these formats.
+    secret: Vec<Format>,
     /// As content of a ConfigMap: never decrypted, since a ConfigMap is no place for secrets.
-    ConfigMap,
+    config_map: bool,
 }
 
 /// Reads through to a file tree and decrypts what is encrypted.
@@ -45,7 +45,11 @@ struct Noted {
 
 impl<'a> Decrypting<'a> {
     pub(in crate::render) fn new(inner: &'a dyn Fs, keyring: &'a Keyring) -> Self {
-        Self { inner, keyring, noted: Mutex::default() }
+        Self {
+            inner,
+            keyring,
+            noted: Mutex::default(),
+        }
     }
 
     /// The first file that could not be decrypted, if any, and the values that were.
@@ -59,32 +63,51 @@ impl<'a> Decrypting<'a> {
     }
 
     fn plain(&self, path: &Path, bytes: &[u8]) -> Result<Option<Plain>, SopsError> {
-        let used = self.noted().uses.get(&normalize(path)).copied();
-        match used {
-            Some(Use::ConfigMap) => Ok(None),
-            Some(Use::Secret(format)) => decrypt_file(bytes, format, self.keyring),
-            None => {
-                if bytes.len() > super::MAX_FILE {
-                    return Err(SopsError::TooLarge);
-                }
+        let used = self
+            .noted()
+            .uses
+            .get(&normalize(path))
+            .cloned()
+            .unwrap_or_default();
+        match (used.config_map, used.secret.as_slice()) {
+            (true, []) => Ok(None),
+            (true, _) => Err(SopsError::InConfigMap),
+            (false, []) => self.manifests(bytes),
+            (false, formats) => {
                 let text = std::str::from_utf8(bytes).map_err(|_| SopsError::NotText)?;
-                decrypt_manifests(&text.replace("\r\n", "\n"), self.keyring)
+                let format = formats.iter().find(|format| format.shows_in(text));
+                format.map_or(Ok(None), |format| decrypt_file(bytes, *format, self.keyring))
             }
         }
+    }
+
+    fn manifests(&self, bytes: &[u8]) -> Result<Option<Plain>, SopsError> {
+        if bytes.len() > super::MAX_FILE {
+            return Err(SopsError::TooLarge);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| SopsError::NotText)?;
+        decrypt_manifests(&text.replace("\r\n", "\n"), self.keyring)
     }
 
     /// Notes what the files that a kustomization file names are for. What is wrong with the file
     /// itself is for the build to say.
     fn note_uses(&self, path: &Path, bytes: &[u8]) {
         let Some(directory) = path.parent() else { return };
-        let Ok(node) = yaml::text_of(bytes).and_then(yaml::load) else { return };
-        for (file, used) in uses(&node) {
+        let Ok(node) = yaml::text_of(bytes).and_then(yaml::load) else {
+            return;
+        };
+        for (file, format) in uses(&node) {
             let file = directory.join(file);
             let resolved = self.inner.resolve(&file).ok();
+            let mut paths = vec![normalize(&file)];
+            paths.extend(resolved.filter(|resolved| *resolved != paths[0]));
             let mut noted = self.noted();
-            noted.uses.insert(normalize(&file), used);
-            if let Some(resolved) = resolved {
-                noted.uses.insert(resolved, used);
+            for path in paths {
+                let used = noted.uses.entry(path).or_default();
+                match format {
+                    Some(format) => used.secret.push(format),
+                    None => used.config_map = true,
+                }
             }
         }
     }
@@ -93,7 +116,10 @@ impl<'a> Decrypting<'a> {
 impl Fs for Decrypting<'_> {
     fn read(&self, path: &Path) -> Result<Vec<u8>, FsError> {
         let bytes = self.inner.read(path)?;
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if KUSTOMIZATION_FILES.contains(&name) {
             self.note_uses(path, &bytes);
             return Ok(bytes);
@@ -109,7 +135,7 @@ impl Fs for Decrypting<'_> {
             }
             Err(error) => {
                 let shown = FsError::other(path, error.to_string());
-                self.noted().failure.get_or_insert((path.to_path_buf(), error));
+                self.noted().failure.get_or_insert((normalize(path), error));
                 Err(shown)
             }
         }
@@ -128,23 +154,28 @@ impl Fs for Decrypting<'_> {
     }
 }
 
-/// The sources of the generators in a kustomization file, relative to it.
-fn uses(kustomization: &Node) -> Vec<(String, Use)> {
+/// The sources of the generators in a kustomization file, relative to it, with the format of those
+/// that go into Secrets.
+fn uses(kustomization: &Node) -> Vec<(String, Option<Format>)> {
     let mut uses = Vec::new();
     for generator in items(kustomization, "configMapGenerator") {
         let files = texts(generator, "files").map(|source| file_source(source).1);
-        uses.extend(files.chain(env_sources(generator)).map(|file| (file.to_owned(), Use::ConfigMap)));
+        uses.extend(
+            files
+                .chain(env_sources(generator))
+                .map(|file| (file.to_owned(), None)),
+        );
     }
     for generator in items(kustomization, "secretGenerator") {
         for (key, file) in texts(generator, "files").map(file_source) {
-            uses.push((file.to_owned(), Use::Secret(Format::of_name(key))));
+            uses.push((file.to_owned(), Some(Format::of_name(key))));
         }
         for file in env_sources(generator) {
             let format = match Format::of_name(file) {
                 Format::Binary => Format::Dotenv,
                 format => format,
             };
-            uses.push((file.to_owned(), Use::Secret(format)));
+            uses.push((file.to_owned(), Some(format)));
         }
     }
     uses
@@ -156,7 +187,10 @@ fn file_source(source: &str) -> (&str, &str) {
 }
 
 fn items<'n>(node: &'n Node, key: &str) -> impl Iterator<Item = &'n Node> {
-    node.get(key).and_then(Node::as_sequence).unwrap_or_default().iter()
+    node.get(key)
+        .and_then(Node::as_sequence)
+        .unwrap_or_default()
+        .iter()
 }
 
 fn texts<'n>(node: &'n Node, key: &str) -> impl Iterator<Item = &'n str> {
@@ -179,12 +213,18 @@ pub(in crate::render) fn decrypt_secret_data(
     if object["kind"] != "Secret" || is_opted_out(object) {
         return Ok(None);
     }
-    let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) else { return Ok(None) };
+    let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) else {
+        return Ok(None);
+    };
     let mut secrets = None;
     for (key, value) in data {
         // What is no base64 is for the API server to refuse.
-        let Some(bytes) = value.as_str().and_then(decode) else { continue };
-        let Some(format) = format_of_content(&bytes, key) else { continue };
+        let Some(bytes) = value.as_str().and_then(decode) else {
+            continue;
+        };
+        let Some(format) = format_of_content(&bytes, key) else {
+            continue;
+        };
         let plain = decrypt_file(&bytes, format, keyring).map_err(|error| (key.clone(), error))?;
         if let Some(plain) = plain {
             let secrets = secrets.get_or_insert_with(Secrets::default);
@@ -206,14 +246,14 @@ fn format_of_content(bytes: &[u8], key: &str) -> Option<Format> {
         return None;
     }
     let text = std::str::from_utf8(bytes).ok()?;
-    match () {
-        () if text.trim_start().starts_with('{') && Format::of_name(key) == Format::Binary => Some(Format::Binary),
-        () if text.trim_start().starts_with('{') => Some(Format::Json),
-        () if text.contains("sops_mac=ENC[") => Some(Format::Dotenv),
-        () if text.contains("[sops]") => Some(Format::Ini),
-        () if text.contains("mac: ENC[") => Some(Format::Yaml),
-        () => None,
-    }
+    let json = if Format::of_name(key) == Format::Binary {
+        Format::Binary
+    } else {
+        Format::Json
+    };
+    [json, Format::Dotenv, Format::Ini, Format::Yaml]
+        .into_iter()
+        .find(|format| format.shows_in(text))
 }
 
 fn is_opted_out(object: &Value) -> bool {
@@ -230,11 +270,30 @@ pub(in crate::render) fn recipients_if_encrypted(object: &Value) -> Option<Vec<S
     let is_secret = object["kind"] == "Secret" && object["apiVersion"] == "v1";
     let metadata = &object["sops"];
     if metadata.get("mac").is_some() || (is_secret && !metadata.is_null()) {
-        let groups = metadata["key_groups"].as_array().into_iter().flatten().chain([metadata]);
+        let groups = metadata["key_groups"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .chain([metadata]);
         let recipients = groups.flat_map(|group| group["age"].as_array().into_iter().flatten());
-        return Some(recipients.filter_map(|r| r["recipient"].as_str()).map(str::to_owned).collect());
+        return Some(
+            recipients
+                .filter_map(|r| r["recipient"].as_str())
+                .map(str::to_owned)
+                .collect(),
+        );
     }
-    let values = ["data", "stringData"].iter().flat_map(|field| object[*field].as_object().into_iter().flatten());
-    let mut texts = values.filter_map(|(_, value)| value.as_str());
-    (is_secret && texts.any(|text| text.starts_with(cipher::PREFIX))).then(Vec::new)
+    let values = |field: &str| {
+        object[field]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, value)| value.as_str())
+    };
+    let is_cipher_text = |text: &str| text.starts_with(cipher::PREFIX);
+    let encodes_cipher_text =
+        |text: &str| decode(text).is_some_and(|bytes| bytes.starts_with(cipher::PREFIX.as_bytes()));
+    let encrypted = values("stringData").chain(values("data")).any(is_cipher_text)
+        || values("data").any(encodes_cipher_text);
+    (is_secret && encrypted).then(Vec::new)
 }

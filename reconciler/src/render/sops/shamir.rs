@@ -13,17 +13,28 @@ pub(super) fn combine(shares: &[Vec<u8>]) -> Option<Vec<u8>> {
     if !coordinates.iter().enumerate().all(distinct) {
         return None;
     }
-    let basis: Vec<u8> = (0..shares.len()).map(|index| basis_at_zero(&coordinates, index)).collect();
-    let secret = (0..size - 1)
-        .map(|byte| shares.iter().zip(&basis).fold(0, |sum, (share, basis)| sum ^ multiply(share[byte], *basis)));
+    let basis: Vec<u8> = (0..shares.len())
+        .map(|index| basis_at_zero(&coordinates, index))
+        .collect();
+    let secret = (0..size - 1).map(|byte| {
+        shares
+            .iter()
+            .zip(&basis)
+            .fold(0, |sum, (share, basis)| sum ^ multiply(share[byte], *basis))
+    });
     Some(secret.collect())
 }
 
 /// The Lagrange polynomial of one coordinate, at the origin.
 fn basis_at_zero(coordinates: &[u8], index: usize) -> u8 {
     let own = coordinates[index];
-    let others = coordinates.iter().enumerate().filter(|(other, _)| *other != index);
-    others.fold(1, |product, (_, x)| multiply(product, multiply(*x, inverse(own ^ x))))
+    let others = coordinates
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != index);
+    others.fold(1, |product, (_, x)| {
+        multiply(product, multiply(*x, inverse(own ^ x)))
+    })
 }
 
 /// Multiplies modulo x^8 + x^4 + x^3 + x + 1.

@@ -8,8 +8,8 @@ use super::{Secrets, SopsError};
 
 /// Prefixed to the hash when only encrypted values are covered: the SHA-256 of `sops`.
 const MAC_ONLY_ENCRYPTED: [u8; 32] = [
-    0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b, 0x97, 0x5b,
-    0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
+    0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b,
+    0x97, 0x5b, 0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
 ];
 
 /// A value of the tree.
@@ -115,7 +115,14 @@ impl<'a> Decryption<'a> {
         if only_encrypted {
             hash.update(MAC_ONLY_ENCRYPTED);
         }
-        Self { key, rule, only_encrypted, hash, path: Vec::new(), secrets: Secrets::default() }
+        Self {
+            key,
+            rule,
+            only_encrypted,
+            hash,
+            path: Vec::new(),
+            secrets: Secrets::default(),
+        }
     }
 
     /// The next document of the file, its metadata taken out.
@@ -175,12 +182,17 @@ impl<'a> Decryption<'a> {
 
     fn decrypted(&mut self, leaf: &Value) -> Result<Value, SopsError> {
         let Value::Text(text) = leaf else {
-            return Err(SopsError::NotEncrypted { path: self.path.join(".") });
+            return Err(SopsError::NotEncrypted {
+                path: self.path.join("."),
+            });
         };
         let opened = self
             .key
             .open(text, &self.authenticated())
-            .map_err(|source| SopsError::Value { path: self.path.join("."), source })?;
+            .map_err(|source| SopsError::Value {
+                path: self.path.join("."),
+                source,
+            })?;
         Ok(match opened {
             Opened::Text(text) => {
                 self.secrets.insert(text.clone());

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use kustomize_rs::yaml::{Content, Node, Resolved, Schema, Tag, load, load_all, split_documents};
 
 use super::keys::Keyring;
+use super::metadata::Metadata;
 use super::tree::{Item, Value};
-use super::{Plain, Secrets, SopsError, cipher, contains, decrypt_documents, json, metadata};
+use super::{Plain, Secrets, SopsError, cipher, decrypt_documents, decrypt_with, json, metadata, spelling};
 
 /// Opts an object out of decryption if its value is `disabled`, in any case.
 pub(super) const DECRYPT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt";
@@ -15,10 +16,27 @@ pub(super) const DECRYPT_ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt
 pub(super) fn decrypt_text(text: &str, keyring: &Keyring) -> Result<Option<Plain>, SopsError> {
     let nodes = load_all(text).map_err(|error| syntax(&error))?;
     let mut documents = nodes.iter().map(of_node).collect::<Result<Vec<_>, _>>()?;
-    let Some(metadata) = metadata::extract(&mut documents) else { return Ok(None) };
-    let secrets = decrypt_documents(&metadata, documents.iter_mut(), keyring)?;
-    let lines = documents.iter().map(json::emit_line).collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(Plain { text: (lines.join("\n---\n") + "\n").into_bytes(), secrets }))
+    let Some(metadata) = metadata::extract(&mut documents) else {
+        return Ok(None);
+    };
+    let metadata = Metadata::read(&metadata)?;
+    let key = keyring.data_key(&metadata)?;
+    let secrets = decrypt_with(&key, &metadata, documents.iter_mut())?;
+    let spelled = match spelling::respell(text, &nodes, &documents, &key) {
+        Some(spelled) => spelled,
+        None => {
+            documents
+                .iter()
+                .map(json::emit_line)
+                .collect::<Result<Vec<_>, _>>()?
+                .join("\n---\n")
+                + "\n"
+        }
+    };
+    Ok(Some(Plain {
+        text: spelled.into_bytes(),
+        secrets,
+    }))
 }
 
 /// Decrypts a file of Kubernetes objects, of which some may be encrypted, together or one by one.
@@ -28,16 +46,21 @@ pub(super) fn decrypt_text(text: &str, keyring: &Keyring) -> Result<Option<Plain
 pub(super) fn decrypt_manifests(text: &str, keyring: &Keyring) -> Result<Option<Plain>, SopsError> {
     let chunks = split_documents(text).map_err(|error| syntax(&error))?;
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for chunk in chunks.iter().filter(|chunk| contains(chunk.text.as_bytes(), cipher::PREFIX.as_bytes())) {
+    for chunk in chunks.iter().filter(|chunk| chunk.text.contains(cipher::PREFIX)) {
         let mut document = [manifest(chunk.text)?];
         if is_opted_out(&document[0]) {
             continue;
         }
-        let Some(metadata) = metadata::extract(&mut document) else { continue };
+        let Some(metadata) = metadata::extract(&mut document) else {
+            continue;
+        };
         let [document] = document;
         match groups.last_mut() {
             Some(group) if group.is_of(&metadata) => group.documents.push((chunk.text, document)),
-            _ => groups.push(Group { metadata, documents: vec![(chunk.text, document)] }),
+            _ => groups.push(Group {
+                metadata,
+                documents: vec![(chunk.text, document)],
+            }),
         }
     }
     if groups.is_empty() {
@@ -47,17 +70,27 @@ pub(super) fn decrypt_manifests(text: &str, keyring: &Keyring) -> Result<Option<
     let mut plain = String::with_capacity(text.len());
     let mut copied = 0;
     for mut group in groups {
-        secrets.extend(decrypt_documents(&group.metadata, group.documents.iter_mut().map(|(_, d)| d), keyring)?);
+        secrets.extend(decrypt_documents(
+            &group.metadata,
+            group.documents.iter_mut().map(|(_, d)| d),
+            keyring,
+        )?);
         for (cipher_text, document) in &group.documents {
             let start = cipher_text.as_ptr() as usize - text.as_ptr() as usize;
             plain.push_str(&text[copied..start]);
             plain.push_str(&json::emit_line(document)?);
-            plain.extend(std::iter::repeat_n('\n', cipher_text.matches('\n').count().max(1)));
+            plain.extend(std::iter::repeat_n(
+                '\n',
+                cipher_text.matches('\n').count().max(1),
+            ));
             copied = start + cipher_text.len();
         }
     }
     plain.push_str(&text[copied..]);
-    Ok(Some(Plain { text: plain.into_bytes(), secrets }))
+    Ok(Some(Plain {
+        text: plain.into_bytes(),
+        secrets,
+    }))
 }
 
 /// Documents that follow each other and have one MAC over all of them.
@@ -93,7 +126,10 @@ fn is_opted_out(document: &Value) -> bool {
 }
 
 fn syntax(error: &kustomize_rs::yaml::LoadError) -> SopsError {
-    SopsError::Syntax { format: "YAML", message: error.to_string() }
+    SopsError::Syntax {
+        format: "YAML",
+        message: error.to_string(),
+    }
 }
 
 /// The loader bounds depth and aliases.
@@ -109,7 +145,13 @@ fn of_node(node: &Node) -> Result<Value, SopsError> {
                 })?;
                 Ok(Item::Entry(key.to_owned(), of_node(value)?))
             };
-            Ok(Value::Map(mapping.entries.iter().map(entry).collect::<Result<_, SopsError>>()?))
+            Ok(Value::Map(
+                mapping
+                    .entries
+                    .iter()
+                    .map(entry)
+                    .collect::<Result<_, SopsError>>()?,
+            ))
         }
     }
 }
@@ -118,7 +160,9 @@ fn of_scalar(node: &Node, text: &str) -> Result<Value, SopsError> {
     if node.tag == Tag::Binary {
         let joined: String = text.split_whitespace().collect();
         let bytes = STANDARD.decode(joined).map_err(|_| SopsError::NotText)?;
-        return Ok(String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text));
+        return Ok(
+            String::from_utf8(bytes).map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text)
+        );
     }
     Ok(match node.resolved(Schema::GoYamlV3) {
         Some(Resolved::Null) => Value::Null,
@@ -126,10 +170,13 @@ fn of_scalar(node: &Node, text: &str) -> Result<Value, SopsError> {
         Some(Resolved::Int(number)) => Value::Int(number),
         Some(Resolved::Uint(_)) => {
             let message = format!("{}: the number is too large", node.position);
-            return Err(SopsError::Syntax { format: "YAML", message });
+            return Err(SopsError::Syntax {
+                format: "YAML",
+                message,
+            });
         }
         Some(Resolved::Float(number)) => Value::Float(number),
         Some(Resolved::Timestamp(time)) => Value::Time(time),
-        Some(Resolved::Merge | Resolved::Str) | None => Value::Text(text.to_owned()),
+        Some(Resolved::Str) | None => Value::Text(text.to_owned()),
     })
 }

@@ -153,3 +153,122 @@ pub(super) fn parse_listed(line: &[u8]) -> Option<Option<RemoteRef>> {
     };
     Some(Some(RemoteRef { name, id, peeled }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::packet::PacketWriter;
+    use super::super::packet::tests::{now, reader};
+    use super::*;
+
+    const ID: &str = "1111111111111111111111111111111111111111";
+    const OTHER: &str = "2222222222222222222222222222222222222222";
+
+    fn read(lines: &[&str]) -> Result<Server, SourceError> {
+        let mut writer = PacketWriter::default();
+        for line in lines {
+            match *line {
+                "" => writer.flush(),
+                line => writer.line(line),
+            }
+        }
+        now(Server::read(&mut reader(&writer.into_bytes(), 7, 10_000)))
+    }
+
+    fn reference(name: &str, id: &str, peeled: Option<&str>) -> RemoteRef {
+        RemoteRef {
+            name: name.to_owned(),
+            id: id.parse().unwrap(),
+            peeled: peeled.map(|peeled| peeled.parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn version_2_lists_capabilities_with_and_without_the_service_line() {
+        let bare = read(&[
+            "version 2",
+            "agent=git/2",
+            "ls-refs=unborn",
+            "fetch=shallow filter",
+            "",
+        ])
+        .unwrap();
+        let announced = read(&[
+            "# service=git-upload-pack",
+            "",
+            "version 2",
+            "agent=git/2",
+            "ls-refs=unborn",
+            "fetch=shallow filter",
+            "",
+        ]);
+        assert_eq!(announced.unwrap(), bare);
+        let capabilities = bare.capabilities();
+        assert!(capabilities.lists("fetch", "filter") && !capabilities.lists("fetch", "fil"));
+        assert!(capabilities.has("ls-refs") && !capabilities.has("ls"));
+    }
+
+    #[test]
+    fn versions_0_and_1_list_references_and_what_tags_stand_for() {
+        let lines = [
+            &format!("{ID} HEAD\0side-band-64k agent=git/2"),
+            &format!("{ID} refs/heads/main"),
+            &format!("{ID} refs/tags/v1"),
+            &format!("{OTHER} refs/tags/v1^{{}}"),
+            &format!("shallow {OTHER}"),
+            "",
+        ];
+        let old = read(&lines).unwrap();
+        let Server::V0 { capabilities, refs } = &old else {
+            panic!("{old:?}")
+        };
+        assert!(capabilities.has("side-band-64k"));
+        assert_eq!(
+            refs,
+            &[
+                reference("HEAD", ID, None),
+                reference("refs/heads/main", ID, None),
+                reference("refs/tags/v1", ID, Some(OTHER)),
+            ]
+        );
+        let mut with_version = vec!["version 1"];
+        with_version.extend(lines);
+        assert_eq!(read(&with_version).unwrap(), old);
+    }
+
+    #[test]
+    fn an_empty_repository_has_no_references() {
+        let line = format!("{} capabilities^{{}}\0side-band-64k", "0".repeat(40));
+        let Server::V0 { refs, .. } = read(&[&line, ""]).unwrap() else {
+            panic!()
+        };
+        assert!(refs.is_empty());
+    }
+
+    #[test]
+    fn lines_of_a_listing_are_read() {
+        let line = format!("{ID} refs/tags/v1 symref-target:refs/x peeled:{OTHER}");
+        assert_eq!(
+            parse_listed(line.as_bytes()),
+            Some(Some(reference("refs/tags/v1", ID, Some(OTHER))))
+        );
+        assert_eq!(
+            parse_listed(b"unborn HEAD symref-target:refs/heads/main"),
+            Some(None)
+        );
+        assert_eq!(parse_listed(b"nonsense refs/x"), None);
+        assert_eq!(parse_listed(format!("{ID} refs/x peeled:zz").as_bytes()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_lines_make_it_panic(lines in prop::collection::vec("[ -~\0]{0,60}|[0-9a-f]{40} [a-z^{}]{0,9}", 0..6)) {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let _ = read(&lines);
+            for line in lines {
+                let _ = parse_listed(line.as_bytes());
+            }
+        }
+    }
+}

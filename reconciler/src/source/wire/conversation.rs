@@ -10,8 +10,9 @@ use super::super::object_id::ObjectId;
 use super::super::reference::RemoteRef;
 use super::super::remote::{Remote, Scheme};
 use super::super::repository::PackPart;
+use super::Connections;
 use super::advertisement::{Capabilities, Server, parse_listed};
-use super::http::{HttpClients, HttpEndpoint};
+use super::http::HttpEndpoint;
 use super::packet::{ByteSource, Packet, PacketReader, PacketWriter, Phase};
 use super::ssh::SshChannel;
 
@@ -53,7 +54,7 @@ impl Conversation {
     /// Connects and reads what the server says first.
     pub(in super::super) async fn open(
         remote: &Remote,
-        clients: &HttpClients,
+        connections: &Connections,
         limits: &Limits,
     ) -> Result<Self, SourceError> {
         let url = remote.to_string();
@@ -62,12 +63,12 @@ impl Conversation {
         };
         let (transport, source) = match remote.scheme() {
             Scheme::Http | Scheme::Https => {
-                let mut endpoint = HttpEndpoint::new(remote, clients)?;
+                let mut endpoint = HttpEndpoint::new(remote, &connections.http)?;
                 let body = endpoint.discover().await?;
                 (Transport::Http(Box::new(endpoint)), ByteSource::Http(body))
             }
             Scheme::Ssh => {
-                let (channel, reader) = SshChannel::open(remote).await?;
+                let (channel, reader) = SshChannel::open(remote, &connections.ssh).await?;
                 (Transport::Ssh(channel), ByteSource::Ssh(reader))
             }
         };
@@ -86,12 +87,12 @@ impl Conversation {
     /// Goes on with a server that is known, without asking it anything. Only for HTTP.
     pub(in super::super) fn resume(
         remote: &Remote,
-        clients: &HttpClients,
+        connections: &Connections,
         limits: &Limits,
         memory: ServerMemory,
     ) -> Result<Self, SourceError> {
         let url = remote.to_string();
-        let mut endpoint = HttpEndpoint::new(remote, clients)?;
+        let mut endpoint = HttpEndpoint::new(remote, &connections.http)?;
         endpoint.set_base(memory.base);
         let phase = Phase::Listing {
             limit: limits.listing_bytes,
@@ -223,6 +224,12 @@ impl Conversation {
         let thin = (!request.held.is_empty()).then_some("thin-pack");
         let wished = ["ofs-delta", "no-progress"].into_iter().chain(thin);
         asked.extend(wished.filter(|name| capabilities.has(name)));
+        // Some servers answer only those who acknowledge in detail; all these lines are skipped alike.
+        asked.extend(
+            ["multi_ack_detailed", "multi_ack"]
+                .into_iter()
+                .find(|name| capabilities.has(name)),
+        );
         if capabilities.has("agent") {
             asked.push(AGENT);
         }

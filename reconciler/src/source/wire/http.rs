@@ -25,8 +25,9 @@ use rustls::RootCertStore;
 use url::Url;
 
 use super::super::SourceError;
+use super::super::credentials::Auth;
 use super::super::error::{Cause, chain_text};
-use super::super::remote::{Auth, CallerId, Remote, without_user};
+use super::super::remote::{ConnectionId, Remote, without_user};
 use super::trust;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,11 +39,11 @@ const AGENT: &str = concat!("git/coracle-", env!("CARGO_PKG_VERSION"));
 const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 const RESULT: &str = "application/x-git-upload-pack-result";
 
-/// The HTTP clients of this process, one for each set of credentials and trust, so that a connection is never
-/// shared between callers.
+/// The HTTP clients of this process, one for each set of trusted certificates, own certificate and proxy. Remotes
+/// that agree on these share connections; credentials go with each request.
 #[derive(Default)]
 pub(in super::super) struct HttpClients {
-    clients: Mutex<HashMap<CallerId, HttpClient>>,
+    clients: Mutex<HashMap<ConnectionId, HttpClient>>,
     roots: std::sync::OnceLock<RootCertStore>,
 }
 
@@ -58,14 +59,14 @@ const MOST_CLIENTS: usize = 4096;
 impl HttpClients {
     fn client(&self, remote: &Remote) -> Result<HttpClient, SourceError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&remote.caller()) {
+        if let Some(client) = clients.get(&remote.connection()) {
             return Ok(client.clone());
         }
         let client = self.build(remote)?;
         if clients.len() >= MOST_CLIENTS {
             clients.clear();
         }
-        clients.insert(remote.caller(), client.clone());
+        clients.insert(remote.connection(), client.clone());
         Ok(client)
     }
 
@@ -318,31 +319,31 @@ impl HttpEndpoint {
     fn checked(&self, response: Response<Incoming>, expected: &str) -> Result<Incoming, SourceError> {
         let url = self.url.clone();
         let status = response.status();
-        let asked = match &self.authorization {
-            Some(_) => "the credentials in the Secret",
-            None => "no credentials (there is no secretRef)",
-        };
-        match status {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => {
+        match (status, &self.authorization) {
+            (StatusCode::OK, _) => {}
+            (StatusCode::UNAUTHORIZED, None) => {
+                return Err(SourceError::AuthenticationFailed {
+                    url,
+                    problem:
+                        "the server asks for credentials (HTTP 401); put them into a Secret and name it in \
+                              spec.secretRef; some servers answer so too when the repository does not exist"
+                            .to_owned(),
+                });
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 return Err(SourceError::AuthenticationFailed {
                     url,
                     problem: format!(
-                        "HTTP 401 for {asked}; check user name and password or token, and that the repository \
-                         exists"
+                        "the server does not accept the credentials (HTTP {}); check user name and password or \
+                         token, and that they may read the repository",
+                        status.as_u16()
                     ),
                 });
             }
-            StatusCode::FORBIDDEN => {
-                return Err(SourceError::AuthenticationFailed {
-                    url,
-                    problem: format!("HTTP 403 for {asked}; they need permission to read the repository"),
-                });
-            }
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
+            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                 return Err(SourceError::RepositoryNotFound {
                     url,
-                    problem: format!("HTTP {} for {asked}", status.as_u16()),
+                    problem: format!("the server says so (HTTP {})", status.as_u16()),
                 });
             }
             _ => return Err(SourceError::HttpStatus { url, status }),

@@ -16,4 +16,10 @@ mod ssh;
 mod trust;
 
 pub(super) use conversation::{Conversation, FetchRequest, ServerMemory};
-pub(super) use http::HttpClients;
+
+/// What is kept open between polls.
+#[derive(Default)]
+pub(super) struct Connections {
+    http: http::HttpClients,
+    ssh: ssh::SshConnections,
+}

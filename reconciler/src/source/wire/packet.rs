@@ -1,10 +1,13 @@
 //! pkt-line framing (gitprotocol-common): lengths in, packets out. Reads from the network, bounded.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 
 use super::super::SourceError;
-use super::super::error::{Cause, Excess, printable};
+use super::super::error::{Cause, printable};
+use super::super::excess::Excess;
 use super::ssh::SshReader;
 
 /// One packet.
@@ -22,6 +25,9 @@ pub(super) enum ByteSource {
     Ssh(SshReader),
     /// Before the first answer.
     Nothing,
+    /// What a test has written down.
+    #[cfg(test)]
+    Chunks(std::collections::VecDeque<Bytes>),
 }
 
 impl ByteSource {
@@ -41,6 +47,8 @@ impl ByteSource {
             },
             Self::Ssh(reader) => Ok(reader.chunk().await),
             Self::Nothing => Ok(None),
+            #[cfg(test)]
+            Self::Chunks(chunks) => Ok(chunks.pop_front()),
         }
     }
 }
@@ -71,6 +79,9 @@ impl Phase {
 
 /// The largest payload of a packet.
 const LARGEST_PACKET: usize = 65520;
+
+/// How long the end of an answer may take after its last packet.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reads packets, counting what it receives against the bound of the phase.
 pub(super) struct PacketReader {
@@ -163,7 +174,7 @@ impl PacketReader {
     /// end here costs its connection, nothing else.
     pub(super) async fn finish(&mut self) {
         if matches!(self.source, ByteSource::Http(_)) {
-            let _ = self.source.chunk().await;
+            let _ = tokio::time::timeout(FINISH_TIMEOUT, self.source.chunk()).await;
             self.source = ByteSource::Nothing;
         }
     }
@@ -250,5 +261,112 @@ impl PacketWriter {
 
     pub(super) fn into_bytes(self) -> Bytes {
         self.0.into()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A reader of bytes that arrive in pieces.
+    pub(in super::super) fn reader(bytes: &[u8], piece: usize, limit: u64) -> PacketReader {
+        let chunks = bytes.chunks(piece.max(1)).map(Bytes::copy_from_slice).collect();
+        PacketReader::new("url", ByteSource::Chunks(chunks), Phase::Listing { limit })
+    }
+
+    /// Runs a future that never waits.
+    pub(in super::super) fn now<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    fn packets(bytes: &[u8], piece: usize) -> Result<Vec<Packet>, SourceError> {
+        let mut reader = reader(bytes, piece, 1000);
+        now(async {
+            let mut packets = Vec::new();
+            while let Some(packet) = reader.next().await? {
+                packets.push(packet);
+            }
+            Ok(packets)
+        })
+    }
+
+    #[test]
+    fn packets_are_read_however_the_bytes_arrive() {
+        let bytes = b"0009hello00000001000200040006a\n";
+        let data = |text: &'static [u8]| Packet::Data(Bytes::from_static(text));
+        let expected = [
+            data(b"hello"),
+            Packet::Flush,
+            Packet::Delimiter,
+            Packet::ResponseEnd,
+            data(b""),
+            data(b"a\n"),
+        ];
+        for piece in 1..=bytes.len() {
+            assert_eq!(packets(bytes, piece).unwrap(), expected, "{piece}");
+        }
+    }
+
+    #[test]
+    fn an_end_within_a_packet_is_an_interruption() {
+        let bytes = b"0009hello";
+        for end in 1..bytes.len() {
+            let error = packets(&bytes[..end], 3).unwrap_err();
+            assert!(
+                matches!(error, SourceError::Interrupted { received, .. } if received == end as u64),
+                "{end}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_shown_without_control_characters() {
+        assert_eq!(
+            packets(b"\x1b[31mno packet", 100).unwrap_err().to_string(),
+            "unexpected answer from 'url': expected a packet, got '[31mno packet'"
+        );
+        assert!(packets(b"0003", 4).is_err());
+        assert!(packets(b"fff1", 4).is_err());
+    }
+
+    #[test]
+    fn bytes_are_counted_against_the_bound_as_they_arrive() {
+        let mut reader = reader(b"0009hello0009world", 6, 10);
+        let error = now(async { (reader.next().await, reader.next().await) });
+        assert!(matches!(
+            error,
+            (
+                Err(SourceError::TooLarge {
+                    excess: Excess::ListingBytes { limit: 10 },
+                    ..
+                }),
+                _
+            )
+        ));
+    }
+
+    #[test]
+    fn requests_are_framed() {
+        let mut writer = PacketWriter::default();
+        writer.line("command=ls-refs");
+        writer.delimiter();
+        writer.line("peel");
+        writer.flush();
+        assert_eq!(
+            writer.into_bytes(),
+            &b"0014command=ls-refs\n00010009peel\n0000"[..]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), piece in 1_usize..20) {
+            let _ = packets(&bytes, piece);
+        }
     }
 }

@@ -2,8 +2,9 @@
 //! network I/O.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,22 +14,72 @@ use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_k
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred};
 
 use super::super::SourceError;
+use super::super::credentials::{Auth, Secret};
 use super::super::error::{chain_text, printable};
-use super::super::remote::{Auth, Remote, Secret, decoded_path};
+use super::super::remote::{ConnectionId, Remote, decoded_path};
 use super::known_hosts::KnownHost;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// After so long without a byte a connection closes itself; while it sends a pack, a server has more to say.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long an open connection may take to show that it still works.
+const REUSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is kept of the server's words on standard error.
 const MOST_COMPLAINT: usize = 4096;
 /// Packets that wait between network and pack; more of them only cost memory.
 const CHANNEL_PACKETS: usize = 16;
 
+/// The SSH connections of this process, one for each server, user, key and set of known hosts. Each poll is a
+/// channel of its own on it; a connection that rests for a while closes itself.
+#[derive(Default)]
+pub(in super::super) struct SshConnections {
+    open: Mutex<HashMap<ConnectionId, Arc<Session>>>,
+}
+
+type Session = Handle<HostKeyCheck>;
+
+impl SshConnections {
+    fn get(&self, id: ConnectionId) -> Option<Arc<Session>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, session| !session.is_closed());
+        open.get(&id).cloned()
+    }
+
+    fn insert(&self, id: ConnectionId, session: Arc<Session>) {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, session);
+    }
+
+    fn remove(&self, id: ConnectionId) {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+    }
+}
+
 /// The writing side of a running `git-upload-pack`.
 pub(super) struct SshChannel {
     url: String,
-    write: ChannelWriteHalf<client::Msg>,
+    write: Arc<ChannelWriteHalf<client::Msg>>,
     /// The connection lives as long as its handle.
-    _session: Handle<HostKeyCheck>,
+    _session: Arc<Session>,
+}
+
+impl Drop for SshChannel {
+    /// Closes the channel, or the server would wait for the next request as long as the connection lives.
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (write, session) = (Arc::clone(&self.write), Arc::clone(&self._session));
+            runtime.spawn(async move {
+                // The connection may be gone, and with it the channel.
+                let _ = write.close().await;
+                drop(session);
+            });
+        }
+    }
 }
 
 /// The reading side.
@@ -38,30 +89,29 @@ pub(in super::super) struct SshReader {
 }
 
 impl SshChannel {
-    /// Connects and starts `git-upload-pack`, asking for version 2 of the protocol.
-    pub(super) async fn open(remote: &Remote) -> Result<(Self, SshReader), SourceError> {
-        let url = remote.to_string();
-        let Auth::Ssh {
-            identity,
-            password,
-            known_hosts,
-        } = remote.auth()
-        else {
-            return Err(SourceError::CredentialsInvalid {
-                url,
-                problem: "an ssh:// URL needs a Secret with 'identity' and 'known_hosts'".to_owned(),
-            });
-        };
-        if remote.proxy().is_some() {
-            return Err(SourceError::ConnectionSettingsInvalid {
-                url,
-                problem: "a proxy is supported for http:// and https:// only".to_owned(),
-            });
+    /// Starts `git-upload-pack`, asking for version 2 of the protocol, on the connection that is open, or on a new
+    /// one.
+    pub(super) async fn open(
+        remote: &Remote,
+        connections: &SshConnections,
+    ) -> Result<(Self, SshReader), SourceError> {
+        let id = remote.connection();
+        if let Some(session) = connections.get(id) {
+            // The server may have gone without a word, or allow no more channels.
+            let started = tokio::time::timeout(REUSE_TIMEOUT, Self::start(remote, session)).await;
+            if let Ok(Ok(channel)) = started {
+                return Ok(channel);
+            }
+            connections.remove(id);
         }
-        let key = read_identity(&url, identity.clone(), password.clone()).await?;
-        let session = connect(remote, known_hosts).await?;
-        let session = authenticate(remote, session, key).await?;
+        let session = Arc::new(sign_in(remote).await?);
+        let channel = Self::start(remote, Arc::clone(&session)).await?;
+        connections.insert(id, session);
+        Ok(channel)
+    }
 
+    async fn start(remote: &Remote, session: Arc<Session>) -> Result<(Self, SshReader), SourceError> {
+        let url = remote.to_string();
         let failed = |error: russh::Error| interrupted(&url, error);
         let channel = session.channel_open_session().await.map_err(&failed)?;
         // Servers that do not take the variable answer in version 0, which is understood as well.
@@ -72,16 +122,17 @@ impl SshChannel {
         let command = format!("git-upload-pack {}", quoted(&upload_path(remote)));
         channel.exec(false, command).await.map_err(&failed)?;
         let (read, write) = channel.split();
+        let reader = SshReader {
+            read,
+            complaint: Vec::new(),
+        };
         Ok((
             Self {
                 url,
-                write,
+                write: Arc::new(write),
                 _session: session,
             },
-            SshReader {
-                read,
-                complaint: Vec::new(),
-            },
+            reader,
         ))
     }
 
@@ -142,6 +193,31 @@ impl SshReader {
     }
 }
 
+/// Connects, and proves who asks.
+async fn sign_in(remote: &Remote) -> Result<Session, SourceError> {
+    let url = remote.to_string();
+    let Auth::Ssh {
+        identity,
+        password,
+        known_hosts,
+    } = remote.auth()
+    else {
+        return Err(SourceError::CredentialsInvalid {
+            url,
+            problem: "an ssh:// URL needs a Secret with 'identity' and 'known_hosts'".to_owned(),
+        });
+    };
+    if remote.proxy().is_some() {
+        return Err(SourceError::ConnectionSettingsInvalid {
+            url,
+            problem: "a proxy is supported for http:// and https:// only".to_owned(),
+        });
+    }
+    let key = read_identity(&url, identity.clone(), password.clone()).await?;
+    let session = connect(remote, known_hosts).await?;
+    authenticate(remote, session, key).await
+}
+
 /// Decoding an encrypted key is meant to take long, so it happens on a thread of its own.
 async fn read_identity(
     url: &str,
@@ -186,7 +262,7 @@ async fn read_identity(
     }
 }
 
-async fn connect(remote: &Remote, known_hosts: &str) -> Result<Handle<HostKeyCheck>, SourceError> {
+async fn connect(remote: &Remote, known_hosts: &str) -> Result<Session, SourceError> {
     let (host, port) = (remote.host(), remote.port());
     let unreachable = |error: io::Error| SourceError::Unreachable {
         host: format!("{host}:{port}"),
@@ -210,6 +286,7 @@ async fn connect(remote: &Remote, known_hosts: &str) -> Result<Handle<HostKeyChe
             key: Cow::Owned(known.algorithms(&Preferred::DEFAULT.key)),
             ..Preferred::DEFAULT
         },
+        inactivity_timeout: Some(IDLE_TIMEOUT),
         channel_buffer_size: CHANNEL_PACKETS,
         ..client::Config::default()
     };
@@ -231,9 +308,9 @@ async fn connect(remote: &Remote, known_hosts: &str) -> Result<Handle<HostKeyChe
 
 async fn authenticate(
     remote: &Remote,
-    mut session: Handle<HostKeyCheck>,
+    mut session: Session,
     key: PrivateKey,
-) -> Result<Handle<HostKeyCheck>, SourceError> {
+) -> Result<Session, SourceError> {
     let url = remote.to_string();
     let failed = |error: russh::Error| interrupted(&url, error);
     // Asking waits for the server's answer; only RSA keys have a choice of signatures.

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// How the server answers.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) enum Behaviour {
     OldProtocol,
     /// Cuts the connection after so many bytes of an answer to a POST that asks for a pack.
     CutPack { after: usize },
+    /// The same, but leaves the connection open and says nothing more.
+    StallPack { after: usize },
     /// Never answers a POST.
     Hang,
     /// Answers everything with this.
@@ -38,6 +41,8 @@ pub(crate) enum Behaviour {
     },
     /// Answers every POST with this pack.
     Post { body: Vec<u8> },
+    /// Sends requests for a path that begins so to the same path with another beginning.
+    Moved { from: &'static str, to: &'static str },
     /// Sends all requests elsewhere; the rest of the URL is appended.
     Redirect { to: String },
 }
@@ -60,17 +65,38 @@ impl Authority {
         self.0.pem()
     }
 
-    fn server_config(&self, name: &str) -> rustls::ServerConfig {
+    /// A client's certificate and its key, both in PEM.
+    pub(crate) fn client_certificate(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(Vec::new())
+            .unwrap()
+            .signed_by(&key, &self.0)
+            .unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn server_config(&self, name: &str, known_clients: bool) -> rustls::ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()])
             .unwrap()
             .signed_by(&key, &self.0)
             .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        rustls::ServerConfig::builder_with_provider(provider)
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
+            .unwrap();
+        let builder = if known_clients {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(self.0.der().clone()).unwrap();
+            let verifier =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .unwrap();
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        builder
             .with_single_cert(
                 vec![certificate.der().clone()],
                 rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
@@ -85,6 +111,7 @@ struct State {
     requirement: Mutex<Option<Requirement>>,
     requests: Mutex<Vec<String>>,
     connections: Mutex<usize>,
+    stalled: Notify,
 }
 
 /// A running server; it ends with the runtime of the test.
@@ -101,14 +128,39 @@ impl GitServer {
         Self::start(root, None, "127.0.0.1").await
     }
 
+    /// The same, under the name `localhost`.
+    pub(crate) async fn http_at_localhost(root: &Path) -> Self {
+        Self::start(root, None, "localhost").await
+    }
+
+    /// Serves over HTTPS with a certificate for `localhost`, to clients with a certificate of the same CA only.
+    pub(crate) async fn https_for_known_clients(root: &Path, authority: &Authority) -> Self {
+        Self::start(
+            root,
+            Some(authority.server_config("localhost", true)),
+            "localhost",
+        )
+        .await
+    }
+
     /// Serves over HTTPS with a certificate for `localhost`.
     pub(crate) async fn https(root: &Path, authority: &Authority) -> Self {
-        Self::start(root, Some(authority.server_config("localhost")), "localhost").await
+        Self::start(
+            root,
+            Some(authority.server_config("localhost", false)),
+            "localhost",
+        )
+        .await
     }
 
     /// Serves over HTTPS at `localhost` with a certificate for another name.
     pub(crate) async fn https_for_another_name(root: &Path, authority: &Authority) -> Self {
-        Self::start(root, Some(authority.server_config("example.org")), "localhost").await
+        Self::start(
+            root,
+            Some(authority.server_config("example.org", false)),
+            "localhost",
+        )
+        .await
     }
 
     async fn start(root: &Path, tls: Option<rustls::ServerConfig>, host: &str) -> Self {
@@ -120,6 +172,7 @@ impl GitServer {
             requirement: Mutex::default(),
             requests: Mutex::default(),
             connections: Mutex::default(),
+            stalled: Notify::new(),
         });
         let scheme = if tls.is_some() { "https" } else { "http" };
         let acceptor = tls.map(|config| tokio_rustls::TlsAcceptor::from(Arc::new(config)));
@@ -171,6 +224,11 @@ impl GitServer {
         std::mem::take(&mut self.state.requests.lock().unwrap())
     }
 
+    /// Waits until an answer has stalled.
+    pub(crate) async fn stalled(&self) {
+        self.state.stalled.notified().await;
+    }
+
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         *self.state.connections.lock().unwrap()
@@ -191,7 +249,7 @@ fn full(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response<Bod
         .unwrap()
 }
 
-async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
+async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     state
@@ -234,28 +292,41 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Bo
                 .insert("location", format!("{to}{rest}").parse().unwrap());
             return Ok(response);
         }
+        Behaviour::Moved { from, to } => {
+            let asked = parts.uri.path_and_query().unwrap().as_str();
+            if let Some(rest) = asked.strip_prefix(from) {
+                let mut response = full(302, "text/plain", "");
+                response
+                    .headers_mut()
+                    .insert("location", format!("{to}{rest}").parse().unwrap());
+                return Ok(response);
+            }
+        }
         Behaviour::OldProtocol => version = None,
         _ => {}
     }
     let response = backend(&state.root, &parts, &body, version).await;
     match behaviour {
-        Behaviour::CutPack { after } if is_post && body.windows(5).any(|part| part == b"want ") => {
+        Behaviour::CutPack { after } | Behaviour::StallPack { after }
+            if is_post && body.windows(5).any(|part| part == b"want ") =>
+        {
+            let stalls = matches!(behaviour, Behaviour::StallPack { .. });
             let (head, body) = response.into_parts();
             let whole = body.collect().await?.to_bytes();
             let part = whole.slice(..after.min(whole.len()));
-            let frames = futures::stream::iter([
-                Ok(Frame::data(part)),
-                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
-            ])
-            .then(|frame| async {
+            let state = Arc::clone(state);
+            let end = async move {
                 // What was sent must have left before the connection is cut.
                 tokio::task::yield_now().await;
-                frame
-            });
-            Ok(Response::from_parts(
-                head,
-                BodyExt::boxed(StreamBody::new(frames)),
-            ))
+                if stalls {
+                    state.stalled.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+            };
+            let frames = futures::stream::iter([Ok(Frame::data(part))]).chain(futures::stream::once(end));
+            let body = StreamBody::new(frames);
+            Ok(Response::from_parts(head, BodyExt::boxed(body)))
         }
         _ => Ok(response),
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 /// Kinds of host keys.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,7 @@ pub(crate) struct SshServer {
     directory: TempDir,
     port: u16,
     key: HostKey,
+    accepted: watch::Receiver<usize>,
 }
 
 impl SshServer {
@@ -111,12 +113,21 @@ impl SshServer {
             .any(|line| line.contains("Server listening"));
         assert!(listening, "sshd does not start");
         // Its log is read on, so that it never waits for a reader.
-        std::thread::spawn(move || log.for_each(drop));
+        let (counter, accepted) = watch::channel(0);
+        std::thread::spawn(move || {
+            let lines = log.map_while(Result::ok);
+            lines
+                .filter(|line| line.contains("Accepted publickey"))
+                .for_each(|_| {
+                    counter.send_modify(|accepted| *accepted += 1);
+                });
+        });
         Self {
             child,
             directory,
             port,
             key,
+            accepted,
         }
     }
 
@@ -138,6 +149,7 @@ impl SshServer {
         let status = Command::new("ssh-keygen")
             .args(["-q", "-H", "-f"])
             .arg(&path)
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
         assert!(status.unwrap().success());
@@ -154,6 +166,26 @@ impl SshServer {
             .nth(1)
             .unwrap()
             .to_owned()
+    }
+
+    /// How many connections it has let in, once there are as many as that.
+    pub(crate) async fn accepted(&self, at_least: usize) -> usize {
+        *self
+            .accepted
+            .clone()
+            .wait_for(|accepted| *accepted >= at_least)
+            .await
+            .unwrap()
+    }
+
+    /// Ends all connections, as a restart of the server would.
+    pub(crate) fn disconnect(&self) {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        for child in children.split_whitespace() {
+            let status = Command::new("kill").args(["-KILL", child]).status().unwrap();
+            assert!(status.success());
+        }
     }
 
     pub(crate) fn kind(&self) -> HostKey {

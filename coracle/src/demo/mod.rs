@@ -1,0 +1,15 @@
+//! The demonstration: a cluster, a Git server and a controller on this machine, and a story told with them.
+//!
+//! ```text
+//! project's files --repository--> bare repository <--push-- story
+//!                                      | git_server (HTTP)
+//!                                      v
+//!                    controller (a process) --HTTPS--> embedded cluster (a process) <--look-- story
+//! ```
+
+pub mod git_server;
+pub mod processes;
+pub mod repository;
+pub mod stage;
+pub mod story;
+pub mod world;

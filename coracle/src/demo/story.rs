@@ -1,0 +1,465 @@
+//! The story: what happens to an application in its life, done for real and checked. Does I/O through the stage.
+//!
+//! Each step changes something as a person would, waits until the cluster followed, and tells what it saw.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::objects::{Summary, short_revisions};
+use crate::ui::{BAD, DIM, GOOD, STRONG, Styled, Table, Ui};
+
+use super::stage::{DemoError, ENVIRONMENTS, Stage};
+use super::world::Said;
+
+const DEPLOYMENT: &str = "apps/v1/Deployment";
+const STAGING: &str = "apps/shop/overlays/staging/kustomization.yaml";
+/// How long the events of a run may come after its status.
+const EVENTS_LATE: Duration = Duration::from_secs(2);
+
+/// Prints lines with the time since the start.
+pub struct Teller<'a> {
+    ui: &'a mut Ui,
+    start: Instant,
+    results: Vec<(&'static str, String)>,
+}
+
+impl<'a> Teller<'a> {
+    /// The story begins now.
+    pub fn new(ui: &'a mut Ui) -> Self {
+        Self {
+            ui,
+            start: Instant::now(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Tells an event.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn tell(&mut self, text: impl std::fmt::Display) -> Result<(), Error> {
+        let time = Styled::new(DIM, format!("{:>8.3}s", self.start.elapsed().as_secs_f64()));
+        self.ui.line(format_args!("{time}  {text}"))
+    }
+
+    /// Adds a line to an event.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn detail(&mut self, text: impl Into<String>) -> Result<(), Error> {
+        let text: String = text.into();
+        text.lines().try_for_each(|line| {
+            self.ui.line(format_args!(
+                "           {}",
+                Styled::new(DIM, format!("  {line}"))
+            ))
+        })
+    }
+
+    fn chapter(&mut self, text: &'static str) -> Result<(), Error> {
+        self.tell(Styled::new(STRONG, text))
+    }
+
+    fn good(&mut self, chapter: &'static str, text: String) -> Result<(), Error> {
+        self.tell(format_args!("{} {text}", Styled::new(GOOD, "ok")))?;
+        self.results.push((chapter, text));
+        Ok(())
+    }
+
+    /// Prints each step with its result.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn summary(&mut self, failed: bool) -> Result<(), Error> {
+        self.ui.line("")?;
+        let mut table = Table::new(["STEP", "RESULT"]);
+        for (chapter, text) in &self.results {
+            table.row(vec![(*chapter).into(), Styled::new(GOOD, text.as_str())]);
+        }
+        if failed {
+            table.row(vec!["what came next".into(), Styled::new(BAD, "failed")]);
+        }
+        table.print(self.ui)
+    }
+
+    /// Says what a person can do now.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn invite(&mut self, kubeconfig: &Path, repository: &str) -> Result<(), Error> {
+        self.ui.line("")?;
+        self.ui.line(Styled::new(
+            STRONG,
+            "It stays up until Ctrl-C. In another terminal:",
+        ))?;
+        for line in [
+            &format!("export KUBECONFIG={}", kubeconfig.display()),
+            "kubectl get deployments -A",
+            "coracle get all",
+            &format!("git clone -b staging {repository} && cd shop"),
+            "# change something in apps/shop/overlays/staging, commit, push, and look here",
+        ] {
+            self.ui.line(format_args!("  {line}"))?;
+        }
+        self.ui.line("")
+    }
+
+    /// Tells what the controller says.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn news(&mut self, said: &Said) -> Result<(), Error> {
+        let message = short_revisions(&said.message);
+        match message.split_once('\n') {
+            None => self.tell(format_args!("{}: {message}", said.about)),
+            Some(_) => {
+                self.tell(format_args!("{}:", said.about))?;
+                self.detail(message)
+            }
+        }
+    }
+}
+
+/// Tells the whole story.
+///
+/// # Errors
+/// Something did not happen as it is told.
+pub async fn tell(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    environments_come_up(stage, teller).await?;
+    a_merge_goes_live(stage, teller).await?;
+    an_edit_by_hand_is_put_back(stage, teller).await?;
+    a_broken_image_is_explained(stage, teller).await?;
+    a_revert_brings_it_back(stage, teller).await?;
+    a_removed_file_removes_its_objects(stage, teller).await
+}
+
+async fn environments_come_up(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    const CHAPTER: &str = "the environments come up";
+    teller
+        .chapter("The cluster is pointed at clusters/demo on the branch main. The environments come up.")?;
+    let started = Instant::now();
+    let mut coming: FuturesUnordered<_> = ENVIRONMENTS
+        .map(|environment| async move {
+            let name = format!("shop-{environment}");
+            let ready = stage
+                .world
+                .until_kustomization(&name, &format!("{name} to be ready"), ready)
+                .await?;
+            Ok::<_, DemoError>((environment, ready))
+        })
+        .into_iter()
+        .collect();
+    while let Some(up) = coming.next().await {
+        let (environment, state) = up?;
+        let web = deployment(stage, environment, "web").await?;
+        let (running, wanted) = (
+            number(&web, "/status/readyReplicas"),
+            number(&web, "/spec/replicas"),
+        );
+        if running != wanted {
+            return Err(untrue(format!(
+                "{environment} is said to be ready with {running} of {wanted} web pods"
+            )));
+        }
+        let objects = state
+            .object
+            .pointer("/status/inventory/entries")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
+        teller.tell(format_args!(
+            "   {environment} is up: {objects} objects, {running} of {wanted} web pods"
+        ))?;
+    }
+    teller.good(CHAPTER, format!("4 environments after {}", millis(started)))?;
+    Ok(())
+}
+
+async fn a_merge_goes_live(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    const CHAPTER: &str = "a merge goes live";
+    teller.chapter("Somebody merges `Turn the search on` to the branch staging.")?;
+    let work = &stage.work;
+    work.checkout("staging").await?;
+    work.branch("search").await?;
+    let settings = "apps/shop/overlays/staging/settings.json";
+    work.replace(settings, "\"featureSearch\": false", "\"featureSearch\": true")?;
+    work.commit("Turn the search on").await?;
+    work.checkout("staging").await?;
+    let commit = work.merge("search", "Merge branch 'search' into staging").await?;
+    let settings_before = settings_of(&deployment(stage, "staging", "web").await?);
+    let seen = last_event(stage, "shop-staging").await?;
+
+    let pushed = push(stage, "staging").await?;
+    let applied = async {
+        stage
+            .world
+            .until(
+                DEPLOYMENT,
+                "shop-staging",
+                "web",
+                "the new settings to be applied",
+                |web| (settings_of(web?) != settings_before).then(|| pushed.elapsed()),
+            )
+            .await
+    };
+    let healthy = live(stage, "staging", &commit);
+    let (applied, healthy) = tokio::join!(applied, healthy);
+    let (applied, _) = (applied?, healthy?);
+    let live_after = pushed.elapsed();
+    tell_changes(stage, teller, "shop-staging", seen).await?;
+    teller.good(
+        CHAPTER,
+        format!(
+            "applied {} ms after the push, healthy after {} ms",
+            applied.as_millis(),
+            live_after.as_millis()
+        ),
+    )?;
+    Ok(())
+}
+
+async fn an_edit_by_hand_is_put_back(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    const CHAPTER: &str = "an edit by hand is put back";
+    teller.chapter("Somebody scales the front end of staging to 5 by hand.")?;
+    let before = number(&deployment(stage, "staging", "web").await?, "/spec/replicas");
+    let edited = Instant::now();
+    let generation = stage
+        .world
+        .edit(
+            DEPLOYMENT,
+            "shop-staging",
+            "web",
+            &json!({ "spec": { "replicas": 5 } }),
+        )
+        .await?;
+    let after = stage
+        .world
+        .until(
+            DEPLOYMENT,
+            "shop-staging",
+            "web",
+            "the edit to be put back",
+            |web| {
+                let web = web?;
+                let is_back = number(web, "/spec/replicas") == before && web.metadata.generation > generation;
+                is_back.then(|| edited.elapsed())
+            },
+        )
+        .await?;
+    teller.good(
+        CHAPTER,
+        format!("{before} replicas again after {} ms", after.as_millis()),
+    )?;
+    Ok(())
+}
+
+async fn a_broken_image_is_explained(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    const CHAPTER: &str = "a broken image is explained";
+    teller.chapter("Somebody commits an image to staging that does not exist.")?;
+    let production = deployment(stage, "production", "web").await?;
+    let overlay = stage.work.read(STAGING)?;
+    let tag = tag_of(&overlay, "nginxinc/nginx-unprivileged")
+        .ok_or_else(|| untrue(format!("{STAGING} sets no tag for the front end")))?;
+    stage
+        .work
+        .replace(STAGING, &format!("newTag: {tag}"), "newTag: does-not-exist")?;
+    let commit = stage.work.commit("Take the newest front end").await?;
+    let pushed = push(stage, "staging").await?;
+    let failed = stage
+        .world
+        .until_kustomization("shop-staging", "the broken image to be noticed", |state| {
+            let tried = state
+                .object
+                .pointer("/status/lastAttemptedRevision")
+                .and_then(Value::as_str);
+            let failed = state.ready == "False" && tried.is_some_and(|revision| revision.ends_with(&commit));
+            failed.then(|| state.clone())
+        })
+        .await?;
+    let noticed = pushed.elapsed();
+    teller.detail(format!("{}: {}", failed.reason, short_revisions(&failed.message)))?;
+    for expected in ["web", "does-not-exist"] {
+        if !failed.message.contains(expected) {
+            return Err(untrue(format!(
+                "the failure does not name `{expected}`: {}",
+                failed.message
+            )));
+        }
+    }
+    let serving = number(
+        &deployment(stage, "staging", "web").await?,
+        "/status/readyReplicas",
+    );
+    teller.detail(format!("the {serving} pods of the last good version serve on"))?;
+    let untouched = deployment(stage, "production", "web").await?;
+    if untouched.metadata.resource_version != production.metadata.resource_version || serving == 0 {
+        return Err(untrue("production changed, or staging serves no more".to_owned()));
+    }
+    teller.good(
+        CHAPTER,
+        format!(
+            "failed with its reason after {} ms, production untouched",
+            noticed.as_millis()
+        ),
+    )?;
+    Ok(())
+}
+
+async fn a_revert_brings_it_back(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    const CHAPTER: &str = "a revert takes it back";
+    teller.chapter("`git revert` on staging.")?;
+    let commit = stage.work.revert().await?;
+    let pushed = push(stage, "staging").await?;
+    live(stage, "staging", &commit).await?;
+    let after = pushed.elapsed();
+    teller.good(
+        CHAPTER,
+        format!("healthy again {} ms after the push", after.as_millis()),
+    )?;
+    Ok(())
+}
+
+async fn a_removed_file_removes_its_objects(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    const CHAPTER: &str = "a removed file removes its objects";
+    const POLICY: &str = "networking.k8s.io/v1/NetworkPolicy";
+    teller.chapter("Somebody removes network-policy.yaml on the branch dev.")?;
+    let work = &stage.work;
+    work.checkout("dev").await?;
+    work.remove("apps/shop/base/network-policy.yaml")?;
+    work.replace(
+        "apps/shop/base/kustomization.yaml",
+        "  - network-policy.yaml\n",
+        "",
+    )?;
+    let commit = work.commit("Let everything talk to everything").await?;
+    let seen = last_event(stage, "shop-dev").await?;
+    let pushed = push(stage, "dev").await?;
+    live(stage, "dev", &commit).await?;
+    stage
+        .world
+        .until(POLICY, "shop-dev", "web", "the policy to be gone", |policy| {
+            policy.is_none().then_some(())
+        })
+        .await?;
+    let after = pushed.elapsed();
+    tell_changes(stage, teller, "shop-dev", seen).await?;
+    if stage.world.get(POLICY, "shop-staging", "web").await?.is_none() {
+        return Err(untrue("the policy of staging is gone as well".to_owned()));
+    }
+    teller.good(
+        CHAPTER,
+        format!(
+            "gone {} ms after the push, staging keeps its own",
+            after.as_millis()
+        ),
+    )?;
+    Ok(())
+}
+
+/// Pushes a branch and asks for it at once, as a webhook would; the time counts from there.
+async fn push(stage: &Stage, environment: &str) -> Result<Instant, DemoError> {
+    stage.work.push(environment).await?;
+    let pushed = Instant::now();
+    stage.world.poke(&format!("shop-{environment}")).await?;
+    Ok(pushed)
+}
+
+/// Waits until a commit is applied and healthy.
+async fn live(stage: &Stage, environment: &str, commit: &str) -> Result<Summary, DemoError> {
+    let name = format!("shop-{environment}");
+    let what = format!("{name} to be ready at {}", &commit[..8.min(commit.len())]);
+    let state = stage
+        .world
+        .until_kustomization(&name, &what, |state| {
+            ready(state).filter(|state| state.revision.ends_with(commit))
+        })
+        .await?;
+    Ok(state)
+}
+
+fn ready(state: &Summary) -> Option<Summary> {
+    let status = &state.object["status"];
+    let observed = status["observedGeneration"] == state.object["metadata"]["generation"];
+    (state.ready == "True" && observed).then(|| state.clone())
+}
+
+async fn deployment(stage: &Stage, environment: &str, name: &str) -> Result<DynamicObject, DemoError> {
+    let namespace = format!("shop-{environment}");
+    stage
+        .world
+        .get(DEPLOYMENT, &namespace, name)
+        .await?
+        .ok_or_else(|| untrue(format!("there is no Deployment {namespace}/{name}")))
+}
+
+async fn last_event(stage: &Stage, about: &str) -> Result<u64, DemoError> {
+    Ok(stage
+        .world
+        .events(about)
+        .await?
+        .last()
+        .map_or(0, |event| event.version))
+}
+
+/// Tells what the controller's event says that changed.
+async fn tell_changes(
+    stage: &Stage,
+    teller: &mut Teller<'_>,
+    about: &str,
+    after: u64,
+) -> Result<(), DemoError> {
+    let deadline = Instant::now() + EVENTS_LATE;
+    loop {
+        let events = stage.world.events(about).await?;
+        let changes: Vec<&str> = events
+            .iter()
+            .filter(|event| event.version > after)
+            .flat_map(|event| event.message.lines())
+            .filter(|line| {
+                [" created", " configured", " deleted"]
+                    .iter()
+                    .any(|action| line.ends_with(action))
+            })
+            .collect();
+        if !changes.is_empty() {
+            teller.detail(changes.join("\n"))?;
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(untrue(format!("no event of {about} says what changed")));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Name of the ConfigMap with the settings that a Deployment mounts; it carries a hash of their content.
+fn settings_of(web: &DynamicObject) -> Option<String> {
+    let volumes = web.data.pointer("/spec/template/spec/volumes")?.as_array()?;
+    volumes.iter().find(|volume| volume["name"] == "settings")?["configMap"]["name"]
+        .as_str()
+        .map(str::to_owned)
+}
+
+/// The tag that a kustomization sets for an image.
+fn tag_of(kustomization: &str, image: &str) -> Option<String> {
+    let mut lines = kustomization
+        .lines()
+        .skip_while(|line| line.trim() != format!("- name: {image}"));
+    lines.nth(1)?.trim().strip_prefix("newTag: ").map(str::to_owned)
+}
+
+fn number(object: &DynamicObject, path: &str) -> i64 {
+    object.data.pointer(path).and_then(Value::as_i64).unwrap_or(0)
+}
+
+fn millis(since: Instant) -> String {
+    format!("{} ms", since.elapsed().as_millis())
+}
+
+fn untrue(message: String) -> DemoError {
+    DemoError::Untrue(message)
+}

@@ -1,0 +1,342 @@
+//! What the story looks at: objects of the cluster, waited for by watches. Does I/O through a client.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Config};
+use reconciler::api::REQUESTED_AT;
+use serde_json::{Value, json};
+
+use crate::objects::{ObjectKind, Summary};
+
+/// How long anything in the story may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Field manager of what the story writes as an administrator.
+const MANAGER: &str = "kubectl-client-side-apply";
+
+/// What went wrong in the world.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// Something did not happen.
+    #[error("waited {PATIENCE:?} for {what}; last seen: {last}")]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// The object's last state.
+        last: String,
+    },
+    /// The cluster refuses.
+    #[error("cannot {doing}")]
+    Refused {
+        /// What was tried.
+        doing: String,
+        /// What it answered.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("the kubeconfig cannot be used")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+}
+
+/// The cluster, as the story sees it.
+#[derive(Clone)]
+pub struct World {
+    client: Client,
+}
+
+impl World {
+    /// Reaches the cluster of a kubeconfig.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be used.
+    pub async fn reach(kubeconfig: &str) -> Result<Self, WorldError> {
+        let file = Kubeconfig::from_yaml(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config).map_err(refused("reach the cluster"))?;
+        Ok(Self { client })
+    }
+
+    fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
+        let (group, version, kind) = match kind.split('/').collect::<Vec<_>>()[..] {
+            [group, version, kind] => (group, version, kind),
+            _ => ("", "v1", kind),
+        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        self.api_of(&resource, namespace)
+    }
+
+    fn api_of(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+        match namespace {
+            "" => Api::all_with(self.client.clone(), resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, resource),
+        }
+    }
+
+    /// Applies an object as an administrator.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub async fn apply(&self, object: &Value) -> Result<(), WorldError> {
+        let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let (group, version) = text("/apiVersion")
+            .split_once('/')
+            .unwrap_or(("", text("/apiVersion")));
+        let gvk = GroupVersionKind::gvk(group, version, text("/kind"));
+        let resource = match text("/kind") {
+            "GitRepository" => ObjectKind::GitRepository.resource(),
+            _ => ApiResource::from_gvk(&gvk),
+        };
+        self.api_of(&resource, text("/metadata/namespace"))
+            .patch(
+                text("/metadata/name"),
+                &PatchParams::apply(MANAGER).force(),
+                &Patch::Apply(object),
+            )
+            .await
+            .map(drop)
+            .map_err(refused(&format!(
+                "apply {} {}",
+                text("/kind"),
+                text("/metadata/name")
+            )))
+    }
+
+    /// Waits until an object satisfies a condition; nothing stands for an object that is not there.
+    ///
+    /// # Errors
+    /// It does not within half a minute.
+    pub async fn until<T>(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        found: impl FnMut(Option<&DynamicObject>) -> Option<T>,
+    ) -> Result<T, WorldError> {
+        wait(self.api(kind, namespace), name, what, found).await
+    }
+
+    /// Waits until a Kustomization satisfies a condition.
+    ///
+    /// # Errors
+    /// It does not within half a minute.
+    pub async fn until_kustomization<T>(
+        &self,
+        name: &str,
+        what: &str,
+        mut found: impl FnMut(&Summary) -> Option<T>,
+    ) -> Result<T, WorldError> {
+        let kind = ObjectKind::Kustomization;
+        wait(
+            self.api_of(&kind.resource(), "flux-system"),
+            name,
+            what,
+            |object| found(&Summary::new(kind, object?)),
+        )
+        .await
+    }
+
+    /// Asks for a look at a source at once, as a webhook of a Git server would.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub async fn poke(&self, source: &str) -> Result<(), WorldError> {
+        let token = jiff::Timestamp::now().to_string();
+        let patch = json!({ "metadata": { "annotations": { REQUESTED_AT: token } } });
+        self.api_of(&ObjectKind::GitRepository.resource(), "flux-system")
+            .patch_metadata(source, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map(drop)
+            .map_err(refused(&format!("ask for {source}")))
+    }
+
+    /// Names of all sources.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub async fn sources(&self) -> Result<Vec<String>, WorldError> {
+        let listed = self
+            .api_of(&ObjectKind::GitRepository.resource(), "flux-system")
+            .list_metadata(&ListParams::default())
+            .await
+            .map_err(refused("list sources"))?;
+        Ok(listed
+            .items
+            .into_iter()
+            .filter_map(|it| it.metadata.name)
+            .collect())
+    }
+
+    /// An object as it is.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub async fn get(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<DynamicObject>, WorldError> {
+        self.api(kind, namespace)
+            .get_opt(name)
+            .await
+            .map_err(refused(&format!("get {kind} {namespace}/{name}")))
+    }
+
+    /// Changes an object by hand, as `kubectl edit` would. Returns its generation after that.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub async fn edit(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Option<i64>, WorldError> {
+        let manager = PatchParams {
+            field_manager: Some("kubectl-edit".to_owned()),
+            ..PatchParams::default()
+        };
+        self.api(kind, namespace)
+            .patch(name, &manager, &Patch::Merge(patch))
+            .await
+            .map(|object| object.metadata.generation)
+            .map_err(refused(&format!("edit {kind} {namespace}/{name}")))
+    }
+
+    /// What the controller said about a Kustomization, the oldest first.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub async fn events(&self, about: &str) -> Result<Vec<Said>, WorldError> {
+        let params = ListParams::default().fields(&format!("involvedObject.name={about}"));
+        let listed = self
+            .api("Event", "flux-system")
+            .list(&params)
+            .await
+            .map_err(refused("list events"))?;
+        let mut events: Vec<Said> = listed
+            .items
+            .into_iter()
+            .filter(|event| event.data["involvedObject"]["kind"] == "Kustomization")
+            .map(|event| Said::new(&event))
+            .collect();
+        events.sort_by_key(|event| event.version);
+        Ok(events)
+    }
+}
+
+impl World {
+    /// What the controller says from now on about its objects, as it says it.
+    pub fn news(&self) -> impl Stream<Item = Said> + use<> {
+        watcher(self.api("Event", "flux-system"), watcher::Config::default())
+            .default_backoff()
+            // What there was before comes as `InitApply`.
+            .filter_map(async |change| match change {
+                Ok(watcher::Event::Apply(event)) => Some(Said::new(&event)),
+                _ => None,
+            })
+    }
+}
+
+/// An event.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// `kind/name` of the object that it is about.
+    pub about: String,
+    /// The event's resource version.
+    pub version: u64,
+    /// What it says.
+    pub message: String,
+}
+
+impl Said {
+    fn new(event: &DynamicObject) -> Self {
+        let object = &event.data["involvedObject"];
+        let version = event.metadata.resource_version.as_ref();
+        Self {
+            about: format!("{}/{}", text(object, "kind").to_lowercase(), text(object, "name")),
+            // A number in this cluster; elsewhere it may be compared for equality only.
+            version: version.and_then(|version| version.parse().ok()).unwrap_or(0),
+            message: text(&event.data, "message").to_owned(),
+        }
+    }
+}
+
+async fn wait<T>(
+    api: Api<DynamicObject>,
+    name: &str,
+    what: &str,
+    mut found: impl FnMut(Option<&DynamicObject>) -> Option<T>,
+) -> Result<T, WorldError> {
+    let mut last = "nothing".to_owned();
+    let look = async {
+        let mut states = pin!(watcher::watch_object(api, name));
+        loop {
+            match states.next().await {
+                Some(Ok(object)) => {
+                    if let Some(value) = found(object.as_ref()) {
+                        return value;
+                    }
+                    last = describe(object.as_ref());
+                }
+                // The watch starts again by itself.
+                Some(Err(error)) => last = error.to_string(),
+                None => std::future::pending().await,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, look).await {
+        Ok(value) => Ok(value),
+        Err(_) => Err(WorldError::Timeout {
+            what: what.to_owned(),
+            last,
+        }),
+    }
+}
+
+fn describe(object: Option<&DynamicObject>) -> String {
+    let Some(object) = object else {
+        return "no such object".to_owned();
+    };
+    let conditions = object
+        .data
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
+    let said: Vec<String> = conditions
+        .into_iter()
+        .flatten()
+        .map(|it| {
+            format!(
+                "{}={}: {}",
+                text(it, "type"),
+                text(it, "status"),
+                text(it, "message")
+            )
+        })
+        .collect();
+    if said.is_empty() {
+        "an object without conditions".to_owned()
+    } else {
+        said.join("; ")
+    }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn refused(doing: &str) -> impl FnOnce(kube::Error) -> WorldError {
+    let doing = doing.to_owned();
+    move |source| WorldError::Refused {
+        doing,
+        source: Box::new(source),
+    }
+}

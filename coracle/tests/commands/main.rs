@@ -1,0 +1,9 @@
+//! The program as a person meets it: whole outputs, on an embedded cluster.
+
+#![expect(clippy::unwrap_used, reason = "the functions that tests share fail the test")]
+
+mod around_a_cluster;
+mod demo;
+mod help;
+mod install;
+mod terminal;

@@ -1,0 +1,402 @@
+//! One directory of a build: reads its kustomization file, gathers its resources, runs its transformers.
+//! In: a file system and a directory; out: resources, and the configuration that the layer above merges.
+//! Reads files through [`Fs`] only.
+
+mod plugins;
+mod steps;
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::{self, Config};
+use crate::error::{Error, ErrorKind};
+use crate::fs::{EntryKind, Fs, normalize};
+use crate::generate::{self, Kind};
+use crate::merge::openapi::OpenApi;
+use crate::model::{Kustomization, Located, Var};
+use crate::origin::Note;
+use crate::resource::Origin;
+use crate::resource_file;
+use crate::set::ResourceSet;
+use crate::{LoadRestrictions, Options, yaml};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// What a layer hands to the one above it.
+#[derive(Default)]
+pub(crate) struct Accumulated {
+    pub(crate) set: ResourceSet,
+    /// The field specs of all layers so far; `None` before any was read.
+    pub(crate) config: Option<Arc<Config>>,
+    pub(crate) vars: Vec<Var>,
+}
+
+/// A directory that is being built.
+pub(crate) struct Layer<'a> {
+    fs: &'a dyn Fs,
+    options: &'a Options<'a>,
+    /// The resolved directory.
+    root: PathBuf,
+    file: PathBuf,
+    parent: Option<&'a Layer<'a>>,
+    /// The schema of the whole build, once a kustomization file has named one.
+    openapi: Rc<OnceCell<OpenApi>>,
+    /// The way here from the root, if origins are to be noted.
+    way: Option<PathBuf>,
+    pub(crate) kustomization: Kustomization,
+}
+
+impl<'a> Layer<'a> {
+    /// Reads the kustomization file of a directory.
+    pub(crate) fn open(
+        fs: &'a dyn Fs,
+        options: &'a Options<'a>,
+        root: PathBuf,
+        parent: Option<&'a Layer<'a>>,
+    ) -> Result<Self> {
+        let Some((file, bytes)) = find_file(fs, options, &root)? else {
+            let message = format!(
+                "unable to find one of {}",
+                crate::KUSTOMIZATION_FILES.map(|n| format!("'{n}'")).join(", ")
+            );
+            return Err(Error::kustomization(message).at(&root, None));
+        };
+        let node = yaml::text_of(&bytes)
+            .and_then(yaml::load_v2)
+            .map_err(|e| Error::load(&file, e))?;
+        let (kustomization, warnings) = Kustomization::read(&node, &file)?;
+        if let Some(warn) = options.warn {
+            warnings.into_iter().for_each(warn);
+        }
+        Ok(Self {
+            fs,
+            options,
+            root,
+            file,
+            parent,
+            way: None,
+            openapi: parent.map(|p| Rc::clone(&p.openapi)).unwrap_or_default(),
+            kustomization,
+        })
+    }
+
+    /// Gathers and transforms everything that this directory names.
+    pub(crate) fn accumulate(&self, mut into: Accumulated) -> Result<Accumulated> {
+        self.load_openapi()?;
+        for entry in &self.kustomization.resources {
+            self.add_resource(&mut into, entry)?;
+        }
+        self.merge_config(&mut into)?;
+        self.run_generators(&mut into)?;
+        for entry in &self.kustomization.components {
+            let root = self.directory(entry)?;
+            let layer = self.open_child(root, entry, true)?;
+            let empty = Accumulated::default();
+            let own = std::mem::replace(&mut into, empty);
+            into = layer
+                .accumulate(own)
+                .map_err(|e| self.in_entry(e, "components", entry))?;
+            into.set
+                .refuse_duplicates()
+                .map_err(|e| self.in_entry(e, "components", entry))?;
+        }
+        self.run_transformers(&mut into)?;
+        self.run_validators(&mut into)?;
+        for var in &self.kustomization.vars {
+            crate::vars::register(&mut into, var).map_err(|e| e.at(&self.file, None))?;
+        }
+        Ok(into)
+    }
+
+    /// Starts noting where resources come from and what changed them.
+    pub(crate) fn track(&mut self) {
+        self.way = Some(PathBuf::new());
+    }
+
+    /// What is noted about a generator or transformer that the kustomization file itself stands for.
+    fn builtin_note(&self, kind: &str) -> Option<Note> {
+        let way = self.way.as_ref()?;
+        let file = self.file.file_name()?;
+        Some(Note {
+            configured_in: normalize(&way.join(file)),
+            configured_by: Some(crate::origin::ConfiguredBy {
+                kind: kind.to_string(),
+                ..Default::default()
+            }),
+            ..Note::default()
+        })
+    }
+
+    fn in_entry(&self, error: Error, field: &str, entry: &Located) -> Error {
+        error
+            .context(format!("in {field} entry {:?}", entry.text))
+            .at(&self.file, Some(entry.position))
+    }
+
+    fn add_resource(&self, into: &mut Accumulated, entry: &Located) -> Result<()> {
+        let path = self.root.join(&entry.text);
+        match self.fs.entry(&path)? {
+            EntryKind::File => {
+                let bytes = self
+                    .read(&entry.text)
+                    .map_err(|e| self.in_entry(e, "resources", entry))?;
+                let added =
+                    resource_file::parse_bytes(&bytes, &normalize(&path)).and_then(|mut resources| {
+                        if let Some(way) = &self.way {
+                            let note = Note {
+                                path: normalize(&way.join(&entry.text)),
+                                ..Note::default()
+                            };
+                            resources
+                                .iter_mut()
+                                .for_each(|resource| note.set_origin(resource));
+                        }
+                        into.set.append_all(resources)
+                    });
+                added.map_err(|e| self.in_entry(e, "resources", entry))
+            }
+            EntryKind::Directory => {
+                let root = self.directory(entry)?;
+                self.merge_child(into, root, entry)
+            }
+            EntryKind::Nothing if is_remote(&entry.text) => self.add_remote(into, entry),
+            EntryKind::Nothing => Err(Error::new(
+                ErrorKind::File,
+                format!("resources entry {:?}: no such file or directory", entry.text),
+            )
+            .at(&self.file, Some(entry.position))),
+        }
+    }
+
+    fn merge_child(&self, into: &mut Accumulated, root: PathBuf, entry: &Located) -> Result<()> {
+        let layer = self.open_child(root, entry, false)?;
+        let child = layer
+            .accumulate(Accumulated::default())
+            .map_err(|e| self.in_entry(e, "resources", entry))?;
+        merge(into, child).map_err(|e| self.in_entry(e, "resources", entry))
+    }
+
+    fn add_remote(&self, into: &mut Accumulated, entry: &Located) -> Result<()> {
+        let Some(remote) = self.options.remote else {
+            let message = format!(
+                "resources entry {:?} is remote, and remote bases are switched off: copy it into this repository",
+                entry.text
+            );
+            return Err(Error::unsupported(message).at(&self.file, Some(entry.position)));
+        };
+        let is_file =
+            entry.text.starts_with("http") && entry.text.ends_with(".yaml") || entry.text.ends_with(".yml");
+        if is_file {
+            let bytes = remote
+                .file(&entry.text)
+                .map_err(|e| self.in_entry(e, "resources", entry))?;
+            let resources = resource_file::parse_bytes(&bytes, Path::new(&entry.text))
+                .map_err(|e| self.in_entry(e, "resources", entry))?;
+            return into
+                .set
+                .append_all(resources)
+                .map_err(|e| self.in_entry(e, "resources", entry));
+        }
+        let (fs, root) = remote
+            .repository(&entry.text)
+            .map_err(|e| self.in_entry(e, "resources", entry))?;
+        let layer = Layer::open(fs.as_ref(), self.options, root, None)
+            .map_err(|e| self.in_entry(e, "resources", entry))?;
+        let child = layer
+            .accumulate(Accumulated::default())
+            .map_err(|e| self.in_entry(e, "resources", entry))?;
+        merge(into, child).map_err(|e| self.in_entry(e, "resources", entry))
+    }
+
+    fn open_child(&self, root: PathBuf, entry: &Located, component: bool) -> Result<Layer<'_>> {
+        let mut layer = Layer::open(self.fs, self.options, root, Some(self))
+            .map_err(|e| self.in_entry(e, if component { "components" } else { "resources" }, entry))?;
+        layer.way = self.way.as_ref().map(|way| normalize(&way.join(&entry.text)));
+        let wrong = |message: &str| Err(Error::kustomization(message).at(&self.file, Some(entry.position)));
+        match (component, layer.kustomization.is_component) {
+            (true, false) => wrong(&format!(
+                "{:?} is no component: its kind must be Component",
+                entry.text
+            )),
+            (false, true) => wrong(&format!(
+                "{:?} is a component: list it under components",
+                entry.text
+            )),
+            _ => Ok(layer),
+        }
+    }
+
+    /// Resolves a directory that an entry names; it must not be one that leads here.
+    fn directory(&self, entry: &Located) -> Result<PathBuf> {
+        let wrong = |message: String| Error::kustomization(message).at(&self.file, Some(entry.position));
+        if Path::new(&entry.text).is_absolute() {
+            return Err(wrong(format!("the directory {:?} must be relative", entry.text)));
+        }
+        let path = self.root.join(&entry.text);
+        if self.fs.entry(&path)? != EntryKind::Directory {
+            return Err(wrong(format!("{:?} is no directory", entry.text)));
+        }
+        let root = self.fs.resolve(&path)?;
+        let mut layer = Some(self);
+        while let Some(visited) = layer {
+            if visited.root.starts_with(&root) {
+                let message = format!(
+                    "cycle detected: {:?} contains {}, which leads to it",
+                    entry.text,
+                    visited.root.display()
+                );
+                return Err(wrong(message));
+            }
+            layer = visited.parent;
+        }
+        Ok(root)
+    }
+
+    /// Reads a file that the kustomization file names, if it may.
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
+        if name.starts_with("http://") || name.starts_with("https://") {
+            let Some(remote) = self.options.remote else {
+                let message = format!("{name} is remote, and remote files are switched off");
+                return Err(Error::unsupported(message).at(&self.file, None));
+            };
+            return remote.file(name);
+        }
+        let path = self.root.join(name);
+        restrict(self.fs, self.options, &self.root, &path).map_err(|e| e.at(&self.file, None))?;
+        self.fs
+            .read(&path)
+            .map_err(|e| Error::from(e).at(&self.file, None))
+    }
+
+    fn read_text(&self, name: &str) -> Result<String> {
+        let bytes = self.read(name)?;
+        let text = yaml::text_of(&bytes).map_err(|e| Error::load(&self.root.join(name), e))?;
+        Ok(text.to_string())
+    }
+
+    fn merge_config(&self, into: &mut Accumulated) -> Result<()> {
+        let mut config = config::defaults();
+        for entry in &self.kustomization.configurations {
+            let text = self.read_text(&entry.text)?;
+            let path = self.root.join(&entry.text);
+            let node = yaml::load_v2(&text).map_err(|e| Error::load(&path, e))?;
+            let own = Config::read_file(&node, &path)?;
+            Arc::make_mut(&mut config)
+                .merge(&own)
+                .map_err(|e| e.at(&path, None))?;
+        }
+        for entry in &self.kustomization.crds {
+            let text = self.read_text(&entry.text)?;
+            let path = self.root.join(&entry.text);
+            let own = crate::crds::read(&text, &path)?;
+            Arc::make_mut(&mut config)
+                .merge(&own)
+                .map_err(|e| e.at(&path, None))?;
+        }
+        merge_configs(into, &config)
+    }
+
+    fn run_generators(&self, into: &mut Accumulated) -> Result<()> {
+        let entries = &self.kustomization;
+        let config_maps = entries
+            .config_map_generator
+            .iter()
+            .map(|args| (Kind::ConfigMap, args));
+        let secrets = entries.secret_generator.iter().map(|args| (Kind::Secret, args));
+        for (kind, args) in config_maps.chain(secrets) {
+            let origin = Origin {
+                path: self.file.clone(),
+                line: args.position.line,
+            };
+            let read = |name: &str| self.read(name);
+            let generated = generate::generate(kind, args, entries.generator_options.as_ref(), &read, origin);
+            generated
+                .and_then(|mut resource| {
+                    let name = if kind == Kind::Secret {
+                        "SecretGenerator"
+                    } else {
+                        "ConfigMapGenerator"
+                    };
+                    if let Some(note) = self.builtin_note(name) {
+                        note.set_origin(&mut resource);
+                    }
+                    into.set.absorb(resource)
+                })
+                .map_err(|e| e.at(&self.file, Some(args.position)))?;
+        }
+        self.run_generator_plugins(into)
+    }
+}
+
+fn merge(into: &mut Accumulated, child: Accumulated) -> Result<()> {
+    into.set.append_all(child.set.into_resources())?;
+    if let Some(config) = &child.config {
+        merge_configs(into, config)?;
+    }
+    for var in child.vars {
+        crate::vars::add(into, var)?;
+    }
+    Ok(())
+}
+
+/// Most layers have nothing but the defaults, which are one object.
+fn merge_configs(into: &mut Accumulated, config: &Arc<Config>) -> Result<()> {
+    match &mut into.config {
+        None => into.config = Some(Arc::clone(config)),
+        Some(known) if Arc::ptr_eq(known, config) => {}
+        Some(known) => Arc::make_mut(known).merge(config)?,
+    }
+    Ok(())
+}
+
+fn find_file(fs: &dyn Fs, options: &Options<'_>, root: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
+    let mut found = None;
+    for name in crate::KUSTOMIZATION_FILES {
+        let path = root.join(name);
+        // A file that may not be read counts as missing, as it does in kustomize.
+        if fs.entry(&path)? != EntryKind::File || restrict(fs, options, root, &path).is_err() {
+            continue;
+        }
+        if found.replace(path).is_some() {
+            return Err(Error::kustomization("found multiple kustomization files").at(root, None));
+        }
+    }
+    let Some(path) = found else { return Ok(None) };
+    let bytes = fs.read(&path)?;
+    Ok(Some((path, bytes)))
+}
+
+/// Refuses files outside of the directory of a kustomization file.
+fn restrict(fs: &dyn Fs, options: &Options<'_>, root: &Path, path: &Path) -> Result<()> {
+    if options.load_restrictions == LoadRestrictions::None {
+        return Ok(());
+    }
+    let resolved = fs.resolve(path)?;
+    if resolved.starts_with(root) && resolved != root {
+        return Ok(());
+    }
+    let message = format!(
+        "security; file '{}' is not in or below '{}'; move it there, or lift the load restrictions",
+        path.display(),
+        root.display()
+    );
+    Err(Error::new(ErrorKind::LoadRestriction, message))
+}
+
+/// Whether a text names something on another machine, in one of the forms that kustomize knows.
+fn is_remote(text: &str) -> bool {
+    let schemes = [
+        "http://",
+        "https://",
+        "ssh://",
+        "file://",
+        "git::",
+        "git@",
+        "github.com/",
+        "github.com:",
+    ];
+    schemes.iter().any(|scheme| text.starts_with(scheme))
+        || text.contains("@") && text.contains(':') && !text.starts_with('.')
+}
