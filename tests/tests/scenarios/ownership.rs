@@ -102,7 +102,7 @@ async fn rule_16_two_kustomizations_that_render_one_object_are_both_named() {
     let message = scene.world.until_failed("twin", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (/app/a.yaml:1) dry-run failed: it belongs to Kustomization flux-system/app and is wanted by \
+        "ConfigMap/default/a (/app/a.yaml:1) belongs to Kustomization flux-system/app and is wanted by \
          flux-system/twin as well; take it out of one of the two"
     );
     let labels = scene.world.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["labels"].clone();
@@ -271,7 +271,7 @@ async fn rule_18_nothing_is_deleted_whose_replacement_is_refused() {
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (/app/a.yaml:1) dry-run failed: it would have to be deleted and created anew, and its \
+        "ConfigMap/default/a (/app/a.yaml:1) would have to be deleted and created anew, and its \
          replacement is refused: exceeded quota: objects"
     );
     assert!(
