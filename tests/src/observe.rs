@@ -28,8 +28,9 @@ impl World {
         self.cluster.requests().mark()
     }
 
-    /// What the controller asked for since a mark, in the order of completion, but for what it does for itself:
-    /// leases, the look for Flux, watches and the lists they begin with.
+    /// What the controller asked for since a mark, in the order of completion, but for what it does for itself
+    /// (leases, the look for Flux, watches and the lists they begin with) and for events, which are sent in the
+    /// background.
     #[must_use]
     pub fn requests_since(&self, mark: u64) -> Vec<RequestKey> {
         let log = self.cluster.requests().log_since(mark);
@@ -200,6 +201,22 @@ impl World {
         .await;
     }
 
+    /// Waits until a Kustomization was run this often.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub async fn until_runs(&self, kustomization: &str, number: u64) {
+        let look = async {
+            while self.runs(kustomization) < number {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(PATIENCE, look).await.is_ok(),
+            "{kustomization} was not run {number} times"
+        );
+    }
+
     /// Waits until the controller has previewed an object since a mark.
     ///
     /// # Panics
@@ -264,10 +281,11 @@ impl World {
 
 fn is_for_itself(key: &RequestKey) -> bool {
     let looks_for_flux = key.resource == "deployments" && key.name.ends_with("-controller");
+    let of_all = key.namespace.is_empty() || key.resource == "configmaps" || key.resource == "secrets";
     let follows = key
         .verb
-        .is_some_and(|verb| matches!(verb.name(), "watch" | "list"));
-    key.resource == "leases" || looks_for_flux || follows || key.verb.is_none()
+        .is_some_and(|verb| verb.name() == "watch" || (verb.name() == "list" && of_all));
+    key.resource == "leases" || key.resource == "events" || looks_for_flux || follows || key.verb.is_none()
 }
 
 /// The ids in the inventory of a Kustomization.

@@ -188,7 +188,11 @@ impl World {
     /// # Panics
     /// When it does not run.
     pub fn kill(&mut self) {
-        drop(self.controller.take().expect("the controller runs"));
+        let mut running = self.controller.take().expect("the controller runs");
+        if let Some(runtime) = running.runtime.take() {
+            // Its lock on the storage is gone when its tasks are.
+            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
+        }
     }
 
     /// What masks the secrets of the controller.
@@ -329,8 +333,9 @@ impl World {
             Err(()) => {
                 let live = self.get(api_version, kind, namespace, name);
                 panic!(
-                    "{kind}/{namespace}/{name} did not become {what}:\n{:#}",
-                    live.unwrap_or_default()
+                    "{kind}/{namespace}/{name} did not become {what}:\n{:#}\n{}",
+                    live.unwrap_or_default(),
+                    self.last_requests()
                 )
             }
         }
@@ -441,7 +446,14 @@ impl World {
         let gone = self
             .wait(api_version, kind, namespace, name, |object| object.is_none())
             .await;
-        assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed");
+        assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed\n{}", self.last_requests());
+    }
+
+    /// What the controller did last, for the message of a scenario that waits in vain.
+    fn last_requests(&self) -> String {
+        let lines = self.since(0);
+        let last = &lines[lines.len().saturating_sub(20)..];
+        format!("the last requests of the controller:\n{}", last.join("\n"))
     }
 
     async fn wait(

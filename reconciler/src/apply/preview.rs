@@ -204,7 +204,7 @@ async fn prove_replacement(
             subject: wanted.subject(),
             origin: wanted.origin.clone(),
             message: format!(
-                "it would have to be deleted and created anew, and its replacement is refused: {}",
+                "would have to be deleted and created anew, and its replacement is refused: {}",
                 status.message
             ),
             transient: is_transient(&status),

@@ -32,6 +32,9 @@ impl fmt::Display for Status {
     }
 }
 
+/// In the words of structured-merge-diff, which the API server passes on.
+const NOT_OF_THE_SCHEMA: &str = "failed to create typed patch object";
+
 /// Why a request brought no object.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -110,6 +113,8 @@ impl ApiError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
+            // An apply that does not fit the schema answers 500 as well, and will again.
+            Self::Refused(status) if status.message.contains(NOT_OF_THE_SCHEMA) => false,
             Self::Refused(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
             Self::Unreachable(_) | Self::Ambiguous(_) => true,
             _ => false,

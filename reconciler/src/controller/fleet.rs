@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -218,10 +219,13 @@ impl Fleet {
         }
     }
 
-    /// After a restart those that failed come first (rule 23).
     fn by_urgency(&self) -> Vec<Arc<Owner>> {
-        let mut owners: Vec<_> = self.members.keys().cloned().collect();
-        owners.sort_by_key(|owner| {
+        self.most_urgent_first(self.members.keys().cloned().collect())
+    }
+
+    /// Those that are not Ready come first (rule 23).
+    fn most_urgent_first(&self, mut owners: Vec<Arc<Owner>>) -> Vec<Arc<Owner>> {
+        owners.sort_by_cached_key(|owner| {
             let ready = conditions_of(Some(&self.members[owner].status)).is_true(condition_types::READY);
             (ready, owner.clone())
         });
@@ -410,11 +414,11 @@ impl Fleet {
     }
 
     fn users(&self, key: &SourceKey) -> Vec<Arc<Owner>> {
-        self.members
+        let users = self
+            .members
             .iter()
-            .filter(|(_, member)| source_key(&member.kustomization) == *key)
-            .map(|(owner, _)| owner.clone())
-            .collect()
+            .filter(|(_, member)| source_key(&member.kustomization) == *key);
+        self.most_urgent_first(users.map(|(owner, _)| owner.clone()).collect())
     }
 
     fn refresh_users(&mut self, key: &SourceKey) {
@@ -442,11 +446,12 @@ impl Fleet {
         };
         if let Some(memory) = &member.memory {
             let seen = self.cx.index.get(&event.id);
-            let touched = match (memory.objects.get(&event.id), &seen) {
-                (Some(left), seen) => left.is_touched(seen.as_ref().map(|seen| seen.fingerprint)),
-                (None, _) => false,
-            };
-            if touched {
+            let touched = memory
+                .objects
+                .get(&event.id)
+                .is_some_and(|left| left.is_touched(seen.as_ref()));
+            // What a run under way has written is not known here yet: it is compared when the run has ended.
+            if touched && !member.state.is_running() {
                 self.step(&event.owner, Event::Touched(event.id.clone()));
             }
         }
@@ -708,8 +713,14 @@ impl Fleet {
         let job = self.job(owner, member, scope);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         self.running += 1;
+        // Asked for here, so that runs begin in the order in which they were decided on.
+        let mut place = Box::pin(cx.runs.clone().acquire_owned());
+        let at_once = place.as_mut().now_or_never();
         tokio::spawn(async move {
-            let _place = cx.runs.acquire().await;
+            let _place = match at_once {
+                Some(place) => place,
+                None => place.await,
+            };
             let owner = job.owner.clone();
             // The fleet waits for runs under way before it ends, so it is there to be told.
             if finalizing {
@@ -792,10 +803,7 @@ impl Fleet {
         let touched: Vec<ObjectId> = memory
             .objects
             .iter()
-            .filter(|(id, left)| {
-                let seen = self.cx.index.get(id);
-                left.is_touched(seen.map(|seen| seen.fingerprint))
-            })
+            .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
             .map(|(id, _)| id.clone())
             .collect();
         for id in touched {

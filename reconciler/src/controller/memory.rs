@@ -7,7 +7,7 @@ use kustomize_rs::fs::ReadSet;
 use serde_json::Value;
 
 use crate::assess::targets::Target;
-use crate::cluster::Fingerprint;
+use crate::cluster::{Fingerprint, Seen};
 use crate::plan::ObjectId;
 
 /// The last successful run of a Kustomization.
@@ -30,8 +30,8 @@ pub(crate) struct Left {
     pub(crate) wanted: u64,
     /// Fingerprint of the answer to the apply.
     pub(crate) fingerprint: Fingerprint,
-    /// Fingerprint before that apply: an event that still shows it comes late and means nothing.
-    pub(crate) before: Option<Fingerprint>,
+    /// Versions before that apply: an event that still shows one of them comes late and means nothing.
+    pub(crate) before: [u64; 2],
     /// A mark on it keeps us from applying it.
     pub(crate) skipped: bool,
     /// The cluster deletes it when it is done: a Job with a TTL.
@@ -40,12 +40,19 @@ pub(crate) struct Left {
 
 impl Left {
     /// Whether what is seen of it now, if anything, is neither what was left nor a late sight of what was before.
-    pub(crate) fn is_touched(&self, seen: Option<Fingerprint>) -> bool {
+    pub(crate) fn is_touched(&self, seen: Option<&Seen>) -> bool {
         match seen {
-            Some(seen) => seen != self.fingerprint && Some(seen) != self.before,
+            Some(seen) => seen.fingerprint != self.fingerprint && !self.before.contains(&version(seen)),
             None => !self.vanishes,
         }
     }
+}
+
+/// Digest of the version that an object was seen in.
+pub(crate) fn version(seen: &Seen) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    seen.observed.resource_version.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Digest of a wanted object.

@@ -28,7 +28,7 @@ use crate::source::Checkout;
 use super::build::{self, Built};
 use super::context::Context;
 use super::events::Recorder;
-use super::memory::{Left, Memory, digest};
+use super::memory::{Left, Memory, digest, version};
 use super::registry::{ClaimKey, Claims};
 use super::statuses::{StatusWriter, kustomization_kind};
 use super::step::Scope;
@@ -262,7 +262,10 @@ impl Run<'_> {
                 self.settle(*stage, items, &previews).await?;
             }
         }
-        let recheck = self.prune(recorded, &old, &new, stale, &uids).await?;
+        let recheck = self
+            .prune(recorded, &old, &new, stale, &uids)
+            .await?
+            .max(self.recheck_of_changes());
         memory.targets = self.targets(&staged, memory.targets);
         let wait = !memory.targets.is_empty();
         Ok((Applied { wait, recheck }, memory))
@@ -482,7 +485,8 @@ impl Run<'_> {
             .left(&id)
             .is_some_and(|left| left.wanted != item.digest && !left.skipped)
             && !plan::has_mark(&item.wanted.value, "ssa", "IfNotPresent");
-        let known = if changed && self.as_we_left_it(&id) {
+        let deleting = self.cx.index.get(&id).is_some_and(|seen| seen.observed.deleting);
+        let known = if changed && !deleting && self.as_we_left_it(&id) {
             Known::AsWeLeftIt
         } else {
             Known::Nothing
@@ -719,7 +723,7 @@ impl Run<'_> {
             left: Some(Left {
                 wanted: item.digest,
                 fingerprint,
-                before: before.map(|seen| seen.fingerprint),
+                before: [preview.live.as_ref(), before.as_ref()].map(|seen| seen.map_or(0, version)),
                 skipped: false,
                 vanishes: vanishes(&item.wanted.value),
             }),
@@ -790,7 +794,7 @@ impl Run<'_> {
         Some(Left {
             wanted: item.digest,
             fingerprint: live.fingerprint,
-            before: None,
+            before: [0; 2],
             skipped,
             vanishes: vanishes(&item.wanted.value),
         })
@@ -826,7 +830,7 @@ impl Run<'_> {
         if stage != Stage::Definitions {
             return Ok(());
         }
-        let mut new_kinds = false;
+        let mut kinds = Vec::new();
         for item in items
             .iter()
             .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
@@ -837,19 +841,33 @@ impl Run<'_> {
             if preview_skips || item.settled && self.left(id).is_some_and(|left| left.skipped) {
                 continue;
             }
-            new_kinds |= !item.settled;
             self.await_current(&item.wanted.id).await?;
+            if !item.settled {
+                kinds.extend(served_kinds(&item.wanted.value));
+            }
         }
-        if new_kinds {
-            self.cx
-                .discovery
-                .refresh(&self.cx.api, Duration::ZERO)
-                .await
-                .map_err(|error| {
-                    Failure::Apply(format!("what the API server serves could not be read: {error}"))
-                })?;
+        if kinds.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.await_served(&kinds).await
+    }
+
+    /// A definition may be established a moment before its kind is served.
+    async fn await_served(&self, kinds: &[Gvk]) -> Result<(), Failure> {
+        let mut pause = Duration::from_millis(20);
+        let served = async {
+            loop {
+                self.cx.discovery.refresh(&self.cx.api, Duration::ZERO).await?;
+                if kinds.iter().all(|gvk| self.cx.discovery.known(gvk).is_some()) {
+                    return Ok::<(), ApiError>(());
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        };
+        let answer = self.job.permit.race(served).await.map_err(revoked)?;
+        answer
+            .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
     }
 
     async fn await_current(&self, id: &ObjectId) -> Result<(), Failure> {
@@ -958,7 +976,16 @@ impl Run<'_> {
         }
     }
 
-    /// Until when a write may still bring back an object that is gone now.
+    /// What was written while an older write may still arrive and undo it is looked at once more: that one is
+    /// ours too, and need not leave a mark that an event would show.
+    fn recheck_of_changes(&self) -> Option<Timestamp> {
+        self.changes
+            .iter()
+            .filter_map(|(id, _)| self.doubted_until(id))
+            .max()
+    }
+
+    /// Until when a write may still arrive that nobody waits for.
     fn doubted_until(&self, id: &ObjectId) -> Option<Timestamp> {
         let until = self.cx.doubts.until(id, self.job.statuses.is_inherited(id))?;
         let wait = until.saturating_duration_since(Instant::now());
@@ -1101,6 +1128,30 @@ impl Coming {
     fn explains(&self, id: &ObjectId) -> bool {
         self.namespaces.contains(&id.namespace) || self.kinds.contains(&(id.group.clone(), id.kind.clone()))
     }
+}
+
+/// The kinds that a definition has the API server serve.
+fn served_kinds(crd: &Value) -> Vec<Gvk> {
+    let text = |value: &Value, pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let versions = crd
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let served = versions.filter(|version| version["served"] == true);
+    served
+        .map(|version| Gvk {
+            group: text(crd, "/spec/group"),
+            version: text(version, "/name"),
+            kind: text(crd, "/spec/names/kind"),
+        })
+        .collect()
 }
 
 /// All rejections of a look are reported together.

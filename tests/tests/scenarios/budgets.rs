@@ -29,6 +29,9 @@ async fn scene(spec: &Value) -> Scene {
     for name in ["app", "marker"] {
         scene.world.until_applied(name, &commit).await;
     }
+    // Watches have begun by now, and when the second has ended, the statuses above are counted.
+    scene.world.reconcile("app", "start").await;
+    scene.world.reconcile("marker", "start").await;
     scene
 }
 
@@ -66,8 +69,9 @@ impl Scene {
             .await;
     }
 
-    /// Requests that are not about the marker or the source.
-    fn cost(&self, mark: u64) -> Vec<String> {
+    /// Requests that are not about the marker or the source, when the run under way has ended.
+    async fn cost(&self, mark: u64) -> Vec<String> {
+        self.world.reconcile("marker", &mark.to_string()).await;
         let others = |line: &String| {
             !line.contains(" default/m")
                 && !line.contains("flux-system/marker")
@@ -102,7 +106,7 @@ async fn an_event_without_drift_costs_no_request_and_no_render() {
     scene.world.cluster.update_status(&web, "somebody").unwrap();
     scene.mark_a_config_map().await;
     scene.mark_a_deployment().await;
-    assert_eq!(scene.cost(mark), Vec::<String>::new());
+    assert_eq!(scene.cost(mark).await, Vec::<String>::new());
     assert_eq!(scene.world.runs("app"), runs);
 }
 
@@ -112,7 +116,7 @@ async fn a_poll_that_finds_nothing_new_costs_no_request_and_no_render() {
     let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
     scene.world.poll_and_wait("app", "again").await;
     scene.world.reconcile("marker", "after").await;
-    assert_eq!(scene.cost(mark), Vec::<String>::new());
+    assert_eq!(scene.cost(mark).await, Vec::<String>::new());
     assert_eq!(scene.world.runs("app"), runs);
 }
 
@@ -122,7 +126,7 @@ async fn a_revision_that_touches_none_of_its_files_costs_one_status_and_no_rende
     let (mark, runs) = (scene.world.mark(), scene.world.runs("app"));
     scene.upstream.write("README.md", "Nothing of the application.\n");
     scene.deploy(&[]).await;
-    assert_eq!(scene.cost(mark), [STATUS]);
+    assert_eq!(scene.cost(mark).await, [STATUS]);
     assert_eq!(scene.world.runs("app"), runs);
 }
 
@@ -132,7 +136,7 @@ async fn one_changed_object_costs_one_preview_one_apply_and_one_status() {
     let mark = scene.world.mark();
     scene.deploy(&[("a.yaml", &config_map("a", "2"))]).await;
     assert_eq!(
-        scene.cost(mark),
+        scene.cost(mark).await,
         [
             "patch configmaps default/a (dry run) -> 200",
             "patch configmaps default/a -> 200",
@@ -146,7 +150,7 @@ async fn one_changed_object_with_health_costs_two_statuses_at_most() {
     let scene = scene(&json!({"wait": true})).await;
     let mark = scene.world.mark();
     scene.deploy(&[("a.yaml", &config_map("a", "2"))]).await;
-    let cost = scene.cost(mark);
+    let cost = scene.cost(mark).await;
     let statuses = cost.iter().filter(|line| *line == STATUS).count();
     assert!(statuses <= 2, "{cost:#?}");
     assert_eq!(cost.len() - statuses, 2, "{cost:#?}");
@@ -158,7 +162,7 @@ async fn one_new_object_costs_two_statuses_one_of_them_its_intent() {
     let mark = scene.world.mark();
     scene.deploy(&[("e.yaml", &config_map("e", "1"))]).await;
     assert_eq!(
-        scene.cost(mark),
+        scene.cost(mark).await,
         [
             "patch configmaps default/e (dry run) -> 201",
             STATUS,
@@ -174,12 +178,8 @@ async fn a_restart_costs_a_look_at_each_object_and_one_status() {
     scene.world.stop().await;
     let mark = scene.world.mark();
     scene.world.start().await;
-    let done = |world: &tests::World| (world.runs("app") == 1).then_some(());
-    scene
-        .world
-        .when("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "a run", done)
-        .await;
-    let cost = scene.cost(mark);
+    scene.world.until_runs("app", 1).await;
+    let cost = scene.cost(mark).await;
     let writes: Vec<&String> = cost
         .iter()
         .filter(|line| !line.contains("(dry run)") && !line.starts_with("get"))

@@ -12,6 +12,7 @@ mod controlling;
 mod dependencies;
 mod drift;
 mod health;
+mod kill;
 mod ownership;
 mod preview;
 mod recording;
@@ -20,6 +21,9 @@ mod sources;
 mod story;
 mod variables;
 
+use std::time::Duration;
+
+use embedded_cluster::{Held, Holding};
 use git_server::{GitServer, Upstream};
 use serde_json::{Value, json};
 use tests::World;
@@ -122,6 +126,8 @@ impl Scene {
         let commit = scene.commit(files);
         scene.world.start().await;
         scene.world.until_applied("app", &commit).await;
+        // The status that was just seen is counted by now: the run that wrote it is over.
+        scene.world.until_runs("app", 1).await;
         scene
     }
 
@@ -161,10 +167,16 @@ impl Scene {
     }
 }
 
+/// Waits for the next request that is held.
+pub(crate) async fn held(holding: &mut Holding) -> Held {
+    let next = tokio::time::timeout(Duration::from_secs(30), holding.next()).await;
+    next.expect("the request to hold comes").unwrap()
+}
+
 /// A ConfigMap in namespace `default` as YAML.
 pub(crate) fn config_map(name: &str, value: &str) -> String {
     format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: default\ndata:\n  key: {value}\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: default\ndata:\n  key: '{value}'\n"
     )
 }
 

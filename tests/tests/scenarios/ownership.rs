@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::observe::{OWNER, uid};
 use tests::world::NAMESPACE;
 
-use crate::{Scene, config_map};
+use crate::{Scene, config_map, held};
 
 const CLAIM: &str = "
 apiVersion: v1
@@ -72,7 +72,7 @@ async fn rule_15_an_object_that_changed_since_it_was_looked_at_is_looked_at_agai
         .hold(deletes("configmaps").times(1), HoldAt::Before);
     let mark = scene.world.mark();
     let commit = scene.push(&[("b.yaml", "")]);
-    let delete = holding.next().await.unwrap();
+    let delete = held(&mut holding).await;
     scene.world.amend(
         "v1",
         "ConfigMap",
@@ -102,7 +102,7 @@ async fn rule_16_two_kustomizations_that_render_one_object_are_both_named() {
     let message = scene.world.until_failed("twin", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (app/a.yaml:1) dry-run failed: it belongs to Kustomization flux-system/app and is wanted by \
+        "ConfigMap/default/a (/app/a.yaml:1) belongs to Kustomization flux-system/app and is wanted by \
          flux-system/twin as well; take it out of one of the two"
     );
     let labels = scene.world.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["labels"].clone();
@@ -208,19 +208,16 @@ async fn rule_17_fields_of_kubectl_are_taken_over_so_that_what_git_drops_goes() 
         },
         "data": {"key": "0", "dropped": "x"},
     });
-    scene.world.cluster.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}), "creator").unwrap();
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"},
+        "data": {"other": "kept"},
+    });
+    scene.world.cluster.apply(&theirs, "somebody").unwrap();
     scene
         .world
         .cluster
         .merge(&by_hand, "kubectl-client-side-apply")
         .unwrap();
-    scene.world.amend(
-        "v1",
-        "ConfigMap",
-        "default",
-        "a",
-        &json!({"data": {"other": "kept"}}),
-    );
     let before = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
@@ -274,7 +271,7 @@ async fn rule_18_nothing_is_deleted_whose_replacement_is_refused() {
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (app/a.yaml:1) dry-run failed: it would have to be deleted and created anew, and its \
+        "ConfigMap/default/a (/app/a.yaml:1) would have to be deleted and created anew, and its \
          replacement is refused: exceeded quota: objects"
     );
     assert!(
@@ -297,7 +294,7 @@ async fn rule_18_what_holds_data_is_recreated_only_by_an_annotation_on_itself() 
     scene.push(&[("claim.yaml", &other)]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert!(
-        message.starts_with("PersistentVolumeClaim/default/data (app/claim.yaml:"),
+        message.starts_with("PersistentVolumeClaim/default/data (/app/claim.yaml:"),
         "{message}"
     );
     let annotated = other.replace(
@@ -316,7 +313,7 @@ async fn rule_18_what_holds_data_is_recreated_only_by_an_annotation_on_itself() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_without_objects_stops_and_says_how_to_confirm() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
-    let commit = scene.push(&[("a.yaml", ""), ("kustomization.yaml", "resources: []\n")]);
+    let commit = scene.push(&[("a.yaml", ""), ("kustomization.yaml", "namespace: default\n")]);
     let message = scene.world.until_failed("app", "PruneFailed").await;
     assert_eq!(
         message,
@@ -427,14 +424,14 @@ async fn wait_for_termination_keeps_the_finalizer_until_the_objects_are_gone() {
             "app",
         )
         .unwrap();
-    holding.next().await.unwrap().release();
+    held(&mut holding).await.release();
     let looks = Match::default()
         .user_agent("coracle")
         .verb(Verb::Get)
         .resource("", "configmaps")
         .name("a");
     let mut waiting = world.cluster.faults().hold(looks.times(1), HoldAt::After);
-    let look = waiting.next().await.unwrap();
+    let look = held(&mut waiting).await;
     assert_eq!(
         world.get_kustomization("app")["metadata"]["finalizers"],
         json!(["finalizers.fluxcd.io"])

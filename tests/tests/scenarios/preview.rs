@@ -3,7 +3,7 @@
 use embedded_cluster::{ApiError, Fault, HoldAt, Match, Verb};
 use serde_json::{Value, json};
 
-use crate::{Scene, config_map, deployment};
+use crate::{Scene, config_map, deployment, held};
 
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n";
 
@@ -66,7 +66,7 @@ async fn rule_6_what_was_deferred_and_is_rejected_then_fails_before_its_stage_wr
     ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert!(
-        message.starts_with("ConfigMap/shop/bad (app/bad.yaml:1) dry-run failed: "),
+        message.starts_with("ConfigMap/shop/bad (/app/bad.yaml:1) dry-run failed: "),
         "{message}"
     );
     assert!(scene.world.get("v1", "Namespace", "", "shop").is_some());
@@ -88,7 +88,7 @@ async fn rule_6_objects_whose_definition_comes_along_are_previewed_against_it() 
     ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert!(
-        message.starts_with("Widget/default/w (app/w.yaml:1) dry-run failed: "),
+        message.starts_with("Widget/default/w (/app/w.yaml:1) dry-run failed: "),
         "{message}"
     );
     scene.deploy(&[("w.yaml", &widget("3"))]).await;
@@ -165,13 +165,14 @@ async fn rule_8_what_the_server_makes_of_a_value_is_no_drift() {
     let scene = Scene::applied(&[("web.yaml", &deployment("web", more))], &json!({})).await;
     let mark = scene.world.mark();
     scene.world.reconcile("app", "look").await;
-    assert_eq!(
-        scene.world.since(mark),
-        [
-            "patch deployments.apps default/web (dry run) -> 200",
-            "get deployments.apps default/web -> 200",
-            "patch kustomizations.kustomize.toolkit.fluxcd.io/status flux-system/app -> 200",
-        ]
+    let seen = scene.world.since(mark);
+    assert!(
+        seen.contains(&"patch deployments.apps default/web (dry run) -> 200".to_owned()),
+        "{seen:#?}"
+    );
+    assert!(
+        !seen.contains(&"patch deployments.apps default/web -> 200".to_owned()),
+        "{seen:#?}"
     );
 }
 
@@ -186,7 +187,7 @@ async fn rule_8_what_somebody_changes_during_a_write_is_seen_afterwards() {
         .times(1);
     let mut holding = scene.world.cluster.faults().hold(apply, HoldAt::After);
     scene.push(&[("a.yaml", &config_map("a", "2"))]);
-    let write = holding.next().await.unwrap();
+    let write = held(&mut holding).await;
     scene.world.amend(
         "v1",
         "ConfigMap",
