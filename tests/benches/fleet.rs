@@ -107,7 +107,7 @@ fn name(index: usize) -> String {
 
 fn write_application(upstream: &Upstream, index: usize, value: &str) {
     let name = name(index);
-    let data = if index % LARGE_EVERY == 0 {
+    let data = if index.is_multiple_of(LARGE_EVERY) {
         "x".repeat((1 << 20) - 1024)
     } else {
         String::new()

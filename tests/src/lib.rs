@@ -2,6 +2,12 @@
 //!
 //! [`World`] holds the three. The scenarios themselves are under `tests/`, one file for each promise.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a scenario that cannot be set up fails"
+)]
+
 pub mod observe;
 pub mod world;
 

@@ -446,7 +446,11 @@ impl World {
         let gone = self
             .wait(api_version, kind, namespace, name, |object| object.is_none())
             .await;
-        assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed\n{}", self.last_requests());
+        assert!(
+            gone.is_ok(),
+            "{kind}/{namespace}/{name} stayed\n{}",
+            self.last_requests()
+        );
     }
 
     /// What the controller did last, for the message of a scenario that waits in vain.

@@ -2,6 +2,8 @@
 //!
 //! Arguments: path of a kubeconfig, folder for repositories, bound of late writes in milliseconds.
 
+#![allow(clippy::unwrap_used, reason = "a scenario that cannot be set up fails")]
+
 use std::time::Duration;
 
 use reconciler::controller::{self, Config, Services};

@@ -1,7 +1,19 @@
 //! The main job, end to end: a merge reaches the cluster, a revert takes it back.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a scenario that cannot be set up fails"
+)]
+
 #[path = "../../../reconciler/tests/source/git_server/mod.rs"]
-#[expect(dead_code, reason = "the fetch tests use more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the fetch tests use more of it"
+)]
 mod git_server;
 
 mod annotations;
