@@ -52,13 +52,6 @@ fn secret(name: &str, field: &str, key: &str, value: &str) -> String {
     format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n  namespace: default\n{field}:\n  {key}: {value}\n")
 }
 
-fn service(kind: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  namespace: default\nspec:\n  type: {kind}\n  \
-         ports:\n    - port: 80\n"
-    )
-}
-
 /// Everything that the controller wrote into the cluster about its own objects.
 fn written(scene: &Scene) -> String {
     let cluster = &scene.world.cluster;
@@ -113,21 +106,21 @@ async fn provoke(scene: &mut Scene) {
     scene.world.until_applied("app", &first).await;
 
     // The API server quotes what it refuses.
-    let refused = scene.push_file("app/service.yaml", &service("${kind}"));
+    let refused = scene.push_file("app/more.yaml", &crate::config_map("${kind}", "any"));
     until_masked(scene, &refused, "ReconciliationFailed").await;
-    let encoded = scene.push_file("app/service.yaml", &secret("broken", "data", "password", "planted-Not-Base64-6"));
+    let encoded = scene.push_file("app/more.yaml", &secret("broken", "data", "password", "planted-Not-Base64-6"));
     scene.until_failed_at("app", &encoded, "ReconciliationFailed").await;
 
     // A value that makes the YAML invalid.
     put(scene, "variables", &[("kind", "\"planted-Broken4".to_owned())]);
-    let broken = scene.push_file("app/service.yaml", &service("${kind}"));
+    let broken = scene.push_file("app/more.yaml", &crate::config_map("${kind}", "any"));
     scene.until_failed_at("app", &broken, "BuildFailed").await;
 
     // A value that was just replaced, and a log that prints all there is.
     put(scene, "variables", &[("kind", "planted-Rotated8".to_owned())]);
     let log = format!("cannot log in: {}\n", PLANTED.join(" "));
     scene.world.cluster.workloads().when_image("web:1", Behaviour::Crash { exit_code: 1, log });
-    scene.upstream.write("app/service.yaml", crate::config_map("kind", "${kind}"));
+    scene.upstream.write("app/more.yaml", crate::config_map("kind", "${kind}"));
     let crash = scene.push_file("app/web.yaml", &deployment_of("web", "web:1"));
     until_masked(scene, &crash, "HealthCheckFailed").await;
 
