@@ -28,14 +28,28 @@ async fn a_yaml_error_is_told_with_file_line_and_column() {
 async fn a_kustomization_that_names_a_missing_file_is_told_with_the_file() {
     let scene = Scene::live().await;
     let bad = kustomization_of(&["config.yaml", "absent.yaml"]);
-    refused_and_mended(&scene, "app/kustomization.yaml", &bad, "BuildFailed", "/app/kustomization.yaml:5:5: resources entry \"absent.yaml\": no such file or directory").await;
+    refused_and_mended(
+        &scene,
+        "app/kustomization.yaml",
+        &bad,
+        "BuildFailed",
+        "/app/kustomization.yaml:5:5: resources entry \"absent.yaml\": no such file or directory",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_of_the_kustomization_file_that_does_not_exist_is_told() {
     let scene = Scene::live().await;
     let bad = format!("{}resourcess: []\n", kustomization_of(&["config.yaml"]));
-    refused_and_mended(&scene, "app/kustomization.yaml", &bad, "BuildFailed", "/app/kustomization.yaml:5:1: unknown field \"resourcess\"; did you mean \"resources\"?").await;
+    refused_and_mended(
+        &scene,
+        "app/kustomization.yaml",
+        &bad,
+        "BuildFailed",
+        "/app/kustomization.yaml:5:1: unknown field \"resourcess\"; did you mean \"resources\"?",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +69,14 @@ async fn an_object_without_a_namespace_is_told_with_its_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_yaml_document_that_is_no_kubernetes_object_is_told() {
     let scene = Scene::live().await;
-    refused_and_mended(&scene, "app/values.yaml", "replicas: 3\n", "BuildFailed", "in resources entry \"./values.yaml\": /app/values.yaml:1:1: missing kind in object").await;
+    refused_and_mended(
+        &scene,
+        "app/values.yaml",
+        "replicas: 3\n",
+        "BuildFailed",
+        "in resources entry \"./values.yaml\": /app/values.yaml:1:1: missing kind in object",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +90,9 @@ async fn one_object_in_two_files_is_told_with_both() {
 async fn all_rejected_objects_of_a_stage_are_told_together_and_none_is_applied() {
     let scene = Scene::live().await;
     let before = scene.settings();
-    scene.upstream.write("app/config.yaml", config_map("settings", "two"));
+    scene
+        .upstream
+        .write("app/config.yaml", config_map("settings", "two"));
     scene.upstream.write(
         "app/service.yaml",
         "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec: {ports: [{port: 99999}]}\n",
@@ -79,9 +102,14 @@ async fn all_rejected_objects_of_a_stage_are_told_together_and_none_is_applied()
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\nspec: {replicas: many}\n",
     );
     let bad = scene.push_all();
-    assert_eq!(scene.until_failed_at("app", &bad, "ReconciliationFailed").await, "Deployment/default/web (/app/deployment.yaml:1) dry-run failed: failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string\nService/default/web (/app/service.yaml:1) dry-run failed: Service \"web\" is invalid: [spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive, spec.ports[0].targetPort: Invalid value: 99999: must be between 1 and 65535, inclusive]");
+    assert_eq!(
+        scene.until_failed_at("app", &bad, "ReconciliationFailed").await,
+        "Deployment/default/web (/app/deployment.yaml:1) dry-run failed: failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string\nService/default/web (/app/service.yaml:1) dry-run failed: Service \"web\" is invalid: [spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive, spec.ports[0].targetPort: Invalid value: 99999: must be between 1 and 65535, inclusive]"
+    );
     assert_eq!(scene.settings(), before, "nothing else changed");
-    scene.upstream.git(&["rm", "-q", "app/service.yaml", "app/deployment.yaml"]);
+    scene
+        .upstream
+        .git(&["rm", "-q", "app/service.yaml", "app/deployment.yaml"]);
     let mended = scene.push_all();
     scene.world.until_applied("app", &mended).await;
     assert_eq!(scene.world.value("settings", "key").unwrap(), "two");
@@ -92,7 +120,18 @@ async fn a_path_that_does_not_exist_is_told_with_what_looks_like_it() {
     let scene = Scene::live().await;
     let before = scene.settings();
     scene.world.kustomization("app", "app", "./apps", &json!({}));
-    assert_eq!(scene.world.until_told("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "app", "BuildFailed").await, "spec.path /apps does not exist: the nearest folder that does is / (there is `app` in it)");
+    assert_eq!(
+        scene
+            .world
+            .until_told(
+                "kustomize.toolkit.fluxcd.io/v1",
+                "Kustomization",
+                "app",
+                "BuildFailed"
+            )
+            .await,
+        "spec.path /apps does not exist: the nearest folder that does is / (there is `app` in it)"
+    );
     assert_eq!(scene.settings(), before);
     scene.world.kustomization("app", "app", "./app", &json!({}));
     scene.world.until_applied("app", &scene.upstream.head()).await;
@@ -103,8 +142,16 @@ async fn two_kustomizations_that_render_the_same_object_are_both_named() {
     let scene = Scene::live().await;
     let before = scene.settings();
     scene.world.kustomization("rival", "app", "./app", &json!({}));
-    let told = scene.world.until_told("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "rival", "ReconciliationFailed");
-    assert_eq!(told.await, "ConfigMap/default/settings (/app/config.yaml:1) belongs to Kustomization flux-system/app and is wanted by flux-system/rival as well; take it out of one of the two");
+    let told = scene.world.until_told(
+        "kustomize.toolkit.fluxcd.io/v1",
+        "Kustomization",
+        "rival",
+        "ReconciliationFailed",
+    );
+    assert_eq!(
+        told.await,
+        "ConfigMap/default/settings (/app/config.yaml:1) belongs to Kustomization flux-system/app and is wanted by flux-system/rival as well; take it out of one of the two"
+    );
     assert_eq!(scene.settings(), before, "nothing else changed");
     let commit = scene.push_file("rival/config.yaml", &config_map("rival", "one"));
     scene.world.until_applied("app", &commit).await;
@@ -119,7 +166,10 @@ async fn a_path_that_is_suddenly_empty_deletes_nothing_and_says_how_to_confirm()
     scene.upstream.git(&["rm", "-q", "app/config.yaml"]);
     let empty = scene.push_file("app/README.md", "nothing\n");
     let told = scene.until_failed_at("app", &empty, "PruneFailed").await;
-    assert_eq!(told.replace(&empty, "COMMIT"), "revision main@sha1:COMMIT has no objects at all, so all 1 in the inventory would be deleted, among them ConfigMap/default/settings; nothing was changed. If this is meant, run: kubectl annotate kustomization --namespace flux-system app --overwrite coracle.dev/prune-confirm=main@sha1:COMMIT");
+    assert_eq!(
+        told.replace(&empty, "COMMIT"),
+        "revision main@sha1:COMMIT has no objects at all, so all 1 in the inventory would be deleted, among them ConfigMap/default/settings; nothing was changed. If this is meant, run: kubectl annotate kustomization --namespace flux-system app --overwrite coracle.dev/prune-confirm=main@sha1:COMMIT"
+    );
     assert_eq!(scene.settings(), before);
     let mended = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     scene.world.until_applied("app", &mended).await;
@@ -129,10 +179,28 @@ async fn a_path_that_is_suddenly_empty_deletes_nothing_and_says_how_to_confirm()
 async fn a_field_that_is_not_served_yet_stalls_and_is_named() {
     let scene = Scene::live().await;
     let before = scene.settings();
-    scene.world.kustomization("app", "app", "./app", &json!({"buildMetadata": ["originAnnotations"]}));
-    let told = scene.world.until_told("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "app", "InvalidSpec").await;
-    assert_eq!(told, "not supported yet: spec.buildMetadata; remove it to have this reconciled");
-    let stalled = tests::world::condition(&scene.world.get_kustomization("app"), "Stalled").cloned().unwrap();
+    scene.world.kustomization(
+        "app",
+        "app",
+        "./app",
+        &json!({"buildMetadata": ["originAnnotations"]}),
+    );
+    let told = scene
+        .world
+        .until_told(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            "app",
+            "InvalidSpec",
+        )
+        .await;
+    assert_eq!(
+        told,
+        "not supported yet: spec.buildMetadata; remove it to have this reconciled"
+    );
+    let stalled = tests::world::condition(&scene.world.get_kustomization("app"), "Stalled")
+        .cloned()
+        .unwrap();
     assert_eq!(stalled["status"], "True");
     assert_eq!(scene.settings(), before);
 }
@@ -141,5 +209,12 @@ async fn a_field_that_is_not_served_yet_stalls_and_is_named() {
 async fn an_object_in_a_namespace_that_does_not_exist_is_told_with_its_file() {
     let scene = Scene::live().await;
     let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other\n  namespace: absent\n";
-    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "ConfigMap/absent/other (/app/other.yaml:1) dry-run failed: namespaces \"absent\" not found").await;
+    refused_and_mended(
+        &scene,
+        "app/other.yaml",
+        bad,
+        "ReconciliationFailed",
+        "ConfigMap/absent/other (/app/other.yaml:1) dry-run failed: namespaces \"absent\" not found",
+    )
+    .await;
 }

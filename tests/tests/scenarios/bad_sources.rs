@@ -10,7 +10,10 @@ use crate::{Scene, config_map};
 
 /// What a GitRepository says, with the address of its server taken out.
 async fn told(scene: &Scene, reason: &str) -> String {
-    let message = scene.world.until_told(SOURCE_API, "GitRepository", "app", reason).await;
+    let message = scene
+        .world
+        .until_told(SOURCE_API, "GitRepository", "app", reason)
+        .await;
     message.replace(scene.world.url(), "URL")
 }
 
@@ -19,10 +22,15 @@ async fn a_missing_branch_is_told_with_the_branches_there_are() {
     let scene = Scene::live().await;
     let before = scene.settings();
     scene.world.git_repository("app", "staging");
-    assert_eq!(told(&scene, "GitOperationFailed").await, "no branch 'staging' in 'URL'; there are 'main'");
+    assert_eq!(
+        told(&scene, "GitOperationFailed").await,
+        "no branch 'staging' in 'URL'; there are 'main'"
+    );
     assert_eq!(scene.settings(), before);
     scene.upstream.git(&["checkout", "-q", "-b", "staging"]);
-    let mended = scene.upstream.commit("app/config.yaml", &config_map("settings", "two"));
+    let mended = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "two"));
     scene.world.until_applied("app", &mended).await;
 }
 
@@ -31,13 +39,26 @@ async fn an_unreachable_host_is_told_and_what_is_applied_stays() {
     let scene = Scene::live().await;
     let before = scene.settings();
     // The port was free a moment ago, and nothing listens on it.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    scene.world.git_repository_with("app", &json!({"url": format!("http://{free}/repo.git")}));
-    let message = scene.world.until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed").await;
-    assert_eq!(message.replace(&free.to_string(), "HOST"), "cannot connect to HOST: connection refused; check the host, the port, DNS and network policies: client error (Connect): tcp connect error: Connection refused (os error 111)");
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    scene
+        .world
+        .git_repository_with("app", &json!({"url": format!("http://{free}/repo.git")}));
+    let message = scene
+        .world
+        .until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed")
+        .await;
+    assert_eq!(
+        message.replace(&free.to_string(), "HOST"),
+        "cannot connect to HOST: connection refused; check the host, the port, DNS and network policies: client error (Connect): tcp connect error: Connection refused (os error 111)"
+    );
     assert_eq!(scene.settings(), before);
     scene.world.git_repository("app", "main");
-    let mended = scene.upstream.commit("app/config.yaml", &config_map("settings", "two"));
+    let mended = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "two"));
     scene.world.poll("app", "1");
     scene.world.until_applied("app", &mended).await;
 }
@@ -45,13 +66,18 @@ async fn an_unreachable_host_is_told_and_what_is_applied_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kustomization_of_a_source_that_never_came_says_why() {
     let mut scene = Scene::new().await;
-    scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
+    scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "one"));
     scene.world.git_repository("app", "staging");
     scene.world.kustomization("app", "app", "./app", &json!({}));
     scene.world.start().await;
     told(&scene, "GitOperationFailed").await;
     let message = scene.world.until_failed("app", "ArtifactFailed").await;
-    assert_eq!(message.replace(scene.world.url(), "URL"), "Source 'GitRepository/flux-system/app' has no artifact yet: no branch 'staging' in 'URL'; there are 'main'");
+    assert_eq!(
+        message.replace(scene.world.url(), "URL"),
+        "Source 'GitRepository/flux-system/app' has no artifact yet: no branch 'staging' in 'URL'; there are 'main'"
+    );
     scene.world.git_repository("app", "main");
     scene.world.until_applied("app", &scene.upstream.head()).await;
 }
@@ -59,10 +85,20 @@ async fn a_kustomization_of_a_source_that_never_came_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kustomization_of_a_source_that_does_not_exist_says_so_and_starts_when_it_does() {
     let mut scene = Scene::new().await;
-    let commit = scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
+    let commit = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "one"));
     scene.world.kustomization("app", "app", "./app", &json!({}));
     scene.world.start().await;
-    let told = scene.world.until_told("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "app", "ArtifactFailed").await;
+    let told = scene
+        .world
+        .until_told(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            "app",
+            "ArtifactFailed",
+        )
+        .await;
     assert_eq!(told, "Source 'GitRepository/flux-system/app' not found");
     scene.world.git_repository("app", "main");
     scene.world.until_applied("app", &commit).await;
@@ -72,12 +108,21 @@ async fn a_kustomization_of_a_source_that_does_not_exist_says_so_and_starts_when
 async fn a_server_that_is_no_git_server_is_told() {
     let scene = Scene::live().await;
     let before = scene.settings();
-    scene.server.behave(Behaviour::Answer { status: 200, content_type: "text/html", body: b"<h1>Welcome</h1>".to_vec() });
+    scene.server.behave(Behaviour::Answer {
+        status: 200,
+        content_type: "text/html",
+        body: b"<h1>Welcome</h1>".to_vec(),
+    });
     scene.world.poll("app", "1");
-    assert_eq!(told(&scene, "GitOperationFailed").await, "'URL' is not a Git repository: it is an HTML page; use the URL that 'git clone' takes");
+    assert_eq!(
+        told(&scene, "GitOperationFailed").await,
+        "'URL' is not a Git repository: it is an HTML page; use the URL that 'git clone' takes"
+    );
     assert_eq!(scene.settings(), before);
     scene.server.behave(Behaviour::default());
-    let mended = scene.upstream.commit("app/config.yaml", &config_map("settings", "two"));
+    let mended = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "two"));
     scene.world.until_applied("app", &mended).await;
 }
 
@@ -86,8 +131,14 @@ async fn a_repository_that_does_not_exist_is_told() {
     let scene = Scene::live().await;
     let absent = scene.server.url("absent.git");
     scene.world.git_repository_with("app", &json!({"url": absent}));
-    let message = scene.world.until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed").await;
-    assert_eq!(message.replace(&absent, "URL"), "no repository at 'URL': the server says so (HTTP 404); check the path, and, for a private repository, that the credentials may read it (servers hide what they may not)");
+    let message = scene
+        .world
+        .until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed")
+        .await;
+    assert_eq!(
+        message.replace(&absent, "URL"),
+        "no repository at 'URL': the server says so (HTTP 404); check the path, and, for a private repository, that the credentials may read it (servers hide what they may not)"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,8 +147,13 @@ async fn an_empty_repository_is_told_and_its_first_commit_is_fetched() {
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({}));
     scene.world.start().await;
-    assert_eq!(told(&scene, "EmptyGitRepository").await, "the repository 'URL' is empty: push a first commit");
-    let first = scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
+    assert_eq!(
+        told(&scene, "EmptyGitRepository").await,
+        "the repository 'URL' is empty: push a first commit"
+    );
+    let first = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "one"));
     scene.world.until_applied("app", &first).await;
 }
 
@@ -107,21 +163,41 @@ async fn a_wrong_password_is_told_and_the_mended_secret_is_used_at_once() {
     let before = scene.settings();
     // git:right
     scene.server.require("Basic Z2l0OnJpZ2h0");
-    scene.world.secret("git", &[("username", "git"), ("password", "wrong")]);
-    scene.world.git_repository_with("app", &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}));
-    assert_eq!(told(&scene, "AuthenticationFailed").await, "access to 'URL' was refused: the server does not accept the credentials (HTTP 403); check user name and password or token, and that they may read the repository");
+    scene
+        .world
+        .secret("git", &[("username", "git"), ("password", "wrong")]);
+    scene.world.git_repository_with(
+        "app",
+        &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}),
+    );
+    assert_eq!(
+        told(&scene, "AuthenticationFailed").await,
+        "access to 'URL' was refused: the server does not accept the credentials (HTTP 403); check user name and password or token, and that they may read the repository"
+    );
     assert_eq!(scene.settings(), before);
-    let mended = scene.upstream.commit("app/config.yaml", &config_map("settings", "two"));
-    scene.world.secret("git", &[("username", "git"), ("password", "right")]);
+    let mended = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "two"));
+    scene
+        .world
+        .secret("git", &[("username", "git"), ("password", "right")]);
     scene.world.until_applied("app", &mended).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_is_told_and_used_at_once_when_it_comes() {
     let scene = Scene::live().await;
-    scene.world.git_repository_with("app", &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}));
-    assert_eq!(told(&scene, "AuthenticationFailed").await, "secret 'flux-system/git' not found, which spec.secretRef names; create it there");
-    scene.world.secret("git", &[("username", "git"), ("password", "right")]);
+    scene.world.git_repository_with(
+        "app",
+        &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}),
+    );
+    assert_eq!(
+        told(&scene, "AuthenticationFailed").await,
+        "secret 'flux-system/git' not found, which spec.secretRef names; create it there"
+    );
+    scene
+        .world
+        .secret("git", &[("username", "git"), ("password", "right")]);
     scene.world.until_fetched("app", &scene.upstream.head()).await;
 }
 
@@ -131,7 +207,10 @@ async fn ssh_scene(users: &[&UserKey]) -> (Upstream, SshServer, World) {
     upstream.commit("app/config.yaml", &config_map("settings", "one"));
     let server = SshServer::start(HostKey::Ed25519, users);
     let mut world = World::new(tempfile::tempdir().unwrap(), server.url(&upstream.git_dir())).await;
-    world.git_repository_with("app", &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}));
+    world.git_repository_with(
+        "app",
+        &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}),
+    );
     world.kustomization("app", "app", "./app", &json!({}));
     world.start().await;
     (upstream, server, world)
@@ -141,24 +220,50 @@ async fn ssh_scene(users: &[&UserKey]) -> (Upstream, SshServer, World) {
 async fn a_key_that_the_ssh_server_does_not_know_is_told_and_the_right_one_is_used_at_once() {
     let (right, wrong) = (UserKey::generate("ed25519", ""), UserKey::generate("ed25519", ""));
     let (upstream, server, world) = ssh_scene(&[&right]).await;
-    world.secret("git", &[("identity", &wrong.private), ("known_hosts", &server.known_hosts())]);
+    world.secret(
+        "git",
+        &[
+            ("identity", &wrong.private),
+            ("known_hosts", &server.known_hosts()),
+        ],
+    );
     let message = world
-        .until(SOURCE_API, "GitRepository", "flux-system", "app", "refused", |object| {
-            tests::world::condition(object, "Ready")
-                .is_some_and(|c| c["status"] == "False" && c["message"].as_str().is_some_and(|m| !m.contains("not found")))
-        })
+        .until(
+            SOURCE_API,
+            "GitRepository",
+            "flux-system",
+            "app",
+            "refused",
+            |object| {
+                tests::world::condition(object, "Ready").is_some_and(|c| {
+                    c["status"] == "False" && c["message"].as_str().is_some_and(|m| !m.contains("not found"))
+                })
+            },
+        )
         .await;
-    let message = tests::world::condition(&message, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
+    let message = tests::world::condition(&message, "Ready").unwrap()["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     std::fs::write(world.directory().join("wrong.pub"), &wrong.public).unwrap();
     let listed = program(world.directory(), "ssh-keygen", &["-lf", "wrong.pub"]);
     let fingerprint = listed.split(' ').nth(1).unwrap();
     let user = program(world.directory(), "id", &["-un"]);
     assert_eq!(
-        message.replace(world.url(), "URL").replace(fingerprint, "KEY").replace(&format!("'{user}'"), "USER"),
+        message
+            .replace(world.url(), "URL")
+            .replace(fingerprint, "KEY")
+            .replace(&format!("'{user}'"), "USER"),
         "access to 'URL' was refused: the server does not accept the key KEY for user USER; add its public key as a \
          deploy key"
     );
-    world.secret("git", &[("identity", &right.private), ("known_hosts", &server.known_hosts())]);
+    world.secret(
+        "git",
+        &[
+            ("identity", &right.private),
+            ("known_hosts", &server.known_hosts()),
+        ],
+    );
     world.until_applied("app", &upstream.head()).await;
 }
 
@@ -166,19 +271,36 @@ async fn a_key_that_the_ssh_server_does_not_know_is_told_and_the_right_one_is_us
 async fn an_unknown_host_key_is_refused_and_told_with_the_line_to_add() {
     let user = UserKey::generate("ed25519", "");
     let (upstream, server, world) = ssh_scene(&[&user]).await;
-    world.secret("git", &[("identity", &user.private), ("known_hosts", "# none yet\n")]);
+    world.secret(
+        "git",
+        &[("identity", &user.private), ("known_hosts", "# none yet\n")],
+    );
     let object = world
-        .until(SOURCE_API, "GitRepository", "flux-system", "app", "refused", |object| {
-            tests::world::condition(object, "Ready")
-                .is_some_and(|c| c["status"] == "False" && c["message"].as_str().is_some_and(|m| m.contains("host key")))
-        })
+        .until(
+            SOURCE_API,
+            "GitRepository",
+            "flux-system",
+            "app",
+            "refused",
+            |object| {
+                tests::world::condition(object, "Ready").is_some_and(|c| {
+                    c["status"] == "False" && c["message"].as_str().is_some_and(|m| m.contains("host key"))
+                })
+            },
+        )
         .await;
-    let message = tests::world::condition(&object, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
+    let message = tests::world::condition(&object, "Ready").unwrap()["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let line = server.known_hosts();
     let mut words: Vec<&str> = line.split_whitespace().collect();
     words.truncate(3);
     assert!(message.ends_with(&words.join(" ")), "{message}");
-    world.secret("git", &[("identity", &user.private), ("known_hosts", &words.join(" "))]);
+    world.secret(
+        "git",
+        &[("identity", &user.private), ("known_hosts", &words.join(" "))],
+    );
     world.until_applied("app", &upstream.head()).await;
 }
 
@@ -191,10 +313,22 @@ async fn a_certificate_of_an_unknown_authority_is_told_and_accepted_with_its_ca(
     let mut world = World::new(tempfile::tempdir().unwrap(), server.url("repo.git")).await;
     world.git_repository("app", "main");
     world.start().await;
-    let message = world.until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed").await;
-    let host = world.url().trim_start_matches("https://").trim_end_matches("/repo.git").to_owned();
-    assert_eq!(message.replace(&host, "HOST"), "the TLS certificate of HOST is not accepted: its issuer is not trusted; if it is signed by a private CA, put that CA's certificate in 'ca.crt' of the Secret");
+    let message = world
+        .until_told(SOURCE_API, "GitRepository", "app", "GitOperationFailed")
+        .await;
+    let host = world
+        .url()
+        .trim_start_matches("https://")
+        .trim_end_matches("/repo.git")
+        .to_owned();
+    assert_eq!(
+        message.replace(&host, "HOST"),
+        "the TLS certificate of HOST is not accepted: its issuer is not trusted; if it is signed by a private CA, put that CA's certificate in 'ca.crt' of the Secret"
+    );
     world.secret("git", &[("ca.crt", &authority.pem())]);
-    world.git_repository_with("app", &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}));
+    world.git_repository_with(
+        "app",
+        &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}),
+    );
     world.until_fetched("app", &commit).await;
 }

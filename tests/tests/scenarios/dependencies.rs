@@ -9,7 +9,9 @@ use crate::{Scene, config_map};
 async fn scene_of(names: &[&str]) -> Scene {
     let scene = Scene::new().await;
     for name in names {
-        scene.upstream.write(&format!("{name}/config.yaml"), config_map(name, "one"));
+        scene
+            .upstream
+            .write(&format!("{name}/config.yaml"), config_map(name, "one"));
     }
     scene.upstream.commit_all("Begin");
     scene.world.git_repository("app", "main");
@@ -33,7 +35,9 @@ async fn a_chain_is_applied_in_order_and_each_link_starts_when_the_one_before_is
     world.start().await;
     world.until_applied("e", &scene.upstream.head()).await;
     let created = |name: &str| {
-        let version = scene.world.get("v1", "ConfigMap", "default", name).unwrap()["metadata"]["resourceVersion"].clone();
+        let version =
+            scene.world.get("v1", "ConfigMap", "default", name).unwrap()["metadata"]["resourceVersion"]
+                .clone();
         version.as_str().unwrap().parse::<u64>().unwrap()
     };
     let order: Vec<u64> = names.iter().map(|name| created(name)).collect();
@@ -61,7 +65,10 @@ async fn what_depends_on_a_failed_one_waits_names_it_and_goes_on_when_it_is_mend
     scene.world.kustomization("a", "app", "./absent", &json!({}));
     scene.world.kustomization("b", "app", "./b", &depends_on("a"));
     scene.world.start().await;
-    let told = scene.world.until_told(KUSTOMIZE_API, "Kustomization", "b", "DependencyNotReady").await;
+    let told = scene
+        .world
+        .until_told(KUSTOMIZE_API, "Kustomization", "b", "DependencyNotReady")
+        .await;
     assert_eq!(told, "dependency 'flux-system/a' is not ready");
     assert_eq!(scene.world.value("b", "key"), None);
     scene.world.kustomization("a", "app", "./a", &json!({}));
@@ -73,7 +80,10 @@ async fn a_dependency_that_does_not_exist_is_named_and_waited_for() {
     let mut scene = scene_of(&["a", "b"]).await;
     scene.world.kustomization("b", "app", "./b", &depends_on("a"));
     scene.world.start().await;
-    let told = scene.world.until_told(KUSTOMIZE_API, "Kustomization", "b", "DependencyNotReady").await;
+    let told = scene
+        .world
+        .until_told(KUSTOMIZE_API, "Kustomization", "b", "DependencyNotReady")
+        .await;
     assert_eq!(told, "dependency 'flux-system/a' not found");
     scene.world.kustomization("a", "app", "./a", &json!({}));
     scene.world.until_applied("b", &scene.upstream.head()).await;
@@ -90,7 +100,10 @@ async fn a_cycle_of_dependencies_is_told_to_each_of_its_members_with_the_way_aro
     scene.world.start().await;
     let around = |way: &str| {
         let way: Vec<String> = way.split(' ').map(|name| format!("flux-system/{name}")).collect();
-        format!("dependency cycle: {}; remove one of these from spec.dependsOn", way.join(" -> "))
+        format!(
+            "dependency cycle: {}; remove one of these from spec.dependsOn",
+            way.join(" -> ")
+        )
     };
     for (name, cycle) in [
         ("a", around("a c b a")),
@@ -100,16 +113,32 @@ async fn a_cycle_of_dependencies_is_told_to_each_of_its_members_with_the_way_aro
     ] {
         let object = scene
             .world
-            .until(KUSTOMIZE_API, "Kustomization", NAMESPACE, name, "told", |object| {
-                condition(object, "Ready").is_some_and(|c| {
-                    c["reason"] == "DependencyNotReady" && (name == "d" || c["message"].as_str().is_some_and(|m| m.contains("cycle")))
-                })
-            })
+            .until(
+                KUSTOMIZE_API,
+                "Kustomization",
+                NAMESPACE,
+                name,
+                "told",
+                |object| {
+                    condition(object, "Ready").is_some_and(|c| {
+                        c["reason"] == "DependencyNotReady"
+                            && (name == "d" || c["message"].as_str().is_some_and(|m| m.contains("cycle")))
+                    })
+                },
+            )
             .await;
-        let message = condition(&object, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
+        let message = condition(&object, "Ready").unwrap()["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert_eq!(message, cycle, "{name}");
-        scene.world.until_event_says("Kustomization", name, "DependencyNotReady", &message).await;
+        scene
+            .world
+            .until_event_says("Kustomization", name, "DependencyNotReady", &message)
+            .await;
     }
-    scene.world.kustomization("a", "app", "./a", &json!({"dependsOn": []}));
+    scene
+        .world
+        .kustomization("a", "app", "./a", &json!({"dependsOn": []}));
     scene.world.until_applied("d", &scene.upstream.head()).await;
 }

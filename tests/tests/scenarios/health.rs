@@ -12,7 +12,9 @@ const IMAGE: &str = "registry.example.org/web:1.0.0";
 async fn scene_of(behaviour: Behaviour, spec: &Value) -> Scene {
     let mut scene = Scene::new().await;
     scene.world.cluster.workloads().when_image(IMAGE, behaviour);
-    scene.upstream.commit("app/web.yaml", &deployment_of("web", IMAGE));
+    scene
+        .upstream
+        .commit("app/web.yaml", &deployment_of("web", IMAGE));
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", spec);
     scene.world.start().await;
@@ -32,21 +34,40 @@ fn plain(message: &str) -> String {
 }
 
 async fn unhealthy(scene: &Scene) -> String {
-    plain(&scene.world.until_told(KUSTOMIZE_API, "Kustomization", "app", "HealthCheckFailed").await)
+    plain(
+        &scene
+            .world
+            .until_told(KUSTOMIZE_API, "Kustomization", "app", "HealthCheckFailed")
+            .await,
+    )
 }
 
 async fn until_healthy(scene: &Scene) -> Value {
     let object = scene.world.until_applied("app", &scene.upstream.head()).await;
     let healthy = condition(&object, "Healthy").unwrap();
-    assert_eq!((healthy["status"].as_str(), healthy["message"].as_str()), (Some("True"), Some("Health check passed")));
+    assert_eq!(
+        (healthy["status"].as_str(), healthy["message"].as_str()),
+        (Some("True"), Some("Health check passed"))
+    );
     object
+}
+
+/// Has all pods made anew, so that they behave as they are told now without a wait for a kubelet's back-off.
+fn replace_pods(scene: &Scene) {
+    for pod in scene.world.cluster.list("v1", "Pod", "default") {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        scene.world.cluster.delete("v1", "Pod", "default", name).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_wait_it_is_ready_when_the_workloads_are() {
     let scene = scene_of(Behaviour::Ready, &json!({"wait": true})).await;
     until_healthy(&scene).await;
-    let web = scene.world.get("apps/v1", "Deployment", "default", "web").unwrap();
+    let web = scene
+        .world
+        .get("apps/v1", "Deployment", "default", "web")
+        .unwrap();
     assert_eq!(web["status"]["readyReplicas"], 1);
 }
 
@@ -60,8 +81,16 @@ async fn without_wait_it_is_ready_when_everything_is_applied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_20_an_image_that_cannot_be_pulled_is_told_with_pod_and_container_and_passes_without_a_commit() {
     let scene = scene_of(Behaviour::ImageNotFound, &json!({"wait": true})).await;
-    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: image \"registry.example.org/web:1.0.0\" of container \"web\" cannot be pulled: not found]");
-    scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Ready);
+    assert_eq!(
+        unhealthy(&scene).await,
+        "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: image \"registry.example.org/web:1.0.0\" of container \"web\" cannot be pulled: not found]"
+    );
+    scene
+        .world
+        .cluster
+        .workloads()
+        .when_image(IMAGE, Behaviour::Ready);
+    replace_pods(&scene);
     until_healthy(&scene).await;
 }
 
@@ -69,7 +98,10 @@ async fn rule_20_an_image_that_cannot_be_pulled_is_told_with_pod_and_container_a
 async fn a_crash_is_told_with_its_exit_code_and_the_last_line_of_the_log() {
     let log = "connecting\nfatal: no database at db:5432\n".to_owned();
     let scene = scene_of(Behaviour::Crash { exit_code: 3, log }, &json!({"wait": true})).await;
-    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 3, restarted once; its last log line: fatal: no database at db:5432]");
+    assert_eq!(
+        unhealthy(&scene).await,
+        "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 3, restarted once; its last log line: fatal: no database at db:5432]"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,36 +109,57 @@ async fn the_last_line_of_the_log_can_be_left_out() {
     let log = "fatal: no database at db:5432\n".to_owned();
     let mut scene = Scene::new().await;
     scene.world = scene.world.configured(|config| config.log_excerpts = false);
-    scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Crash { exit_code: 3, log });
-    scene.upstream.commit("app/web.yaml", &deployment_of("web", IMAGE));
+    scene
+        .world
+        .cluster
+        .workloads()
+        .when_image(IMAGE, Behaviour::Crash { exit_code: 3, log });
+    scene
+        .upstream
+        .commit("app/web.yaml", &deployment_of("web", IMAGE));
     scene.world.git_repository("app", "main");
-    scene.world.kustomization("app", "app", "./app", &json!({"wait": true}));
+    scene
+        .world
+        .kustomization("app", "app", "./app", &json!({"wait": true}));
     scene.world.start().await;
-    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 3, restarted once]");
+    assert_eq!(
+        unhealthy(&scene).await,
+        "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 3, restarted once]"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_much_memory_is_told() {
     let scene = scene_of(Behaviour::OutOfMemory, &json!({"wait": true})).await;
-    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" was killed for using more memory than its node has, restarted once; its last log line: allocating]");
+    assert_eq!(
+        unhealthy(&scene).await,
+        "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" was killed for using more memory than its node has, restarted once; its last log line: allocating]"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_never_ready_times_out_and_counts_when_it_is_ready_later() {
     let scene = scene_of(Behaviour::NeverReady, &json!({"wait": true, "timeout": "1s"})).await;
-    assert_eq!(unhealthy(&scene).await, "timeout waiting for: [Deployment/default/web status: 'InProgress': pod web-POD: container \"web\" runs but is not ready: Readiness probe failed: HTTP probe failed with statuscode: 503]");
-    scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Ready);
-    // The kubelet of this cluster looks at a pod when it is touched.
-    let pods = scene.world.cluster.list("v1", "Pod", "default");
-    let pod = pods[0]["metadata"]["name"].as_str().unwrap();
-    scene.world.edit("v1", "Pod", "default", pod, &json!({"metadata": {"annotations": {"touched": "yes"}}})).await;
+    assert_eq!(
+        unhealthy(&scene).await,
+        "timeout waiting for: [Deployment/default/web status: 'InProgress': pod web-POD: container \"web\" runs but is not ready: Readiness probe failed: HTTP probe failed with statuscode: 503]"
+    );
+    scene
+        .world
+        .cluster
+        .workloads()
+        .when_image(IMAGE, Behaviour::Ready);
+    replace_pods(&scene);
     until_healthy(&scene).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_no_node_takes_is_told_at_the_timeout() {
     let scene = scene_of(Behaviour::Unschedulable, &json!({"wait": true, "timeout": "1s"})).await;
-    assert_eq!(unhealthy(&scene).await, "timeout waiting for: [Deployment/default/web status: 'InProgress': pod web-POD: no node takes it: 0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.]");
+    assert_eq!(
+        unhealthy(&scene).await,
+        "timeout waiting for: [Deployment/default/web status: 'InProgress': pod web-POD: no node takes it: 0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.]"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,12 +167,25 @@ async fn a_commit_ends_the_wait_for_what_it_replaces() {
     let scene = scene_of(Behaviour::NeverReady, &json!({"wait": true, "timeout": "1h"})).await;
     scene
         .world
-        .until(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app", "waiting", |object| {
-            condition(object, "Reconciling")
-                .is_some_and(|c| c["message"].as_str().is_some_and(|m| m.starts_with("Running health checks")))
-        })
+        .until(
+            KUSTOMIZE_API,
+            "Kustomization",
+            NAMESPACE,
+            "app",
+            "waiting",
+            |object| {
+                condition(object, "Reconciling").is_some_and(|c| {
+                    c["message"]
+                        .as_str()
+                        .is_some_and(|m| m.starts_with("Running health checks"))
+                })
+            },
+        )
         .await;
-    let mended = scene.push_file("app/web.yaml", &deployment_of("web", "registry.example.org/web:1.0.1"));
+    let mended = scene.push_file(
+        "app/web.yaml",
+        &deployment_of("web", "registry.example.org/web:1.0.1"),
+    );
     scene.world.until_applied("app", &mended).await;
 }
 
@@ -127,24 +193,47 @@ async fn a_commit_ends_the_wait_for_what_it_replaces() {
 async fn rule_19_a_healthy_workload_that_breaks_later_is_told_and_passes_again() {
     let scene = scene_of(Behaviour::Ready, &json!({"wait": true, "timeout": "2s"})).await;
     until_healthy(&scene).await;
-    scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Crash { exit_code: 1, log: "bye\n".into() });
-    let pods = scene.world.cluster.list("v1", "Pod", "default");
-    let pod = pods[0]["metadata"]["name"].as_str().unwrap();
-    scene.world.cluster.delete("v1", "Pod", "default", pod).unwrap();
-    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 1, restarted once; its last log line: bye]");
-    scene.world.cluster.workloads().when_image(IMAGE, Behaviour::Ready);
+    scene.world.cluster.workloads().when_image(
+        IMAGE,
+        Behaviour::Crash {
+            exit_code: 1,
+            log: "bye\n".into(),
+        },
+    );
+    replace_pods(&scene);
+    assert_eq!(
+        unhealthy(&scene).await,
+        "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 1, restarted once; its last log line: bye]"
+    );
+    scene
+        .world
+        .cluster
+        .workloads()
+        .when_image(IMAGE, Behaviour::Ready);
+    replace_pods(&scene);
     until_healthy(&scene).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
-    let checks = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "database", "namespace": "default"}]);
+    let checks =
+        json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "database", "namespace": "default"}]);
     let mut scene = Scene::new().await;
-    let commit = scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
+    let commit = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "one"));
     scene.world.git_repository("app", "main");
-    scene.world.kustomization("app", "app", "./app", &json!({"healthChecks": checks, "timeout": "1s"}));
+    scene.world.kustomization(
+        "app",
+        "app",
+        "./app",
+        &json!({"healthChecks": checks, "timeout": "1s"}),
+    );
     scene.world.start().await;
-    assert_eq!(unhealthy(&scene).await, "timeout waiting for: [Deployment/default/database status: 'NotFound']");
+    assert_eq!(
+        unhealthy(&scene).await,
+        "timeout waiting for: [Deployment/default/database status: 'NotFound']"
+    );
     scene.world.apply(&json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "database", "namespace": "default"},
         "spec": {
@@ -159,7 +248,9 @@ async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
 
     // The first owned Deployment starts a watch of its own, which does not show the other one.
     let web = scene.push_file("web/web.yaml", &deployment_of("web", IMAGE));
-    scene.world.kustomization("web", "app", "./web", &json!({"wait": true}));
+    scene
+        .world
+        .kustomization("web", "app", "./web", &json!({"wait": true}));
     scene.world.until_applied("web", &web).await;
     let next = scene.push_file("app/config.yaml", &config_map("settings", "two"));
     assert_ne!(commit, next);
@@ -168,13 +259,22 @@ async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
-    let checks = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "namespace": "default"}]);
+    let checks =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "namespace": "default"}]);
     let mut scene = Scene::new().await;
-    scene.world.cluster.workloads().when_image(IMAGE, Behaviour::NeverReady);
+    scene
+        .world
+        .cluster
+        .workloads()
+        .when_image(IMAGE, Behaviour::NeverReady);
     scene.upstream.write("app/web.yaml", deployment_of("web", IMAGE));
-    scene.upstream.commit("app/config.yaml", &config_map("settings", "one"));
+    scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "one"));
     scene.world.git_repository("app", "main");
-    scene.world.kustomization("app", "app", "./app", &json!({"healthChecks": checks}));
+    scene
+        .world
+        .kustomization("app", "app", "./app", &json!({"healthChecks": checks}));
     scene.world.start().await;
     until_healthy(&scene).await;
 }
@@ -182,7 +282,10 @@ async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_fails_is_told() {
     let mut scene = Scene::new().await;
-    let crash = Behaviour::Crash { exit_code: 4, log: "migration 7 failed\n".into() };
+    let crash = Behaviour::Crash {
+        exit_code: 4,
+        log: "migration 7 failed\n".into(),
+    };
     scene.world.cluster.workloads().when_image(IMAGE, crash);
     scene.upstream.commit(
         "app/job.yaml",
@@ -193,7 +296,12 @@ async fn a_job_that_fails_is_told() {
         ),
     );
     scene.world.git_repository("app", "main");
-    scene.world.kustomization("app", "app", "./app", &json!({"wait": true}));
+    scene
+        .world
+        .kustomization("app", "app", "./app", &json!({"wait": true}));
     scene.world.start().await;
-    assert_eq!(unhealthy(&scene).await, "failed early due to stalled resources: [Job/default/web status: 'Failed': pod web-POD: container \"migrate\" exited with code 4; its last log line: migration 7 failed]");
+    assert_eq!(
+        unhealthy(&scene).await,
+        "failed early due to stalled resources: [Job/default/web status: 'Failed': pod web-POD: container \"migrate\" exited with code 4; its last log line: migration 7 failed]"
+    );
 }

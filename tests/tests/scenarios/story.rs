@@ -113,7 +113,8 @@ async fn the_story_of_a_merge_an_edit_a_broken_image_a_revert_and_a_removal() {
     assert_eq!(scene.image("staging"), format!("{IMAGE}:1.1.0"));
     scene
         .world
-        .until_event_says("Kustomization",
+        .until_event_says(
+            "Kustomization",
             "staging",
             "Progressing",
             "Deployment/staging/web configured",
@@ -164,7 +165,8 @@ async fn the_story_of_a_merge_an_edit_a_broken_image_a_revert_and_a_removal() {
     assert_eq!(scene.world.get("v1", "ConfigMap", "staging", "banner"), None);
     scene
         .world
-        .until_event_says("Kustomization",
+        .until_event_says(
+            "Kustomization",
             "staging",
             "Progressing",
             "ConfigMap/staging/banner deleted",

@@ -16,7 +16,9 @@ fn substitute_from(kind: &str, name: &str) -> Value {
 /// A Kustomization `app` whose ConfigMap `settings` takes its value from the variable `color`.
 async fn scene_with_variable(spec: &Value) -> Scene {
     let mut scene = Scene::new().await;
-    scene.upstream.commit("app/config.yaml", &config_map("settings", "${color:=none}"));
+    scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "${color:=none}"));
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", spec);
     scene.world.start().await;
@@ -25,7 +27,10 @@ async fn scene_with_variable(spec: &Value) -> Scene {
 
 async fn until_color(scene: &Scene, color: &str) {
     let is_so = |object: &Value| object["data"]["key"] == color;
-    scene.world.until("v1", "ConfigMap", "default", "settings", color, is_so).await;
+    scene
+        .world
+        .until("v1", "ConfigMap", "default", "settings", color, is_so)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +54,13 @@ async fn a_changed_secret_runs_those_that_read_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_source_of_variables_is_told_and_used_at_once_when_it_comes() {
     let scene = scene_with_variable(&substitute_from("ConfigMap", "colors")).await;
-    assert_eq!(scene.world.until_told(KUSTOMIZE_API, "Kustomization", "app", "BuildFailed").await, "substitute from 'ConfigMap/colors' error: ConfigMap/colors not found in namespace flux-system; create it, or set `optional: true`");
+    assert_eq!(
+        scene
+            .world
+            .until_told(KUSTOMIZE_API, "Kustomization", "app", "BuildFailed")
+            .await,
+        "substitute from 'ConfigMap/colors' error: ConfigMap/colors not found in namespace flux-system; create it, or set `optional: true`"
+    );
     scene.world.config_map("colors", &json!({"color": "red"}));
     until_color(&scene, "red").await;
 }
@@ -73,9 +84,15 @@ async fn later_sources_win_and_the_spec_wins_over_all() {
         "substituteFrom": [{"kind": "ConfigMap", "name": "first"}, {"kind": "Secret", "name": "second"}],
     }}))
     .await;
-    scene.world.config_map("first", &json!({"color": "red", "inline": "no", "shape": "round"}));
+    scene.world.config_map(
+        "first",
+        &json!({"color": "red", "inline": "no", "shape": "round"}),
+    );
     scene.world.secret("second", &[("color", "green")]);
-    let commit = scene.push_file("app/config.yaml", &config_map("settings", "${color} ${inline} ${shape}"));
+    let commit = scene.push_file(
+        "app/config.yaml",
+        &config_map("settings", "${color} ${inline} ${shape}"),
+    );
     scene.world.until_applied("app", &commit).await;
     assert_eq!(scene.world.value("settings", "key").unwrap(), "green yes round");
 }
@@ -85,7 +102,10 @@ async fn a_variable_that_nobody_sets_is_told_with_its_file() {
     let scene = scene_with_variable(&json!({"postBuild": {"substitute": {"color": "red"}}})).await;
     until_color(&scene, "red").await;
     let bad = scene.push_file("app/config.yaml", &config_map("settings", "${colour}"));
-    assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/config.yaml:1: variables in ConfigMap/default/settings: not set: `colour`; define it in spec.postBuild, give it a default as in `${colour:=value}`, or write `$${` where the text is meant as it stands");
+    assert_eq!(
+        scene.until_failed_at("app", &bad, "BuildFailed").await,
+        "/app/config.yaml:1: variables in ConfigMap/default/settings: not set: `colour`; define it in spec.postBuild, give it a default as in `${colour:=value}`, or write `$${` where the text is meant as it stands"
+    );
     until_color(&scene, "red").await;
 }
 
@@ -104,7 +124,9 @@ async fn what_is_marked_keeps_its_dollar_signs() {
 /// A Kustomization `app` of a Secret that the real `sops` encrypted.
 async fn scene_with_sops(file: &str) -> Scene {
     let mut scene = Scene::new().await;
-    scene.upstream.commit("app/secret.yaml", &fixture(&format!("encrypted/{file}")));
+    scene
+        .upstream
+        .commit("app/secret.yaml", &fixture(&format!("encrypted/{file}")));
     scene.world.git_repository("app", "main");
     scene.world.kustomization(
         "app",
@@ -119,7 +141,9 @@ async fn scene_with_sops(file: &str) -> Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sops_secret_is_decrypted_with_the_key_of_a_secret() {
     let scene = scene_with_sops("secret.yaml").await;
-    scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
+    scene
+        .world
+        .secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     scene.world.until_applied("app", &scene.upstream.head()).await;
     let data = scene.world.get("v1", "Secret", "default", "database").unwrap()["data"].clone();
     // planted-password, planted-token, shop
@@ -130,26 +154,55 @@ async fn a_sops_secret_is_decrypted_with_the_key_of_a_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_with_the_key_is_told_and_used_at_once_when_it_comes() {
     let scene = scene_with_sops("secret.yaml").await;
-    assert_eq!(scene.world.until_told(KUSTOMIZE_API, "Kustomization", "app", "BuildFailed").await, "Secret flux-system/keys not found, which spec.decryption.secretRef names; create it: kubectl -n flux-system create secret generic keys --from-file=age.agekey");
-    scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
+    assert_eq!(
+        scene
+            .world
+            .until_told(KUSTOMIZE_API, "Kustomization", "app", "BuildFailed")
+            .await,
+        "Secret flux-system/keys not found, which spec.decryption.secretRef names; create it: kubectl -n flux-system create secret generic keys --from-file=age.agekey"
+    );
+    scene
+        .world
+        .secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     scene.world.until_applied("app", &scene.upstream.head()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_cannot_be_decrypted_is_told_with_the_key_that_is_missing() {
     let scene = scene_with_sops("to-b.yaml").await;
-    scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
+    scene
+        .world
+        .secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     let message = scene
         .world
-        .until(KUSTOMIZE_API, "Kustomization", "flux-system", "app", "told", |object| {
-            tests::world::condition(object, "Ready").is_some_and(|c| c["message"].as_str().is_some_and(|m| m.contains("no key for it")))
-        })
+        .until(
+            KUSTOMIZE_API,
+            "Kustomization",
+            "flux-system",
+            "app",
+            "told",
+            |object| {
+                tests::world::condition(object, "Ready")
+                    .is_some_and(|c| c["message"].as_str().is_some_and(|m| m.contains("no key for it")))
+            },
+        )
         .await;
-    let message = tests::world::condition(&message, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
-    assert_eq!(message, "/app/secret.yaml: no key for it: it is encrypted to age107xam2e0lxnzl8hsucstktg8hnp6qm44s9w06s92prlgv9uw4agsx8smde; Secret flux-system/keys holds the identity of age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267. Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there");
-    scene.world.until_event_says("Kustomization", "app", "BuildFailed", &message).await;
+    let message = tests::world::condition(&message, "Ready").unwrap()["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        message,
+        "/app/secret.yaml: no key for it: it is encrypted to age107xam2e0lxnzl8hsucstktg8hnp6qm44s9w06s92prlgv9uw4agsx8smde; Secret flux-system/keys holds the identity of age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267. Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there"
+    );
+    scene
+        .world
+        .until_event_says("Kustomization", "app", "BuildFailed", &message)
+        .await;
     assert_eq!(scene.world.get("v1", "Secret", "default", "to-b"), None);
-    scene.world.secret("keys", &[("age.agekey", &fixture("test-only-b.agekey"))]);
+    scene
+        .world
+        .secret("keys", &[("age.agekey", &fixture("test-only-b.agekey"))]);
     scene.world.until_applied("app", &scene.upstream.head()).await;
 }
 
@@ -157,9 +210,14 @@ async fn a_secret_that_cannot_be_decrypted_is_told_with_the_key_that_is_missing(
 async fn an_encrypted_secret_without_decryption_is_never_applied() {
     let scene = Scene::live_with(&json!({"targetNamespace": "default"})).await;
     let bad = scene.push_file("app/secret.yaml", &fixture("encrypted/secret.yaml"));
-    assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/secret.yaml:1: Secret/default/database is encrypted with SOPS to age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267, and spec.decryption is missing: set its provider to `sops` and its secretRef to a Secret that holds the identity");
+    assert_eq!(
+        scene.until_failed_at("app", &bad, "BuildFailed").await,
+        "/app/secret.yaml:1: Secret/default/database is encrypted with SOPS to age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267, and spec.decryption is missing: set its provider to `sops` and its secretRef to a Secret that holds the identity"
+    );
     assert_eq!(scene.world.get("v1", "Secret", "default", "database"), None);
-    scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
+    scene
+        .world
+        .secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     scene.world.kustomization(
         "app",
         "app",
@@ -172,23 +230,38 @@ async fn an_encrypted_secret_without_decryption_is_never_applied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_changed_after_its_encryption_is_refused() {
     let scene = scene_with_sops("secret.yaml").await;
-    scene.world.secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
+    scene
+        .world
+        .secret("keys", &[("age.agekey", &fixture("test-only-a.agekey"))]);
     scene.world.until_applied("app", &scene.upstream.head()).await;
-    let bad = scene.push_file("app/secret.yaml", &fixture("encrypted/secret.yaml").replace("app: shop", "app: other"));
-    assert_eq!(scene.until_failed_at("app", &bad, "BuildFailed").await, "/app/secret.yaml: the file was changed after sops encrypted it: its MAC does not match. Values that are not encrypted count too; if the change is meant, run `sops edit --ignore-mac` on the file and save it");
+    let bad = scene.push_file(
+        "app/secret.yaml",
+        &fixture("encrypted/secret.yaml").replace("app: shop", "app: other"),
+    );
+    assert_eq!(
+        scene.until_failed_at("app", &bad, "BuildFailed").await,
+        "/app/secret.yaml: the file was changed after sops encrypted it: its MAC does not match. Values that are not encrypted count too; if the change is meant, run `sops edit --ignore-mac` on the file and save it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fields_of_the_spec_are_laid_over_the_files() {
     let mut scene = Scene::new().await;
-    scene.upstream.write("app/config.yaml", config_map("settings", "one"));
-    scene.upstream.write("app/web.yaml", deployment_of("web", "registry.example.org/web:1.0.0"));
+    scene
+        .upstream
+        .write("app/config.yaml", config_map("settings", "one"));
+    scene.upstream.write(
+        "app/web.yaml",
+        deployment_of("web", "registry.example.org/web:1.0.0"),
+    );
     scene.upstream.write(
         "debug/kustomization.yaml",
         "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nlabels:\n  - pairs: {debug: \"on\"}\n",
     );
     let commit = scene.upstream.commit_all("Begin");
-    scene.world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
+    scene
+        .world
+        .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
     scene.world.git_repository("app", "main");
     scene.world.kustomization(
         "app",
@@ -206,7 +279,10 @@ async fn the_fields_of_the_spec_are_laid_over_the_files() {
     );
     scene.world.start().await;
     scene.world.until_applied("app", &commit).await;
-    let settings = scene.world.get("v1", "ConfigMap", "shop", "eu-settings-1").unwrap();
+    let settings = scene
+        .world
+        .get("v1", "ConfigMap", "shop", "eu-settings-1")
+        .unwrap();
     assert_eq!(
         settings["metadata"]["labels"],
         json!({
@@ -214,16 +290,30 @@ async fn the_fields_of_the_spec_are_laid_over_the_files() {
             "kustomize.toolkit.fluxcd.io/name": "app", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
         })
     );
-    assert_eq!(settings["metadata"]["annotations"], json!({"example.org/cost": "42"}));
-    let web = scene.world.get("apps/v1", "Deployment", "shop", "eu-web-1").unwrap();
+    assert_eq!(
+        settings["metadata"]["annotations"],
+        json!({"example.org/cost": "42"})
+    );
+    let web = scene
+        .world
+        .get("apps/v1", "Deployment", "shop", "eu-web-1")
+        .unwrap();
     assert_eq!(web["spec"]["replicas"], 3);
-    assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["image"], "registry.example.org/shop:2.0.0");
+    assert_eq!(
+        web["spec"]["template"]["spec"]["containers"][0]["image"],
+        "registry.example.org/shop:2.0.0"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_spec_alone_is_applied() {
     let scene = Scene::live().await;
-    scene.world.kustomization("app", "app", "./app", &json!({"commonMetadata": {"labels": {"team": "shop"}}}));
+    scene.world.kustomization(
+        "app",
+        "app",
+        "./app",
+        &json!({"commonMetadata": {"labels": {"team": "shop"}}}),
+    );
     scene
         .world
         .until("v1", "ConfigMap", "default", "settings", "labelled", |object| {
