@@ -174,12 +174,16 @@ impl Waiting<'_> {
     }
 }
 
+/// Whether the object says how the run ended that was asked for by this token. What is stalled is not run
+/// again, so its last word on this generation counts.
 fn is_over(state: &Summary, token: &str) -> bool {
-    let status = &state.object["status"];
     let generation = state.object["metadata"]["generation"].as_i64();
-    status["lastHandledReconcileAt"] == token
-        && status["observedGeneration"].as_i64() >= generation
-        && state.ready != "Unknown"
+    let says = |type_: &str| {
+        condition(&state.object, type_).filter(|it| it["observedGeneration"].as_i64() >= generation)
+    };
+    let stalled = says("Stalled").is_some_and(|stalled| stalled["status"] == "True");
+    let handled = state.object["status"]["lastHandledReconcileAt"] == token;
+    stalled || (handled && says("Ready").is_some_and(|ready| ready["status"] != "Unknown"))
 }
 
 fn progress(state: &Summary) -> Option<String> {
@@ -223,20 +227,34 @@ mod tests {
     }
 
     fn ready(status: &str) -> Value {
-        json!([{ "type": "Ready", "status": status, "reason": "HealthCheckFailed", "message": "web is not ready" }])
+        json!([{
+            "type": "Ready", "status": status, "observedGeneration": 2,
+            "reason": "HealthCheckFailed", "message": "web is not ready",
+        }])
     }
 
     #[test]
     fn a_run_is_over_when_the_request_is_handled_for_this_generation() {
-        let handled =
-            json!({ "lastHandledReconcileAt": "t", "observedGeneration": 2, "conditions": ready("True") });
-        assert!(is_over(&state(&handled), "t"));
-        assert!(!is_over(&state(&handled), "later"));
-        for (field, value) in [("observedGeneration", json!(1)), ("conditions", ready("Unknown"))] {
-            let mut unfinished = handled.clone();
-            unfinished[field] = value;
-            assert!(!is_over(&state(&unfinished), "t"), "{field}");
-        }
+        let over = |token: &str, conditions: Value| {
+            is_over(
+                &state(&json!({ "lastHandledReconcileAt": token, "conditions": conditions })),
+                "t",
+            )
+        };
+        assert!(over("t", ready("True")));
+        assert!(over("t", ready("False")));
+        assert!(!over("t", ready("Unknown")));
+        assert!(!over("earlier", ready("True")));
+
+        let mut of_an_old_generation = ready("True");
+        of_an_old_generation[0]["observedGeneration"] = json!(1);
+        assert!(!over("t", of_an_old_generation));
+    }
+
+    #[test]
+    fn what_is_stalled_is_not_waited_for() {
+        let stalled = json!([{ "type": "Stalled", "status": "True", "observedGeneration": 2 }]);
+        assert!(is_over(&state(&json!({ "conditions": stalled })), "t"));
     }
 
     #[test]

@@ -161,16 +161,7 @@ async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Ste
     let mut rest = Vec::new();
     for (kind, group, name, namespaced) in installed {
         let namespace = namespaced.then(|| home.to_owned());
-        let found = api(cluster, kind, group, namespace.as_deref())
-            .get_metadata_opt(name)
-            .await
-            .map_err(|error| cluster.explain(&format!("look for {kind} {name}"), error))?;
-        let ours = found.is_some_and(|it| {
-            it.metadata
-                .labels
-                .is_some_and(|it| it.get(PART_OF.0).is_some_and(|value| value == PART_OF.1))
-        });
-        if ours {
+        if is_ours(cluster, kind, group, namespace.as_deref(), name).await? {
             let step = Step {
                 act: Act::Delete,
                 kind,
@@ -199,11 +190,43 @@ async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Ste
     Ok(steps)
 }
 
+/// Whether an object is there and was installed by Coracle.
+async fn is_ours(
+    cluster: &Cluster,
+    kind: &str,
+    group: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<bool, Error> {
+    let found = api(cluster, kind, group, namespace)
+        .get_metadata_opt(name)
+        .await
+        .map_err(|error| cluster.explain(&format!("look for {kind} {name}"), error))?;
+    let labels = found
+        .and_then(|object| object.metadata.labels)
+        .unwrap_or_default();
+    Ok(labels.get(PART_OF.0).is_some_and(|value| value == PART_OF.1))
+}
+
 /// Finalizers to take off, then the definitions, which take the objects with them.
 async fn objects(cluster: &Cluster) -> Result<Vec<Step>, Error> {
     let mut finalizers = Vec::new();
     let mut definitions = Vec::new();
     for kind in ObjectKind::ALL {
+        let resource = kind.resource();
+        let definition = format!("{}.{}", resource.plural, resource.group);
+        // Those of Flux belong to Flux.
+        if !is_ours(
+            cluster,
+            "CustomResourceDefinition",
+            "apiextensions.k8s.io",
+            None,
+            &definition,
+        )
+        .await?
+        {
+            continue;
+        }
         let listed = match kind
             .api(cluster, None)
             .list_metadata(&ListParams::default())
@@ -227,12 +250,11 @@ async fn objects(cluster: &Cluster) -> Result<Vec<Step>, Error> {
                 });
             }
         }
-        let resource = kind.resource();
         definitions.push(Step {
             act: Act::Delete,
             kind: "CustomResourceDefinition",
             namespace: None,
-            name: format!("{}.{}", resource.plural, resource.group),
+            name: definition,
         });
     }
     finalizers.extend(definitions);

@@ -283,6 +283,24 @@ async fn uninstalling_leaves_applications_and_nothing_that_hangs() {
 }
 
 #[tokio::test]
+async fn uninstalling_leaves_the_definitions_of_flux_alone() {
+    let terminal = two_kustomizations().await;
+    for plural in ["gitrepositories.source", "kustomizations.kustomize"] {
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": format!("{plural}.toolkit.fluxcd.io"),
+                "labels": { "app.kubernetes.io/part-of": "flux" },
+            },
+        });
+        terminal.cluster.merge(&definition, "test").unwrap();
+    }
+    let shown = terminal.run("uninstall --yes").await;
+    assert!(!shown.contains("Kustomization"), "{shown}");
+    assert!(terminal.run("get ks").await.contains("staging"));
+}
+
+#[tokio::test]
 async fn uninstalling_stops_while_a_controller_runs_elsewhere() {
     let terminal = two_kustomizations().await;
     let lease = json!({
