@@ -245,7 +245,13 @@ impl State {
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Inputs(inputs) => self.inputs = *inputs,
+            Event::Inputs(inputs) => {
+                if inputs.deleting && !self.inputs.deleting {
+                    // What a failed run waits for holds no deletion up.
+                    self.retry_at = None;
+                }
+                self.inputs = *inputs;
+            }
             Event::ConfigChanged => self.pending.config = true,
             Event::Touched(id) => {
                 self.pending.touched.insert(id);

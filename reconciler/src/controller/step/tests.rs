@@ -269,3 +269,15 @@ fn rule_22_a_request_is_answered_also_while_something_blocks() {
     );
     assert_eq!(given(&mut state, requested, 2), []);
 }
+
+#[test]
+fn a_deletion_does_not_wait_for_the_retry_of_a_failed_run() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    ended(&mut state, Ended::Failed(Failure::Build("x".into())), 1);
+    let deleting = Inputs {
+        deleting: true,
+        ..inputs("a")
+    };
+    assert_eq!(given(&mut state, deleting, 2), [Effect::Start(Scope::Finalize)]);
+}
