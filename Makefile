@@ -49,7 +49,7 @@ generate: ## Write the files that come from code: CRDs, RBAC, references
 STATE = (git status --porcelain; git diff) | git hash-object --stdin
 
 generated-check: ## Fail when a generated file is not what the code says
-	@before=$$($(STATE)); $(MAKE) --no-print-directory generate; after=$$($(STATE)); \
+	@before=$$( $(STATE) ); $(MAKE) --no-print-directory generate; after=$$( $(STATE) ); \
 	if [ "$$before" != "$$after" ]; then git --no-pager diff --stat; git status --short; \
 	  echo "generated files were out of date: commit what \`make generate\` wrote"; exit 1; fi
 
