@@ -218,6 +218,10 @@ impl Keeper {
         if object.spec.suspend && self.held.is_some() {
             return None;
         }
+        if object.spec.suspend && suspended_commit(object).is_none() {
+            self.tell(None, Some("it is suspended".to_owned())).await;
+            return None;
+        }
         let fetched = self.fetch(object).await;
         match fetched {
             Ok(Fetched::Unchanged) => {

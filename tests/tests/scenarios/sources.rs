@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tests::World;
-use tests::world::{NAMESPACE, SOURCE_API, is_ready, program};
+use tests::world::{KUSTOMIZE_API, NAMESPACE, SOURCE_API, condition, is_ready, program};
 
 use crate::git_server::{Authority, GitServer, HostKey, SshServer, Upstream, UserKey};
 use crate::{Scene, config_map};
@@ -332,6 +332,7 @@ async fn what_is_applied_stays_when_the_cache_is_lost_and_the_server_is_away() {
 async fn a_suspended_source_stays_where_it_is_until_it_is_resumed() {
     let mut scene = Scene::live().await;
     let first = scene.upstream.head();
+    scene.world.until_fetched("app", &first).await;
     scene
         .world
         .git_repository_with("app", &json!({"ref": {"branch": "main"}, "suspend": true}));
@@ -356,6 +357,39 @@ async fn a_suspended_source_stays_where_it_is_until_it_is_resumed() {
         scene.world.get_source("app")["status"]["lastHandledReconcileAt"],
         second
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_suspended_from_the_start_is_not_fetched() {
+    let mut scene = Scene::new().await;
+    let commit = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "one"));
+    scene
+        .world
+        .git_repository_with("app", &json!({"ref": {"branch": "main"}, "suspend": true}));
+    scene.world.kustomization("app", "app", "./app", &json!({}));
+    scene.world.start().await;
+    let told = scene
+        .world
+        .until(
+            KUSTOMIZE_API,
+            "Kustomization",
+            NAMESPACE,
+            "app",
+            "told",
+            |object| {
+                condition(object, "Ready").is_some_and(|ready| {
+                    ready["message"]
+                        == "Source 'GitRepository/flux-system/app' has no artifact yet: it is suspended"
+                })
+            },
+        )
+        .await;
+    assert!(!is_ready(&told));
+    assert_eq!(scene.server.take_requests(), Vec::<String>::new());
+    scene.world.git_repository("app", "main");
+    scene.world.until_applied("app", &commit).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
