@@ -55,6 +55,15 @@ impl Drop for Running {
     }
 }
 
+impl Running {
+    /// Waits until its tasks have ended: its lock on the storage is gone when they are.
+    fn end(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
+        }
+    }
+}
+
 impl World {
     /// A cluster that knows Flux's kinds and an empty repository served at `url`; the controller is not started.
     ///
@@ -169,6 +178,7 @@ impl World {
         let mut running = self.controller.take().expect("the controller runs");
         running.stop.cancel();
         (&mut running.task).await.unwrap().unwrap();
+        running.end();
     }
 
     /// Numbers of the controller that runs.
@@ -189,10 +199,7 @@ impl World {
     /// When it does not run.
     pub fn kill(&mut self) {
         let mut running = self.controller.take().expect("the controller runs");
-        if let Some(runtime) = running.runtime.take() {
-            // Its lock on the storage is gone when its tasks are.
-            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
-        }
+        running.end();
     }
 
     /// What masks the secrets of the controller.
