@@ -54,10 +54,12 @@ generated-check: ## Fail when a generated file is not what the code says
 	  echo "generated files were out of date: commit what \`make generate\` wrote"; exit 1; fi
 
 bench: ## Measure what the README promises, and print it
-	cargo bench -p tests
+	cargo build --release -p coracle
+	cargo bench -p tests --bench fleet -- $(ARGS)
 
 install-tools: ## Install the programs that the tests run, where they are missing
 	@.ci/tools git
+	@.ci/tools sshd
 	@.ci/tools kubectl
 
 ci: lint test docs deny generated-check ## Everything that has to pass before a merge

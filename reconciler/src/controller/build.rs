@@ -17,6 +17,7 @@ use crate::render::sops::Keyring;
 use crate::render::substitute::{self, Substitution, VariableSource};
 use crate::render::{self, CommonMetadata, Overlay, Rendered};
 use crate::report::Failure;
+use crate::report::redact::values_of_secret;
 use crate::source::Checkout;
 
 use super::context::Context;
@@ -60,8 +61,14 @@ pub(crate) async fn build(
         let ended = permit.race(work).await.map_err(revoked)?;
         ended.map_err(|error| Failure::Build(format!("the build stopped: {error}")))??
     };
+    let of_secrets = rendered
+        .objects
+        .iter()
+        .filter(|object| object.id.kind == "Secret" && object.id.group.is_empty())
+        .flat_map(|object| values_of_secret(&object.value));
+    let decrypted = rendered.secrets.iter().map(|value| value.as_bytes().to_vec());
     cx.redactor
-        .learn(&learned_as(&owner, "objects"), rendered.secrets.iter());
+        .learn(&learned_as(&owner, "objects"), decrypted.chain(of_secrets));
     let digest = rendered.digest.clone();
     let read_set = rendered.read_set.clone();
     let wanted = identify(cx, &owner, rendered).await?;

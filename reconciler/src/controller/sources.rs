@@ -308,6 +308,9 @@ impl Keeper {
         let secrets = fields
             .filter(|(key, _)| !PUBLIC_KEYS.contains(&key.as_str()))
             .map(|(_, value)| value);
+        let in_url = url::Url::parse(&spec.url).ok();
+        let in_url = in_url.iter().filter_map(|url| url.password()).map(str::as_bytes);
+        let secrets = secrets.map(Vec::as_slice).chain(in_url);
         self.cx.redactor.learn(&learned_as(&self.key), secrets);
         Remote::from_secrets(&spec.url, credentials.as_ref(), proxy.as_ref()).map_err(|error| {
             let failure = source_failure(&error);

@@ -12,7 +12,7 @@
 //! `postgres` is masked says nothing any more. Passwords that short do not withstand guessing either.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
@@ -32,6 +32,9 @@ const PIECE: usize = 256;
 const MAX_VALUE: usize = 64 * 1024;
 /// Ends a text that was cut for its length.
 const ELLIPSIS: &str = "…";
+/// Generations of a source's values that are known: what was replaced is still in the memory, and in the logs, of
+/// pods that have not been restarted.
+const GENERATIONS: usize = 4;
 /// Annotation in which `kubectl apply` keeps a copy of the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -60,7 +63,8 @@ pub struct Redactor(Arc<RwLock<Known>>);
 /// Values by who brought them, and an index over their first bytes.
 #[derive(Default)]
 struct Known {
-    sources: HashMap<String, Vec<Pattern>>,
+    /// The newest generation last.
+    sources: HashMap<String, VecDeque<Vec<Pattern>>>,
     /// Each pattern with the number of times it was brought, under its first [`MIN_LENGTH`] bytes.
     index: HashMap<[u8; MIN_LENGTH], Vec<(Pattern, usize)>>,
     beginnings: Beginnings,
@@ -101,7 +105,8 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Learns the secret values of a source (an object, a credential), in place of those it brought before.
+    /// Learns the secret values of a source (an object, a credential). Those it brought before stay known until they
+    /// were replaced several times.
     pub fn learn<V: AsRef<[u8]>>(&self, source: &str, values: impl IntoIterator<Item = V>) {
         let mut patterns: Vec<Pattern> = values
             .into_iter()
@@ -110,7 +115,6 @@ impl Redactor {
         patterns.sort();
         patterns.dedup();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.remove(source);
         known.add(source, patterns);
     }
 
@@ -119,7 +123,7 @@ impl Redactor {
         self.0
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(source);
+            .forget(source);
     }
 
     /// Returns the text with every secret masked.
@@ -204,6 +208,10 @@ pub fn values_of_secret(secret: &Value) -> Vec<Vec<u8>> {
 
 impl Known {
     fn add(&mut self, source: &str, patterns: Vec<Pattern>) {
+        let newest = self.sources.get(source).and_then(VecDeque::back);
+        if patterns.is_empty() || newest == Some(&patterns) {
+            return;
+        }
         for pattern in &patterns {
             let Some(key) = pattern.first_chunk() else {
                 continue;
@@ -215,13 +223,22 @@ impl Known {
                 None => bucket.push((pattern.clone(), 1)),
             }
         }
-        if !patterns.is_empty() {
-            self.sources.insert(source.to_owned(), patterns);
+        let generations = self.sources.entry(source.to_owned()).or_default();
+        generations.push_back(patterns);
+        if generations.len() > GENERATIONS {
+            let oldest = generations.pop_front().unwrap_or_default();
+            self.remove(oldest);
         }
     }
 
-    fn remove(&mut self, source: &str) {
-        for pattern in self.sources.remove(source).unwrap_or_default() {
+    fn forget(&mut self, source: &str) {
+        for generation in self.sources.remove(source).unwrap_or_default() {
+            self.remove(generation);
+        }
+    }
+
+    fn remove(&mut self, patterns: Vec<Pattern>) {
+        for pattern in patterns {
             let Some(key) = pattern.first_chunk() else {
                 continue;
             };

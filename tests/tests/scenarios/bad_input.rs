@@ -104,7 +104,7 @@ async fn all_rejected_objects_of_a_stage_are_told_together_and_none_is_applied()
     let bad = scene.push_all();
     assert_eq!(
         scene.until_failed_at("app", &bad, "ReconciliationFailed").await,
-        "Deployment/default/web (/app/deployment.yaml:1) dry-run failed: failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string\nService/default/web (/app/service.yaml:1) dry-run failed: Service \"web\" is invalid: spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive"
+        "Deployment/default/web (/app/deployment.yaml:1) dry-run failed: failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string\nService/default/web (/app/service.yaml:1) dry-run failed: Service \"web\" is invalid: [spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive, spec.ports[0].targetPort: Invalid value: 99999: must be between 1 and 65535, inclusive]"
     );
     assert_eq!(scene.settings(), before, "nothing else changed");
     scene

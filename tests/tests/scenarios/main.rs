@@ -208,7 +208,9 @@ pub(crate) fn kustomization_of(resources: &[&str]) -> String {
     format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{list}")
 }
 
-/// The same with this image.
+/// The same with this image, and one replica.
 pub(crate) fn deployment_of(name: &str, image: &str) -> String {
-    deployment(name, "").replace("example.org/web:1", image)
+    deployment(name, "")
+        .replace("example.org/web:1", image)
+        .replace("spec:\n  selector", "spec:\n  replicas: 1\n  selector")
 }

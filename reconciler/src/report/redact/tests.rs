@@ -94,12 +94,24 @@ fn a_value_is_known_as_long_as_somebody_brings_it() {
     redactor.learn("another", ["hunter2-hunter2"]);
     redactor.forget("Secret/web/db");
     assert_eq!(redactor.mask("hunter2-hunter2"), "***");
-    redactor.learn("another", ["rotated-value"]);
+    redactor.forget("another");
+    assert_eq!(redactor.mask("hunter2-hunter2"), "hunter2-hunter2");
+    assert!(redactor.0.read().unwrap().index.is_empty());
+}
+
+#[test]
+fn rule_27_a_value_that_was_replaced_is_masked_until_it_was_replaced_several_times() {
+    let redactor = knowing("hunter2-hunter2");
+    for value in ["second-value", "third-value", "third-value", "fourth-value"] {
+        redactor.learn("Secret/web/db", [value]);
+    }
+    assert_eq!(redactor.mask("hunter2-hunter2 second-value"), "*** ***");
+    redactor.learn("Secret/web/db", ["fifth-value"]);
     assert_eq!(
-        redactor.mask("hunter2-hunter2 rotated-value"),
+        redactor.mask("hunter2-hunter2 second-value"),
         "hunter2-hunter2 ***"
     );
-    redactor.forget("another");
+    redactor.forget("Secret/web/db");
     assert!(redactor.0.read().unwrap().index.is_empty());
 }
 
