@@ -47,6 +47,15 @@ struct Running {
     runtime: Option<Runtime>,
 }
 
+impl Running {
+    /// Ends all tasks: the lock on the storage is gone when they are.
+    fn end(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -169,6 +178,7 @@ impl World {
         let mut running = self.controller.take().expect("the controller runs");
         running.stop.cancel();
         (&mut running.task).await.unwrap().unwrap();
+        running.end();
     }
 
     /// Numbers of the controller that runs.
@@ -188,11 +198,7 @@ impl World {
     /// # Panics
     /// When it does not run.
     pub fn kill(&mut self) {
-        let mut running = self.controller.take().expect("the controller runs");
-        if let Some(runtime) = running.runtime.take() {
-            // Its lock on the storage is gone when its tasks are.
-            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
-        }
+        self.controller.take().expect("the controller runs").end();
     }
 
     /// What masks the secrets of the controller.
