@@ -207,14 +207,8 @@ impl Api {
         patch: &Value,
         manager: &str,
     ) -> Result<Value, ApiError> {
-        let path = format!("{}?fieldManager={}", kind.path(id), encode(manager));
-        self.json(
-            Method::PATCH,
-            &path,
-            PARTIAL,
-            Some(("application/json-patch+json", patch.to_string().into())),
-        )
-        .await
+        self.patch(&kind.path(id), "application/json-patch+json", patch, manager)
+            .await
     }
 
     /// A merge patch of the `status` subresource.
@@ -228,14 +222,23 @@ impl Api {
         patch: &Value,
         manager: &str,
     ) -> Result<Value, ApiError> {
-        let path = format!("{}/status?fieldManager={}", kind.path(id), encode(manager));
-        self.json(
-            Method::PATCH,
-            &path,
-            PARTIAL,
-            Some(("application/merge-patch+json", patch.to_string().into())),
-        )
-        .await
+        let path = format!("{}/status", kind.path(id));
+        self.patch(&path, "application/merge-patch+json", patch, manager)
+            .await
+    }
+
+    /// Of the answer only metadata is of use.
+    async fn patch(
+        &self,
+        path: &str,
+        content_type: &str,
+        patch: &Value,
+        manager: &str,
+    ) -> Result<Value, ApiError> {
+        let path = format!("{path}?fieldManager={}", encode(manager));
+        let body = Bytes::from(patch.to_string());
+        self.json(Method::PATCH, &path, PARTIAL, Some((content_type, body)))
+            .await
     }
 
     /// Deletes an object in the background; `false` when there is none.

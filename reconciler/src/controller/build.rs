@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use kustomize_rs::fs::ReadSet;
 use serde_json::Value;
 
-use crate::api::{Kustomization, KustomizationSpec, SubstituteKind, SubstituteStrategy};
+use crate::api::{Kustomization, KustomizationSpec, SubstituteKind};
 use crate::apply::Permit;
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{self, Gvk, ObjectId, Owner, Wanted};
 use crate::render::sops::Keyring;
-use crate::render::substitute::{self, Substitution, VariableSource};
-use crate::render::{self, CommonMetadata, Overlay, Rendered};
+use crate::render::substitute::{Substitution, VariableSource};
+use crate::render::{self, Rendered};
 use crate::report::Failure;
 use crate::report::redact::values_of_secret;
 use crate::source::Checkout;
@@ -100,8 +100,8 @@ fn render_blocking(
         .tree()
         .map_err(|error| Failure::Source(error.to_string()))?;
     let mut request = render::Request::new(&tree, spec.path.as_deref().unwrap_or_default());
-    request.overlay = overlay(spec);
-    request.common_metadata = common_metadata(spec);
+    request.overlay = spec.into();
+    request.common_metadata = spec.common_metadata.clone().unwrap_or_default().into();
     request.substitution.clone_from(&inputs.substitution);
     request.decryption = inputs.keyring.as_ref();
     render::render(&request).map_err(|error| Failure::Build(chain(&error)))
@@ -190,10 +190,7 @@ async fn read_variables(
     }
     // A render that fails may quote them, and learns nothing.
     cx.redactor.learn(&learned_as(owner, "variables"), secrets);
-    let strategy = match post_build.substitute_strategy {
-        Some(SubstituteStrategy::Always) => substitute::SubstituteStrategy::Always,
-        Some(SubstituteStrategy::WithVariables) | None => substitute::SubstituteStrategy::WithVariables,
-    };
+    let strategy = post_build.substitute_strategy.map(Into::into).unwrap_or_default();
     Ok(Some(Substitution {
         sources,
         inline: post_build.substitute.clone(),
@@ -265,52 +262,6 @@ pub(crate) fn decode(object: &Value, encoded: bool) -> BTreeMap<String, Vec<u8>>
             (key.clone(), bytes)
         })
         .collect()
-}
-
-fn overlay(spec: &KustomizationSpec) -> Overlay {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    Overlay {
-        target_namespace: spec.target_namespace.clone(),
-        name_prefix: spec.name_prefix.clone(),
-        name_suffix: spec.name_suffix.clone(),
-        patches: spec
-            .patches
-            .iter()
-            .map(|patch| render::Patch {
-                patch: patch.patch.clone(),
-                target: patch.target.as_ref().map(|target| render::Target {
-                    group: text(&target.group),
-                    version: text(&target.version),
-                    kind: text(&target.kind),
-                    name: text(&target.name),
-                    namespace: text(&target.namespace),
-                    label_selector: text(&target.label_selector),
-                    annotation_selector: text(&target.annotation_selector),
-                }),
-            })
-            .collect(),
-        images: spec
-            .images
-            .iter()
-            .map(|image| render::Image {
-                name: image.name.clone(),
-                new_name: text(&image.new_name),
-                new_tag: text(&image.new_tag),
-                digest: text(&image.digest),
-            })
-            .collect(),
-        components: spec.components.clone(),
-        ignore_missing_components: spec.ignore_missing_components,
-        build_metadata: Vec::new(),
-    }
-}
-
-fn common_metadata(spec: &KustomizationSpec) -> CommonMetadata {
-    let common = spec.common_metadata.clone().unwrap_or_default();
-    CommonMetadata {
-        labels: common.labels,
-        annotations: common.annotations,
-    }
 }
 
 /// Names each object, with the scope of its kind: from the server, or from a definition in this very set

@@ -74,10 +74,7 @@ impl Recorder {
     }
 
     pub(crate) fn about(&self, job: &Job, severity: Severity, reason: Reason, message: String) {
-        let revision = job
-            .checkout
-            .as_ref()
-            .map(|checkout| checkout.revision().to_string());
+        let revision = job.revision();
         self.send(
             subject_of(&job.owner, job.kustomization.metadata.uid.as_deref()),
             Event {

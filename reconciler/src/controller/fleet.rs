@@ -13,13 +13,11 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{
-    Kustomization, KustomizationStatus, PRUNE_CONFIRM, REQUESTED_AT, Reason, SourceKind, condition_types,
-};
+use crate::api::{Kustomization, KustomizationStatus, PRUNE_CONFIRM, REQUESTED_AT, Reason, condition_types};
 use crate::apply::Permit;
 use crate::assess::targets::ObjectRef;
 use crate::assess::verdict::{Seen as Sight, Verdict, judge};
-use crate::cluster::ObjectEvent;
+use crate::cluster::{Index, ObjectEvent, Seen};
 use crate::plan::{Inventory, ObjectId, Owner};
 use crate::report::{Failure, Outcome, Progress, Severity, StatusPatch, conditions_of};
 use crate::source::Checkout;
@@ -277,15 +275,17 @@ impl Fleet {
         self.refresh_dependents(&owner);
     }
 
+    /// The newest revision of its source.
+    fn checkout(&self, kustomization: &Kustomization) -> Option<&Checkout> {
+        self.sources.get(&source_key(kustomization))?.checkout.as_ref()
+    }
+
     /// Lets runs of others know of it.
     fn register(&self, owner: &Arc<Owner>) {
         let Some(member) = self.members.get(owner) else {
             return;
         };
-        let checkout = self
-            .sources
-            .get(&source_key(&member.kustomization))
-            .and_then(|source| source.checkout.clone());
+        let checkout = self.checkout(&member.kustomization).cloned();
         let claims = self.cx.registry.get(owner).and_then(|entry| entry.claims);
         let inventory = Arc::new(Inventory::from_status(member.status.inventory.as_ref()));
         self.cx.registry.put(
@@ -486,10 +486,7 @@ impl Fleet {
         let interval = spec.interval.0;
         let requested = annotation(kustomization, REQUESTED_AT)
             .filter(|token| member.status.last_handled_reconcile_at.as_deref() != Some(token));
-        let checkout = self
-            .sources
-            .get(&source_key(kustomization))
-            .and_then(|source| source.checkout.as_ref());
+        let checkout = self.checkout(kustomization);
         Some(Inputs {
             generation: kustomization.metadata.generation.unwrap_or_default(),
             suspended: spec.suspend,
@@ -572,9 +569,7 @@ impl Fleet {
                 && member.status.observed_generation == object.metadata.generation;
             let same_source = source_key(object) == source_key(kustomization);
             let revision = self
-                .sources
-                .get(&source_key(kustomization))
-                .and_then(|source| source.checkout.as_ref())
+                .checkout(kustomization)
                 .map(|checkout| checkout.revision().to_string());
             if !ready || (same_source && member.applied != revision) {
                 return Some(format!("dependency '{dependency}' is not ready"));
@@ -673,10 +668,7 @@ impl Fleet {
     }
 
     fn job(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
-        let checkout = self
-            .sources
-            .get(&source_key(&member.kustomization))
-            .and_then(|source| source.checkout.clone());
+        let checkout = self.checkout(&member.kustomization).cloned();
         let timeout = timeout(&member.kustomization);
         Job {
             owner: owner.clone(),
@@ -775,7 +767,7 @@ impl Fleet {
             Ok(applied) => {
                 if !applied.wait {
                     member.applied = done.revision;
-                    self.recorder_success(owner, took);
+                    tracing::debug!(kustomization = %owner, ?took, "applied");
                 }
                 Ended::Applied {
                     wait: applied.wait,
@@ -819,10 +811,6 @@ impl Fleet {
         for target in memory.targets.iter().filter(|target| target.expected.is_none()) {
             super::elsewhere::watch(&self.cx, owner, &target.object);
         }
-    }
-
-    fn recorder_success(&self, owner: &Arc<Owner>, took: Duration) {
-        tracing::debug!(kustomization = %owner, ?took, "applied");
     }
 
     fn finalized(&mut self, owner: &Arc<Owner>, number: u64, result: Result<(), Failure>) {
@@ -882,20 +870,7 @@ impl Fleet {
     }
 
     fn verdict(&self, member: &Member, memory: &Memory) -> Verdict {
-        let sights: HashMap<&ObjectRef, crate::cluster::Seen> = memory
-            .targets
-            .iter()
-            .filter_map(|target| Some((&target.object, self.cx.index.get(&id_of(&target.object))?)))
-            .collect();
-        judge(
-            &memory.targets,
-            |object| {
-                sights
-                    .get(object)
-                    .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
-            },
-            |object| member.whys.get(object).map(Vec::as_slice).unwrap_or_default(),
-        )
+        verdict(&self.cx.index, memory, &member.whys)
     }
 
     /// Says that health is waited for, once a run; and looks at pods while somebody waits.
@@ -1005,32 +980,17 @@ impl Fleet {
         let Some(memory) = member.memory.clone() else {
             return;
         };
-        let verdict = self.verdict(member, &memory);
-        let objects = unhealthy(&verdict);
+        let objects = unhealthy(&self.verdict(member, &memory));
         let known = member.whys.clone();
         let job = self.job(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
-        let index = self.cx.index.clone();
         self.watch_pods();
         tokio::spawn(async move {
             let mut whys = explain(&cx, &job.api(&cx), objects).await;
             for (object, known) in known {
                 whys.entry(object).or_insert(known);
             }
-            let sights: HashMap<&ObjectRef, crate::cluster::Seen> = memory
-                .targets
-                .iter()
-                .filter_map(|target| Some((&target.object, index.get(&id_of(&target.object))?)))
-                .collect();
-            let verdict = judge(
-                &memory.targets,
-                |object| {
-                    sights
-                        .get(object)
-                        .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
-                },
-                |object| whys.get(object).map(Vec::as_slice).unwrap_or_default(),
-            );
+            let verdict = verdict(&cx.index, &memory, &whys);
             let Some(text) = verdict.failure() else { return };
             let failure = masked(&cx, &Failure::Health(text));
             write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
@@ -1073,32 +1033,16 @@ impl Fleet {
     }
 }
 
+/// Reports what was decided outside of a run; only an end handles a request and counts in the history.
 async fn write_outcome(cx: &Context, job: &Job, outcome: &Outcome) {
-    let revision = job
-        .checkout
-        .as_ref()
-        .map(|checkout| checkout.revision().to_string());
-    let digest = job
-        .memory
-        .as_ref()
-        .map(|memory| memory.digest.clone())
-        .filter(|digest| !digest.is_empty());
-    let progressing = matches!(outcome, Outcome::Progressing(_));
+    let memory = job.memory.as_ref().map(|memory| memory.digest.as_str());
+    let ended = !matches!(outcome, Outcome::Progressing(_));
+    let digest = memory.filter(|digest| ended && !digest.is_empty());
+    let revision = job.revision();
     let patch = StatusPatch {
-        outcome,
-        generation: job.kustomization.metadata.generation.unwrap_or_default(),
-        revision: revision.as_deref(),
-        inventory: None,
-        handled: if progressing {
-            None
-        } else {
-            annotation(&job.kustomization, REQUESTED_AT)
-        },
-        built: digest
-            .as_deref()
-            .filter(|_| !progressing)
-            .map(|digest| (digest, Duration::ZERO)),
-        timeout: job.timeout,
+        handled: job.requested().filter(|_| ended),
+        built: digest.map(|digest| (digest, Duration::ZERO)),
+        ..job.patch(outcome, revision.as_deref())
     };
     report(cx, job, &patch).await;
 }
@@ -1109,6 +1053,24 @@ fn compare(old: &Checkout, new: &Checkout) -> Option<Changes> {
         old.changed_paths(&new, CHANGED_PATHS).ok().flatten()
     })?;
     Some(Changes::new(paths))
+}
+
+/// Judges targets by what watches have shown, and by what is known of the causes.
+fn verdict(index: &Index, memory: &Memory, whys: &Whys) -> Verdict {
+    let sights: HashMap<&ObjectRef, Seen> = memory
+        .targets
+        .iter()
+        .filter_map(|target| Some((&target.object, index.get(&id_of(&target.object))?)))
+        .collect();
+    judge(
+        &memory.targets,
+        |object| {
+            sights
+                .get(object)
+                .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
+        },
+        |object| whys.get(object).map(Vec::as_slice).unwrap_or_default(),
+    )
 }
 
 fn unhealthy(verdict: &Verdict) -> Vec<ObjectRef> {
@@ -1131,13 +1093,6 @@ fn id_of(object: &ObjectRef) -> ObjectId {
 /// The source of a Kustomization.
 pub(crate) fn source_key(kustomization: &Kustomization) -> SourceKey {
     let reference = &kustomization.spec.source_ref;
-    debug_assert!(matches!(
-        reference.kind,
-        SourceKind::GitRepository
-            | SourceKind::OCIRepository
-            | SourceKind::Bucket
-            | SourceKind::ExternalArtifact
-    ));
     let namespace = reference
         .namespace
         .clone()

@@ -92,7 +92,20 @@ struct Item {
 }
 
 impl Job {
-    fn revision(&self) -> Option<String> {
+    /// A status that follows from an outcome of this job, and says nothing of inventory, request or history.
+    pub(crate) fn patch<'a>(&self, outcome: &'a Outcome, revision: Option<&'a str>) -> StatusPatch<'a> {
+        StatusPatch {
+            outcome,
+            generation: self.generation(),
+            revision,
+            inventory: None,
+            handled: None,
+            built: None,
+            timeout: self.timeout,
+        }
+    }
+
+    pub(crate) fn revision(&self) -> Option<String> {
         self.checkout
             .as_ref()
             .map(|checkout| checkout.revision().to_string())
@@ -103,7 +116,7 @@ impl Job {
     }
 
     /// The `requestedAt` that this run handles.
-    fn requested(&self) -> Option<&str> {
+    pub(crate) fn requested(&self) -> Option<&str> {
         annotation(&self.kustomization, crate::api::REQUESTED_AT)
     }
 
@@ -158,13 +171,9 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
     if let Some(outcome) = outcome {
         let revision = job.revision();
         let patch = StatusPatch {
-            outcome: &outcome,
-            generation: job.generation(),
-            revision: revision.as_deref(),
-            inventory: None,
             handled: job.requested(),
             built: built.as_deref().map(|digest| (digest, started.elapsed())),
-            timeout: job.timeout,
+            ..job.patch(&outcome, revision.as_deref())
         };
         report(cx, job, &patch).await;
         if let Outcome::Failed(failure) = &outcome {
@@ -246,7 +255,7 @@ impl Run<'_> {
         };
         let mut recorded = self.already_recorded(&old, &new);
         let mut uids = Vec::new();
-        let staged = self.identify(wanted).await?;
+        let staged = self.identify(wanted);
         let last = staged.len();
         let mut previews = self.preview_all(&staged).await?;
         for (index, (stage, items)) in staged.iter().enumerate() {
@@ -266,7 +275,7 @@ impl Run<'_> {
             .prune(recorded, &old, &new, stale, &uids)
             .await?
             .max(self.recheck_of_changes());
-        memory.targets = self.targets(&staged, memory.targets);
+        memory.targets = self.targets(memory.targets);
         let wait = !memory.targets.is_empty();
         Ok((Applied { wait, recheck }, memory))
     }
@@ -360,13 +369,8 @@ impl Run<'_> {
         let outcome = Outcome::Progressing(Progress::Applying);
         let revision = self.job.revision();
         let patch = StatusPatch {
-            outcome: &outcome,
-            generation: self.job.generation(),
-            revision: revision.as_deref(),
             inventory: Some(union),
-            handled: None,
-            built: None,
-            timeout: self.job.timeout,
+            ..self.job.patch(&outcome, revision.as_deref())
         };
         let status = self
             .job
@@ -384,7 +388,7 @@ impl Run<'_> {
     }
 
     /// Gives each object its kind, and says which of them need no look at all.
-    async fn identify(&self, wanted: Vec<Wanted>) -> Result<Vec<(Stage, Vec<Item>)>, Failure> {
+    fn identify(&self, wanted: Vec<Wanted>) -> Vec<(Stage, Vec<Item>)> {
         let mut stages = Vec::new();
         for (stage, objects) in plan::stages(wanted) {
             let mut items = Vec::with_capacity(objects.len());
@@ -415,7 +419,7 @@ impl Run<'_> {
             }
             stages.push((stage, items));
         }
-        Ok(stages)
+        stages
     }
 
     /// An object that is wanted as before, and whose fingerprint is as the last apply left it.
@@ -927,7 +931,7 @@ impl Run<'_> {
             }
         }
         if survivors != *old {
-            self.shrink(&survivors).await?;
+            self.shrink(&survivors).await;
         }
         if failures.is_empty() {
             return Ok(recheck);
@@ -993,19 +997,17 @@ impl Run<'_> {
     }
 
     /// The inventory shrinks only after everything else has succeeded.
-    async fn shrink(&self, survivors: &Inventory) -> Result<(), Failure> {
+    async fn shrink(&self, survivors: &Inventory) {
         self.cx.registry.update(&self.job.owner, |entry| {
             entry.inventory = Arc::new(survivors.clone());
         });
         self.job.statuses.stage_inventory(survivors).await;
-        Ok(())
     }
 
-    fn targets(&self, staged: &[(Stage, Vec<Item>)], applied: Vec<Target>) -> Vec<Target> {
+    fn targets(&self, applied: Vec<Target>) -> Vec<Target> {
         let spec = &self.job.kustomization.spec;
         if spec.wait {
             let owner = &self.job.owner;
-            let _ = staged;
             return crate::assess::targets::without_self(applied, &owner.namespace, &owner.name);
         }
         let checks = spec.health_checks.iter().map(|check| {

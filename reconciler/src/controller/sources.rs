@@ -666,10 +666,7 @@ fn source_failure(error: &SourceError) -> Failure {
         Why::UrlInvalid => Reason::UrlInvalid,
         Why::InvalidProviderConfiguration => Reason::InvalidProviderConfiguration,
         Why::EmptyGitRepository => Reason::EmptyGitRepository,
-        _ => match error.reason().as_str() {
-            "StorageOperationFailed" => Reason::StorageOperationFailed,
-            _ => Reason::GitOperationFailed,
-        },
+        _ => Reason::GitOperationFailed,
     };
     Failure {
         reason,
