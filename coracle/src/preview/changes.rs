@@ -161,15 +161,10 @@ impl Look {
     ) -> Result<Option<(ObjectId, String)>, Error> {
         let gvk = Gvk {
             group: object.id.group.clone(),
-            version: object.id.version.clone(),
+            version: object.version.clone(),
             kind: object.id.kind.clone(),
         };
-        let mut id = ObjectId {
-            namespace: object.id.namespace,
-            name: object.id.name,
-            group: object.id.group,
-            kind: object.id.kind,
-        };
+        let mut id = object.id;
         let kind = match self.discovery.resolve(&self.api, &gvk).await {
             Ok(kind) => kind,
             Err(ApiError::UnknownKind { .. }) => {

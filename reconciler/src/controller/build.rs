@@ -273,7 +273,7 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
     for object in rendered.objects {
         let gvk = Gvk {
             group: object.id.group.clone(),
-            version: object.id.version.clone(),
+            version: object.version.clone(),
             kind: object.id.kind.clone(),
         };
         let namespaced = match (
@@ -300,19 +300,13 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
             ));
             continue;
         }
-        let id = ObjectId {
-            namespace: if namespaced {
-                object.id.namespace
-            } else {
-                String::new()
-            },
-            name: object.id.name,
-            group: object.id.group,
-            kind: object.id.kind,
-        };
+        let mut id = object.id;
+        if !namespaced {
+            id.namespace.clear();
+        }
         wanted.push(Wanted {
             id,
-            version: object.id.version,
+            version: object.version,
             value,
             origin: Some(object.origin.to_string()),
         });

@@ -2,20 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::assess::targets::ObjectRef;
 use crate::plan::{Gvk, ObjectId, Owner};
 
 use super::context::Context;
 
 /// Makes sure that an object is watched for a Kustomization.
-pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectRef) {
-    let (cx, owner) = (cx.clone(), owner.clone());
-    let id = ObjectId {
-        namespace: object.namespace.to_string(),
-        name: object.name.to_string(),
-        group: object.group.to_string(),
-        kind: object.kind.to_string(),
-    };
+pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectId) {
+    let (cx, owner, id) = (cx.clone(), owner.clone(), object.clone());
     tokio::spawn(async move {
         let gvk = Gvk {
             group: id.group.clone(),

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
-use crate::api::{DeletionPolicy, FINALIZER, KUSTOMIZATION_STATUS_MANAGER};
+use crate::api::DeletionPolicy;
 use crate::apply::{self, PruneError, Pruned, Recorded};
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, Inventory, ObjectId};
 use crate::report::Failure;
 
 use super::context::Context;
-use super::run::{Job, revoked};
-use super::statuses::kustomization_kind;
+use super::finalizer;
+use super::job::Job;
+use super::run::revoked;
 
 /// Deletes what is to be deleted and lets the object go (Flux's `finalize`, with one difference: the finalizer
 /// of `WaitForTermination` stays until the objects are gone).
@@ -40,7 +39,7 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure
             wait_until_gone(cx, job, &deleted).await?;
         }
     }
-    remove_finalizer(cx, job).await
+    finalizer::remove(cx, job).await
 }
 
 async fn delete_all(
@@ -121,49 +120,4 @@ async fn wait_until_gone(cx: &Context, job: &Job, deleted: &[(Kind, ObjectId)]) 
         }
     }
     Ok(())
-}
-
-/// Takes our finalizer away, by a patch that tests its place (rule 25).
-async fn remove_finalizer(cx: &Context, job: &Job) -> Result<(), Failure> {
-    let id = ObjectId::from(&*job.owner);
-    let kind = kustomization_kind();
-    for _ in 0..5 {
-        job.permit.check().map_err(revoked)?;
-        let live = cx
-            .api
-            .get_metadata(&kind, &id)
-            .await
-            .map_err(|error| Failure::Apply(error.to_string()))?;
-        let Some(live) = live else { return Ok(()) };
-        let finalizers = live
-            .pointer("/metadata/finalizers")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
-            return Ok(());
-        };
-        let path = format!("/metadata/finalizers/{index}");
-        let patch = json!([
-            {"op": "test", "path": path, "value": FINALIZER},
-            {"op": "remove", "path": path},
-        ]);
-        match cx
-            .api
-            .json_patch(&kind, &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
-            .await
-        {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) if error.is_conflict() || error.is_invalid() => {}
-            Err(error) => {
-                return Err(Failure::Apply(format!(
-                    "the finalizer could not be removed: {error}"
-                )));
-            }
-        }
-    }
-    Err(Failure::Apply(
-        "the finalizers changed each time ours was about to be removed".to_owned(),
-    ))
 }

@@ -3,6 +3,10 @@
 //! It waits for nothing but messages and timers; whatever asks the API server runs in a task of its own and
 //! reports back.
 
+mod dependencies;
+mod health;
+mod revisions;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,30 +19,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Kustomization, KustomizationStatus, PRUNE_CONFIRM, REQUESTED_AT, Reason, condition_types};
 use crate::apply::Permit;
-use crate::assess::targets::ObjectRef;
-use crate::assess::verdict::{Seen as Sight, Verdict, judge};
-use crate::cluster::{Index, ObjectEvent, Seen};
+use crate::cluster::ObjectEvent;
 use crate::plan::{Inventory, ObjectId, Owner};
-use crate::report::{Failure, Outcome, Progress, Severity, StatusPatch, conditions_of};
+use crate::report::{Failure, Outcome, Severity, conditions_of};
 use crate::source::Checkout;
 
 use super::contest::Contest;
 use super::context::Context;
 use super::events::Recorder;
-use super::explain::{Whys, explain};
+use super::explain::Whys;
 use super::finalize::finalize;
+use super::job::{Done, Job, annotation};
 use super::memory::Memory;
-use super::registry::{Claims, Entry};
-use super::run::{Done, Job, annotation, masked, report, run};
-use super::served::unserved;
-use super::skip::Changes;
+use super::registry::Entry;
+use super::reports::write_outcome;
+use super::run::run;
 use super::statuses::StatusWriter;
-use super::step::{Effect, Ended, Event, Health, Inputs, Scope, State};
-
-/// Changed paths that are compared with what was read; beyond it everything counts as touched.
-const CHANGED_PATHS: usize = 20_000;
-/// Statuses that are written at once when a commit moves the revision of those it does not touch.
-const TRICKLE: usize = 4;
+use super::step::{Effect, Ended, Event, Inputs, Scope, State};
 
 /// Names a source: kind is always GitRepository.
 pub(crate) type SourceKey = (String, String);
@@ -317,129 +314,6 @@ impl Fleet {
         self.refresh_dependents(&owner);
     }
 
-    fn source(&mut self, key: &SourceKey, state: &SourceState) {
-        let before = self.sources.insert(key.clone(), state.clone());
-        let changes = match (before.and_then(|before| before.checkout), &state.checkout) {
-            (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => {
-                compare(&old, new)
-            }
-            (Some(_), Some(_)) => Some(Changes::default()),
-            _ => None,
-        };
-        let mut touched = Vec::new();
-        for owner in self.users(key) {
-            self.register(&owner);
-            let (Some(changes), Some(checkout)) = (&changes, &state.checkout) else {
-                touched.push(owner);
-                continue;
-            };
-            if !self.skip(&owner, changes, checkout) {
-                touched.push(owner);
-            }
-        }
-        for owner in touched {
-            self.refresh(&owner);
-        }
-        self.sort_trickle();
-        self.drain_trickle();
-    }
-
-    /// A commit that touches nothing which the last render read moves the revision, and that is all.
-    fn skip(&mut self, owner: &Arc<Owner>, changes: &Changes, checkout: &Checkout) -> bool {
-        let Some(member) = self.members.get_mut(owner) else {
-            return true;
-        };
-        let Some(memory) = &member.memory else {
-            return false;
-        };
-        if !member.state.may_skip() || changes.touch(&memory.read_set) {
-            return false;
-        }
-        let revision = checkout.revision().to_string();
-        if member.applied.as_deref() == Some(&revision) {
-            return true;
-        }
-        member.state.skip_to(&revision);
-        let before = member.applied.replace(revision);
-        self.cx.registry.update(owner, |entry| {
-            let key = entry.key();
-            let of_before = |claims: &&mut Claims| Some(&claims.key.revision) == before.as_ref();
-            if let Some(claims) = entry.claims.as_mut().filter(of_before) {
-                claims.key = key;
-            }
-        });
-        self.trickle.push_back(owner.clone());
-        true
-    }
-
-    /// Those that others depend on come first.
-    fn sort_trickle(&mut self) {
-        let needed: BTreeSet<Owner> = self
-            .members
-            .values()
-            .flat_map(|member| dependencies(&member.kustomization))
-            .collect();
-        if !needed.is_empty() {
-            self.trickle
-                .make_contiguous()
-                .sort_by_key(|owner| !needed.contains(&**owner));
-        }
-    }
-
-    fn drain_trickle(&mut self) {
-        while self.running == 0 && self.trickling < TRICKLE {
-            let Some(owner) = self.trickle.pop_front() else {
-                return;
-            };
-            // What happened since it was put in line has been reported, or will be.
-            let still_so = |member: &&Member| {
-                member.state.may_skip() && member.applied != member.status.last_applied_revision
-            };
-            let Some(member) = self.members.get(&owner).filter(still_so) else {
-                continue;
-            };
-            let job = self.job(&owner, member, Scope::Changes);
-            let cx = self.cx.clone();
-            let wait = member
-                .memory
-                .as_ref()
-                .is_some_and(|memory| !memory.targets.is_empty());
-            self.trickling += 1;
-            tokio::spawn(async move {
-                let outcome = Outcome::Succeeded { health_checked: wait };
-                write_outcome(&cx, &job, &outcome).await;
-                let _ = cx.messages.send(Message::Trickled).await;
-            });
-        }
-    }
-
-    fn users(&self, key: &SourceKey) -> Vec<Arc<Owner>> {
-        let users = self
-            .members
-            .iter()
-            .filter(|(_, member)| source_key(&member.kustomization) == *key);
-        self.most_urgent_first(users.map(|(owner, _)| owner.clone()).collect())
-    }
-
-    fn refresh_users(&mut self, key: &SourceKey) {
-        for owner in self.users(key) {
-            self.register(&owner);
-            self.refresh(&owner);
-        }
-    }
-
-    fn refresh_dependents(&mut self, owner: &Owner) {
-        let dependents: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| dependencies(&member.kustomization).any(|dependency| dependency == *owner))
-            .map(|(dependent, _)| dependent.clone())
-            .collect();
-        for dependent in dependents {
-            self.refresh(&dependent);
-        }
-    }
-
     fn object(&mut self, event: &ObjectEvent) {
         let Some(member) = self.members.get(&event.owner) else {
             return;
@@ -514,100 +388,6 @@ impl Fleet {
             None => !self.sources_listed,
             Some(source) => source.checkout.is_none() && source.failure.is_none(),
         }
-    }
-
-    /// What keeps it from running.
-    fn block(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<Failure> {
-        let spec = &kustomization.spec;
-        if let Some(why) = unserved(owner, spec) {
-            return Some(Failure::InvalidSpec(why));
-        }
-        let key = source_key(kustomization);
-        let reference = format!("{:?}/{}/{}", spec.source_ref.kind, key.0, key.1);
-        if self.cx.config.no_cross_namespace_refs && key.0 != owner.namespace {
-            return Some(Failure::AccessDenied(format!(
-                "can't access '{reference}', cross-namespace references have been blocked"
-            )));
-        }
-        match self.sources.get(&key) {
-            None => return Some(Failure::Source(format!("Source '{reference}' not found"))),
-            Some(SourceState {
-                checkout: None,
-                failure,
-            }) => {
-                let why = failure
-                    .as_deref()
-                    .map(|why| format!(": {why}"))
-                    .unwrap_or_default();
-                return Some(Failure::Source(format!(
-                    "Source '{reference}' has no artifact yet{why}"
-                )));
-            }
-            Some(_) => {}
-        }
-        self.unmet_dependency(owner, kustomization)
-            .map(Failure::Dependency)
-    }
-
-    fn unmet_dependency(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<String> {
-        if let Some(cycle) = self.cycle(owner) {
-            return Some(format!(
-                "dependency cycle: {cycle}; remove one of these from spec.dependsOn"
-            ));
-        }
-        for dependency in dependencies(kustomization) {
-            if self.cx.config.no_cross_namespace_refs && dependency.namespace != owner.namespace {
-                return Some(format!(
-                    "dependency '{dependency}' is in another namespace, and cross-namespace references have been blocked"
-                ));
-            }
-            let Some(member) = self.members.get(&dependency) else {
-                return Some(format!("dependency '{dependency}' not found"));
-            };
-            let object = &member.kustomization;
-            let ready = conditions_of(Some(&member.status)).is_true(condition_types::READY)
-                && member.status.observed_generation == object.metadata.generation;
-            let same_source = source_key(object) == source_key(kustomization);
-            let revision = self
-                .checkout(kustomization)
-                .map(|checkout| checkout.revision().to_string());
-            if !ready || (same_source && member.applied != revision) {
-                return Some(format!("dependency '{dependency}' is not ready"));
-            }
-        }
-        None
-    }
-
-    /// A path of dependencies that leads back to where it began.
-    fn cycle(&self, owner: &Arc<Owner>) -> Option<String> {
-        let mut path: Vec<Owner> = vec![(**owner).clone()];
-        let mut seen = BTreeSet::new();
-        self.find_cycle(owner, &mut path, &mut seen).then(|| {
-            path.iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" -> ")
-        })
-    }
-
-    fn find_cycle(&self, start: &Owner, path: &mut Vec<Owner>, seen: &mut BTreeSet<Owner>) -> bool {
-        let Some(member) = path.last().and_then(|last| self.members.get(last)) else {
-            return false;
-        };
-        for dependency in dependencies(&member.kustomization) {
-            if dependency == *start {
-                path.push(dependency);
-                return true;
-            }
-            if seen.insert(dependency.clone()) {
-                path.push(dependency);
-                if self.find_cycle(start, path, seen) {
-                    return true;
-                }
-                path.pop();
-            }
-        }
-        false
     }
 
     fn step(&mut self, owner: &Arc<Owner>, event: Event) {
@@ -720,7 +500,7 @@ impl Fleet {
                 if let Err(failure) = &result
                     && !matches!(failure, Failure::Canceled(_))
                 {
-                    let failure = masked(&cx, failure);
+                    let failure = failure.masked(&cx.redactor);
                     write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
                     recorder.failed(&job, &failure);
                 }
@@ -845,181 +625,6 @@ impl Fleet {
         self.refresh_dependents(owner);
     }
 
-    /// Judges what was applied, from what watches have shown.
-    fn judge(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else {
-            return;
-        };
-        if member.state.is_running() {
-            return;
-        }
-        let Some(memory) = member.memory.clone().filter(|memory| !memory.targets.is_empty()) else {
-            return;
-        };
-        let verdict = self.verdict(member, &memory);
-        let health = match &verdict {
-            Verdict::Healthy => Health::Healthy,
-            Verdict::Waiting { .. } => Health::InProgress,
-            Verdict::Failed { .. } => Health::Failed(verdict.failure().unwrap_or_default()),
-        };
-        let in_progress = health == Health::InProgress;
-        self.step(owner, Event::Judged(health));
-        if in_progress {
-            self.report_waiting(owner);
-        }
-    }
-
-    fn verdict(&self, member: &Member, memory: &Memory) -> Verdict {
-        verdict(&self.cx.index, memory, &member.whys)
-    }
-
-    /// Says that health is waited for, once a run; and looks at pods while somebody waits.
-    fn report_waiting(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        if !member.state.is_waiting() || member.waiting_reported {
-            return;
-        }
-        member.waiting_reported = true;
-        let member = &self.members[owner];
-        let job = self.job(owner, member, Scope::Changes);
-        let cx = self.cx.clone();
-        tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Progressing(Progress::Waiting)).await;
-        });
-        self.watch_pods();
-    }
-
-    fn watch_pods(&mut self) {
-        let waits = self.members.values().any(|member| member.state.is_waiting());
-        self.pods.keep(waits);
-    }
-
-    fn pod_trouble(&mut self, namespace: &str) {
-        let waiting: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| {
-                member.state.is_waiting()
-                    && member.memory.as_ref().is_some_and(|memory| {
-                        memory
-                            .targets
-                            .iter()
-                            .any(|target| &*target.object.namespace == namespace)
-                    })
-            })
-            .map(|(owner, _)| owner.clone())
-            .collect();
-        for owner in waiting {
-            self.start_explaining(&owner);
-        }
-    }
-
-    fn start_explaining(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        if member.explaining {
-            member.explain_again = true;
-            return;
-        }
-        let Some(memory) = member.memory.clone() else {
-            return;
-        };
-        member.explaining = true;
-        let member = &self.members[owner];
-        let objects = unhealthy(&self.verdict(member, &memory));
-        let job = self.job(owner, member, Scope::Changes);
-        let cx = self.cx.clone();
-        tokio::spawn(async move {
-            let whys = explain(&cx, &job.api(&cx), objects).await;
-            let _ = cx
-                .messages
-                .send(Message::Explained(job.owner.clone(), job.number, whys))
-                .await;
-        });
-    }
-
-    fn explained(&mut self, owner: &Arc<Owner>, number: u64, whys: Whys) {
-        let grace = self.cx.config.failure_grace;
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        member.explaining = false;
-        let again = std::mem::take(&mut member.explain_again);
-        if member.number != number {
-            return;
-        }
-        let unsure = !whys.is_empty();
-        member.whys = whys;
-        self.judge(owner);
-        let still_waits = self
-            .members
-            .get(owner)
-            .is_some_and(|member| member.state.is_waiting());
-        if !still_waits {
-            return;
-        }
-        if again {
-            self.start_explaining(owner);
-        } else if unsure {
-            // Trouble that may pass is looked at again when its time of grace is over.
-            let (cx, owner) = (self.cx.clone(), owner.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(grace.max(Duration::from_millis(200))).await;
-                let _ = cx.messages.send(Message::Explain(owner)).await;
-            });
-        }
-    }
-
-    fn report_unhealthy(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else {
-            return;
-        };
-        let Some(memory) = member.memory.clone() else {
-            return;
-        };
-        let objects = unhealthy(&self.verdict(member, &memory));
-        let known = member.whys.clone();
-        let job = self.job(owner, member, Scope::Changes);
-        let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
-        self.watch_pods();
-        tokio::spawn(async move {
-            let mut whys = explain(&cx, &job.api(&cx), objects).await;
-            for (object, known) in known {
-                whys.entry(object).or_insert(known);
-            }
-            let verdict = verdict(&cx.index, &memory, &whys);
-            let Some(text) = verdict.failure() else { return };
-            let failure = masked(&cx, &Failure::Health(text));
-            write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
-            recorder.failed(&job, &failure);
-        });
-    }
-
-    fn report_ready(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        member.whys.clear();
-        let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
-        let member = &self.members[owner];
-        let job = self.job(owner, member, Scope::Changes);
-        let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
-        self.watch_pods();
-        tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Succeeded { health_checked: true }).await;
-            if !was_ready {
-                let message = format!(
-                    "Health check passed in {}",
-                    crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64))
-                );
-                recorder.about(&job, Severity::Info, Reason::ReconciliationSucceeded, message);
-            }
-        });
-    }
-
     fn report_blocked(&self, owner: &Arc<Owner>, failure: Failure) {
         let Some(member) = self.members.get(owner) else {
             return;
@@ -1033,63 +638,6 @@ impl Fleet {
     }
 }
 
-/// Reports what was decided outside of a run; only an end handles a request and counts in the history.
-async fn write_outcome(cx: &Context, job: &Job, outcome: &Outcome) {
-    let memory = job.memory.as_ref().map(|memory| memory.digest.as_str());
-    let ended = !matches!(outcome, Outcome::Progressing(_));
-    let digest = memory.filter(|digest| ended && !digest.is_empty());
-    let revision = job.revision();
-    let patch = StatusPatch {
-        handled: job.requested().filter(|_| ended),
-        built: digest.map(|digest| (digest, Duration::ZERO)),
-        ..job.patch(outcome, revision.as_deref())
-    };
-    report(cx, job, &patch).await;
-}
-
-fn compare(old: &Checkout, new: &Checkout) -> Option<Changes> {
-    let paths = tokio::task::block_in_place(|| {
-        let (old, new) = (old.tree().ok()?, new.tree().ok()?);
-        old.changed_paths(&new, CHANGED_PATHS).ok().flatten()
-    })?;
-    Some(Changes::new(paths))
-}
-
-/// Judges targets by what watches have shown, and by what is known of the causes.
-fn verdict(index: &Index, memory: &Memory, whys: &Whys) -> Verdict {
-    let sights: HashMap<&ObjectRef, Seen> = memory
-        .targets
-        .iter()
-        .filter_map(|target| Some((&target.object, index.get(&id_of(&target.object))?)))
-        .collect();
-    judge(
-        &memory.targets,
-        |object| {
-            sights
-                .get(object)
-                .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
-        },
-        |object| whys.get(object).map(Vec::as_slice).unwrap_or_default(),
-    )
-}
-
-fn unhealthy(verdict: &Verdict) -> Vec<ObjectRef> {
-    match verdict {
-        Verdict::Healthy => Vec::new(),
-        Verdict::Waiting { on } => on.iter().map(|finding| finding.object.clone()).collect(),
-        Verdict::Failed { why } => why.iter().map(|finding| finding.object.clone()).collect(),
-    }
-}
-
-fn id_of(object: &ObjectRef) -> ObjectId {
-    ObjectId {
-        namespace: object.namespace.to_string(),
-        name: object.name.to_string(),
-        group: object.group.to_string(),
-        kind: object.kind.to_string(),
-    }
-}
-
 /// The source of a Kustomization.
 pub(crate) fn source_key(kustomization: &Kustomization) -> SourceKey {
     let reference = &kustomization.spec.source_ref;
@@ -1098,14 +646,6 @@ pub(crate) fn source_key(kustomization: &Kustomization) -> SourceKey {
         .clone()
         .or_else(|| kustomization.metadata.namespace.clone());
     (namespace.unwrap_or_default(), reference.name.clone())
-}
-
-fn dependencies(kustomization: &Kustomization) -> impl Iterator<Item = Owner> + '_ {
-    let own = kustomization.metadata.namespace.clone().unwrap_or_default();
-    kustomization.spec.depends_on.iter().map(move |dependency| Owner {
-        namespace: dependency.namespace.clone().unwrap_or_else(|| own.clone()),
-        name: dependency.name.clone(),
-    })
 }
 
 /// `spec.timeout`, or the interval less 30 s, at least 30 s (Flux's `GetTimeout`).

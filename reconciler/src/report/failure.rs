@@ -3,6 +3,7 @@
 use crate::api::Reason;
 
 use super::Severity;
+use super::redact::Redactor;
 
 /// When a failed run is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,5 +103,25 @@ impl Failure {
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         self.retry() == Retry::Never
+    }
+
+    /// The same failure with its secrets masked, as it may leave the process.
+    #[must_use]
+    pub fn masked(&self, redactor: &Redactor) -> Self {
+        let (make, text): (fn(String) -> Self, &String) = match self {
+            Self::InvalidSpec(text) => (Self::InvalidSpec, text),
+            Self::AccessDenied(text) => (Self::AccessDenied, text),
+            Self::Source(text) => (Self::Source, text),
+            Self::Dependency(text) => (Self::Dependency, text),
+            Self::Build(text) => (Self::Build, text),
+            Self::Apply(text) => (Self::Apply, text),
+            Self::Contested(text) => (Self::Contested, text),
+            Self::Prune(text) => (Self::Prune, text),
+            Self::Guard(text) => (Self::Guard, text),
+            Self::Health(text) => (Self::Health, text),
+            Self::Timeout(text) => (Self::Timeout, text),
+            Self::Canceled(text) => (Self::Canceled, text),
+        };
+        make(redactor.mask(text).into_owned())
     }
 }

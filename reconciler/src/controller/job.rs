@@ -1,0 +1,112 @@
+//! What a run is given, and what it comes to. No I/O.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::Kustomization;
+use crate::apply::Permit;
+use crate::cluster::{Api, Identity};
+use crate::plan::{ObjectId, Owner};
+use crate::report::{Failure, Outcome, StatusPatch};
+use crate::source::Checkout;
+
+use super::context::Context;
+use super::memory::Memory;
+use super::statuses::StatusWriter;
+use super::step::Scope;
+
+/// All that a run is given.
+pub(crate) struct Job {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) kustomization: Arc<Kustomization>,
+    pub(crate) checkout: Option<Checkout>,
+    pub(crate) memory: Option<Arc<Memory>>,
+    pub(crate) scope: Scope,
+    pub(crate) statuses: Arc<StatusWriter>,
+    pub(crate) permit: Permit,
+    /// Number of this run: later ones have larger numbers.
+    pub(crate) number: u64,
+    /// Place of its reports among all reports: one that was decided earlier is not written later.
+    pub(crate) ticket: u64,
+    pub(crate) timeout: Duration,
+    pub(crate) contested: BTreeSet<ObjectId>,
+}
+
+/// What a run came to.
+pub(crate) struct Done {
+    pub(crate) result: Result<Applied, Failure>,
+    /// What to remember; nothing when the run did not get through.
+    pub(crate) memory: Option<Arc<Memory>>,
+    /// The revision that was run for.
+    pub(crate) revision: Option<String>,
+    /// Objects that were put back, with who had changed what.
+    pub(crate) corrections: Vec<Correction>,
+}
+
+/// Everything is applied.
+pub(crate) struct Applied {
+    /// Whether health is to be waited for.
+    pub(crate) wait: bool,
+    /// When entries that stay in the inventory until a late write can no longer arrive are to be looked at.
+    pub(crate) recheck: Option<Timestamp>,
+}
+
+/// A field that was put back.
+#[derive(Clone, Debug)]
+pub(crate) struct Correction {
+    pub(crate) id: ObjectId,
+    pub(crate) manager: String,
+    pub(crate) path: String,
+}
+
+impl Job {
+    /// A status that follows from an outcome of this job, and says nothing of inventory, request or history.
+    pub(crate) fn patch<'a>(&self, outcome: &'a Outcome, revision: Option<&'a str>) -> StatusPatch<'a> {
+        StatusPatch {
+            outcome,
+            generation: self.generation(),
+            revision,
+            inventory: None,
+            handled: None,
+            built: None,
+            timeout: self.timeout,
+        }
+    }
+
+    pub(crate) fn revision(&self) -> Option<String> {
+        self.checkout
+            .as_ref()
+            .map(|checkout| checkout.revision().to_string())
+    }
+
+    pub(crate) fn generation(&self) -> i64 {
+        self.kustomization.metadata.generation.unwrap_or_default()
+    }
+
+    /// The `requestedAt` that this run handles.
+    pub(crate) fn requested(&self) -> Option<&str> {
+        annotation(&self.kustomization, crate::api::REQUESTED_AT)
+    }
+
+    /// The account that every call of this run is made as.
+    pub(crate) fn api(&self, cx: &Context) -> Api {
+        let account = self
+            .kustomization
+            .spec
+            .service_account_name
+            .clone()
+            .or_else(|| cx.config.default_service_account.clone());
+        let identity = account.map(|service_account| Identity {
+            namespace: self.owner.namespace.clone(),
+            service_account,
+        });
+        cx.api.impersonating(identity.as_ref())
+    }
+}
+
+pub(crate) fn annotation<'a>(object: &'a Kustomization, key: &str) -> Option<&'a str> {
+    object.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}

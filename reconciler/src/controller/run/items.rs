@@ -1,0 +1,120 @@
+//! What a run is about: each wanted object with its kind, and which of them need no look. No I/O.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::super::memory::{Left, digest};
+use super::super::step::Scope;
+use super::Run;
+use crate::cluster::Kind;
+use crate::plan::{self, Gvk, ObjectId, Stage, Wanted};
+
+/// An object on its way through the run.
+pub(super) struct Item {
+    pub(super) kind: Kind,
+    pub(super) wanted: Wanted,
+    pub(super) digest: u64,
+    /// Nothing of it is to be done: as remembered, and untouched.
+    pub(super) settled: bool,
+}
+
+impl Run<'_> {
+    /// Gives each object its kind, and says which of them need no look at all.
+    pub(super) fn identify(&self, wanted: Vec<Wanted>) -> Vec<(Stage, Vec<Item>)> {
+        let mut stages = Vec::new();
+        for (stage, objects) in plan::stages(wanted) {
+            let mut items = Vec::with_capacity(objects.len());
+            for wanted in objects {
+                let gvk = Gvk {
+                    group: wanted.id.group.clone(),
+                    version: wanted.version.clone(),
+                    kind: wanted.id.kind.clone(),
+                };
+                let kind = match self.cx.discovery.known(&gvk) {
+                    Some(kind) => kind,
+                    // It comes with this set: its path is asked for again once its definition is there.
+                    None => Kind {
+                        gvk,
+                        plural: String::new(),
+                        namespaced: !wanted.id.namespace.is_empty(),
+                        watchable: false,
+                    },
+                };
+                let digest = digest(&wanted.value);
+                let settled = self.is_settled(&wanted.id, digest);
+                items.push(Item {
+                    kind,
+                    wanted,
+                    digest,
+                    settled,
+                });
+            }
+            stages.push((stage, items));
+        }
+        stages
+    }
+
+    /// An object that is wanted as before, and whose fingerprint is as the last apply left it.
+    fn is_settled(&self, id: &ObjectId, digest: u64) -> bool {
+        let untouched = match &self.job.scope {
+            Scope::Full | Scope::Finalize => false,
+            Scope::Changes => true,
+            Scope::Drift(touched) => !touched.contains(id),
+        };
+        untouched && self.left(id).is_some_and(|left| left.wanted == digest) && self.as_we_left_it(id)
+    }
+
+    pub(super) fn left(&self, id: &ObjectId) -> Option<Left> {
+        self.job.memory.as_ref()?.objects.get(id).copied()
+    }
+
+    pub(super) fn as_we_left_it(&self, id: &ObjectId) -> bool {
+        let left = self.left(id);
+        let seen = self.cx.index.get(id);
+        left.zip(seen)
+            .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
+    }
+}
+
+/// The namespaces and kinds that a plan brings along.
+pub(super) struct Coming {
+    namespaces: BTreeSet<String>,
+    kinds: BTreeSet<(String, String)>,
+}
+
+impl Coming {
+    pub(super) fn of(staged: &[(Stage, Vec<Item>)]) -> Self {
+        let mut coming = Self {
+            namespaces: BTreeSet::new(),
+            kinds: BTreeSet::new(),
+        };
+        for item in staged.iter().flat_map(|(_, items)| items) {
+            let wanted = &item.wanted;
+            match wanted.id.kind.as_str() {
+                "Namespace" if wanted.id.group.is_empty() => {
+                    coming.namespaces.insert(wanted.id.name.clone());
+                }
+                "CustomResourceDefinition" => {
+                    let text = |pointer| {
+                        wanted
+                            .value
+                            .pointer(pointer)
+                            .and_then(Value::as_str)
+                            .unwrap_or_default()
+                            .to_owned()
+                    };
+                    coming
+                        .kinds
+                        .insert((text("/spec/group"), text("/spec/names/kind")));
+                }
+                _ => {}
+            }
+        }
+        coming
+    }
+
+    pub(super) fn explains(&self, id: &ObjectId) -> bool {
+        self.namespaces.contains(&id.namespace) || self.kinds.contains(&(id.group.clone(), id.kind.clone()))
+    }
+}

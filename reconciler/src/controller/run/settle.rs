@@ -1,0 +1,113 @@
+//! Waits until what a stage applied can be built on: definitions are established and served. Reads only.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::items::Item;
+use super::{Run, revoked};
+use crate::apply::{Previewed, Revoked};
+use crate::assess::status::StatusKind;
+use crate::cluster::ApiError;
+use crate::plan::{Action, Gvk, ObjectId, Stage};
+use crate::report::Failure;
+
+impl Run<'_> {
+    /// Waits until what was applied in a stage can be built on: definitions are established.
+    pub(super) async fn settle(
+        &self,
+        stage: Stage,
+        items: &[Item],
+        previews: &HashMap<ObjectId, Previewed>,
+    ) -> Result<(), Failure> {
+        if stage != Stage::Definitions {
+            return Ok(());
+        }
+        let mut kinds = Vec::new();
+        for item in items
+            .iter()
+            .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
+        {
+            let id = &item.wanted.id;
+            let preview_skips =
+                matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
+            if preview_skips || item.settled && self.left(id).is_some_and(|left| left.skipped) {
+                continue;
+            }
+            self.await_current(&item.wanted.id).await?;
+            if !item.settled {
+                kinds.extend(served_kinds(&item.wanted.value));
+            }
+        }
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        self.await_served(&kinds).await
+    }
+
+    /// A definition may be established a moment before its kind is served.
+    async fn await_served(&self, kinds: &[Gvk]) -> Result<(), Failure> {
+        let mut pause = Duration::from_millis(20);
+        let served = async {
+            loop {
+                self.cx.discovery.refresh(&self.cx.api, Duration::ZERO).await?;
+                if kinds.iter().all(|gvk| self.cx.discovery.known(gvk).is_some()) {
+                    return Ok::<(), ApiError>(());
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        };
+        let answer = self.job.permit.race(served).await.map_err(revoked)?;
+        answer
+            .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
+    }
+
+    async fn await_current(&self, id: &ObjectId) -> Result<(), Failure> {
+        let current = async {
+            loop {
+                let changed = self.cx.index.changed();
+                if self
+                    .cx
+                    .index
+                    .get(id)
+                    .is_some_and(|seen| seen.observed.kind == StatusKind::Current)
+                {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        self.job.permit.race(current).await.map_err(|why| match why {
+            Revoked::Deadline => {
+                Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout))
+            }
+            other => revoked(other),
+        })
+    }
+}
+
+/// The kinds that a definition has the API server serve.
+fn served_kinds(crd: &Value) -> Vec<Gvk> {
+    let text = |value: &Value, pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let versions = crd
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let served = versions.filter(|version| version["served"] == true);
+    served
+        .map(|version| Gvk {
+            group: text(crd, "/spec/group"),
+            version: text(version, "/name"),
+            kind: text(crd, "/spec/names/kind"),
+        })
+        .collect()
+}
