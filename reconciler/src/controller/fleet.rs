@@ -178,15 +178,7 @@ impl Fleet {
                 namespace,
                 name,
             } => self.config(kind, &namespace, &name),
-            Message::Explain(owner) => {
-                if self
-                    .members
-                    .get(&owner)
-                    .is_some_and(|member| member.state.is_waiting())
-                {
-                    self.start_explaining(&owner);
-                }
-            }
+            Message::Explain(owner) => self.explain_again(&owner),
             Message::Trickled => {
                 self.trickling -= 1;
                 self.drain_trickle();

@@ -216,6 +216,12 @@ impl State {
         matches!(self.settling, Settling::Until(_))
     }
 
+    /// Whether something is on its way to health, for the first time or again: its pods are looked at.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        matches!(self.settling, Settling::Until(_) | Settling::Again(_))
+    }
+
     /// A commit that touches nothing of this Kustomization counts as applied without a run.
     pub fn skip_to(&mut self, revision: &str) {
         if let Some(attempted) = &mut self.attempted {
