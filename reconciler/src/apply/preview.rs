@@ -66,8 +66,10 @@ pub enum Previewed {
     Ok(Preview),
     /// It cannot.
     Rejected(Rejection),
-    /// It cannot be known yet: its kind or its namespace comes with this plan.
+    /// Its namespace does not exist; it may come with this plan.
     Deferred(String),
+    /// The server does not serve its kind, or no longer; it may come with this plan.
+    Unserved(String),
     /// A webhook refuses dry runs: it is applied without a preview.
     Unverified(Preview),
     /// The live object is going away; it is created when it is gone (rule 4).
@@ -152,6 +154,7 @@ pub async fn preview(
             };
             Ok(compare(wanted, us, &live, &object))
         }
+        Err(ApiError::Refused(status)) if status.is_unserved() => Ok(Previewed::Unserved(status.message)),
         Err(ApiError::Refused(status)) => {
             let live = match permit.race(api.get(kind, &wanted.id)).await? {
                 Ok(live) => live,
@@ -268,7 +271,7 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
     if let Some(settled) = live.and_then(|live| settled_by_live(wanted, us, live)) {
         return settled;
     }
-    if is_missing_namespace(status) {
+    if status.is_missing_namespace() {
         return Previewed::Deferred(status.message.clone());
     }
     if refuses_dry_runs(status) {
@@ -304,10 +307,6 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
         transient: matches!(status.code, 429 | 500 | 502 | 503 | 504),
         ..Rejection::of_dry_run(wanted, &words)
     })
-}
-
-fn is_missing_namespace(status: &Status) -> bool {
-    status.code == 404 && status.details.get("kind").and_then(Value::as_str) == Some("namespaces")
 }
 
 fn refuses_dry_runs(status: &Status) -> bool {

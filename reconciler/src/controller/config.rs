@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cluster::RENEW_EVERY;
 use crate::plan::Guard;
 use crate::source::Limits;
 
@@ -40,8 +41,13 @@ pub struct Config {
     pub log_excerpts: bool,
     /// How long a crash or a refused image may last before it counts as a failure.
     pub failure_grace: Duration,
+    /// How long a burst of changes lasts at least before it is acted on: of definitions and admission, and of objects
+    /// whose generation moves.
+    pub debounce: Duration,
     /// Flux's leases are held.
     pub leases: bool,
+    /// How often they are renewed, and the server is asked for its version.
+    pub renew_every: Duration,
     /// How long a write of an earlier process may still arrive (rule 2).
     pub late_write_bound: Duration,
     /// Bounds of a fetch.
@@ -66,7 +72,9 @@ impl Default for Config {
             prune_guard: Guard::default(),
             log_excerpts: true,
             failure_grace: Duration::from_secs(60),
+            debounce: Duration::from_secs(15),
             leases: true,
+            renew_every: RENEW_EVERY,
             late_write_bound: Duration::from_secs(60),
             limits: Limits::default(),
         }

@@ -18,7 +18,7 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     /// Acts as the controller itself.
     pub(crate) api: Api,
-    pub(crate) discovery: Discovery,
+    pub(crate) discovery: Arc<Discovery>,
     pub(crate) watches: Watches,
     pub(crate) configs: Arc<Configs>,
     pub(crate) index: Arc<Index>,

@@ -6,6 +6,7 @@
 mod dependencies;
 mod health;
 mod revisions;
+mod surroundings;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use super::reports::write_outcome;
 use super::run::run;
 use super::statuses::StatusWriter;
 use super::step::{Effect, Ended, Event, Inputs, Scope, State};
+use super::surroundings::Changes;
 
 /// Names a source: kind is always GitRepository.
 pub(crate) type SourceKey = (String, String);
@@ -63,6 +65,14 @@ pub(crate) enum Message {
         name: String,
     },
     Explain(Arc<Owner>),
+    /// What admits objects changed.
+    SurroundingsChanged(Changes),
+    /// What the server serves changed.
+    Discovered,
+    /// A namespace is there.
+    NamespaceAppeared(String),
+    /// A namespace is no longer there.
+    NamespaceGone(String),
     Trickled,
     /// All Kustomizations that there are have been seen.
     Listed,
@@ -109,6 +119,8 @@ pub(crate) struct Fleet {
     trickling: usize,
     listed: bool,
     sources_listed: bool,
+    /// When each namespace was last seen to be there.
+    namespaces: HashMap<String, Instant>,
     pods: super::pods::PodWatch,
 }
 
@@ -128,6 +140,7 @@ impl Fleet {
             trickling: 0,
             listed: false,
             sources_listed: false,
+            namespaces: HashMap::new(),
             pods,
         }
     }
@@ -179,6 +192,12 @@ impl Fleet {
                 name,
             } => self.config(kind, &namespace, &name),
             Message::Explain(owner) => self.explain_again(&owner),
+            Message::SurroundingsChanged(changes) => self.surroundings_changed(&changes),
+            Message::Discovered => self.discovered(),
+            Message::NamespaceAppeared(name) => self.namespace_appeared(name),
+            Message::NamespaceGone(name) => {
+                self.namespaces.remove(&name);
+            }
             Message::Trickled => {
                 self.trickling -= 1;
                 self.drain_trickle();
@@ -566,6 +585,7 @@ impl Fleet {
         };
         let touched: Vec<ObjectId> = memory
             .objects
+        self.retry_if_there(owner);
             .iter()
             .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
             .map(|(id, _)| id.clone())
@@ -660,7 +680,7 @@ fn phase(uid: &str) -> u16 {
     (sum % 1000) as u16
 }
 
-async fn sleep_until(at: Option<Timestamp>) {
+pub(super) async fn sleep_until(at: Option<Timestamp>) {
     let Some(at) = at else {
         return std::future::pending().await;
     };

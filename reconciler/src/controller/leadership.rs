@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use crate::cluster::{Kind, LEASE_DURATION, LeaseHold, RENEW_EVERY};
+use super::fleet::Message;
+use super::surroundings::Changes;
+use crate::cluster::{Kind, LEASE_DURATION, LeaseHold};
 use crate::plan::ObjectId;
 
 /// Leads until `stop`; gives who took over if leadership was lost.
@@ -22,6 +24,7 @@ pub(crate) async fn lead(
 ) -> Option<String> {
     let hold = hold(cx);
     let mut renewed: Option<Instant> = None;
+    let mut version = None;
     loop {
         let pause = match attempt(cx, &hold).await {
             Attempt::Leads => {
@@ -31,7 +34,8 @@ pub(crate) async fn lead(
                     ready.ready();
                     leads.send_replace(true);
                 }
-                RENEW_EVERY
+                look_at_version(cx, &mut version).await;
+                cx.config.renew_every
             }
             Attempt::Held { by, pause } => {
                 if renewed.is_some() {
@@ -56,6 +60,25 @@ pub(crate) async fn lead(
             () = stop.cancelled() => return None,
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Another version of the server may default, validate and convert otherwise (rule 12).
+async fn look_at_version(cx: &Context, known: &mut Option<String>) {
+    let Ok(answer) = cx.api.raw("/version", "application/json").await else {
+        return;
+    };
+    let Some(version) = answer["gitVersion"].as_str() else {
+        return;
+    };
+    let before = known.replace(version.to_owned());
+    if before.is_some_and(|before| before != version) {
+        tracing::info!(version, "the API server's version changed: everything is checked");
+        // The fleet ends only when the controller does.
+        let _ = cx
+            .messages
+            .send(Message::SurroundingsChanged(Changes::of_everything()))
+            .await;
     }
 }
 

@@ -116,9 +116,9 @@ impl Run<'_> {
         };
         let mut recorded = self.already_recorded(&old, &new);
         let mut uids = Vec::new();
-        let staged = self.identify(wanted);
+        let mut staged = self.identify(wanted);
         let last = staged.len();
-        let mut previews = self.preview_all(&staged).await?;
+        let mut previews = self.preview_all(&mut staged).await?;
         for (index, (stage, items)) in staged.iter().enumerate() {
             if index > 0 {
                 self.preview_deferred(items, &mut previews).await?;

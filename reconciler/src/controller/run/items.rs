@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::memory::{Left, digest};
 use super::super::step::Scope;
-use super::Run;
+use super::{Run, text};
 use crate::cluster::Kind;
 use crate::plan::{self, Gvk, ObjectId, Stage, Wanted};
 
@@ -42,7 +42,7 @@ impl Run<'_> {
                     },
                 };
                 let digest = digest(&wanted.value);
-                let settled = self.is_settled(&wanted.id, digest);
+                let settled = self.is_settled(&wanted.id, digest) && self.serves(&wanted);
                 items.push(Item {
                     kind,
                     wanted,
@@ -65,6 +65,13 @@ impl Run<'_> {
         untouched && self.left(id).is_some_and(|left| left.wanted == digest) && self.as_we_left_it(id)
     }
 
+    /// Whether the server serves what a definition defines; what else there is has nothing to serve.
+    fn serves(&self, wanted: &Wanted) -> bool {
+        served_kinds(wanted)
+            .iter()
+            .all(|gvk| self.cx.discovery.known(gvk).is_some())
+    }
+
     pub(super) fn left(&self, id: &ObjectId) -> Option<Left> {
         self.job.memory.as_ref()?.objects.get(id).copied()
     }
@@ -75,6 +82,27 @@ impl Run<'_> {
         left.zip(seen)
             .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
     }
+}
+
+/// The kinds that an object has the API server serve, if it is a definition.
+pub(super) fn served_kinds(wanted: &Wanted) -> Vec<Gvk> {
+    if wanted.id.kind != "CustomResourceDefinition" {
+        return Vec::new();
+    }
+    let value = &wanted.value;
+    let versions = value
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let served = versions.filter(|version| version["served"] == true);
+    served
+        .map(|version| Gvk {
+            group: text(value, "/spec/group").to_owned(),
+            version: text(version, "/name").to_owned(),
+            kind: text(value, "/spec/names/kind").to_owned(),
+        })
+        .collect()
 }
 
 /// The namespaces and kinds that a plan brings along.
@@ -96,17 +124,8 @@ impl Coming {
                     coming.namespaces.insert(wanted.id.name.clone());
                 }
                 "CustomResourceDefinition" => {
-                    let text = |pointer| {
-                        wanted
-                            .value
-                            .pointer(pointer)
-                            .and_then(Value::as_str)
-                            .unwrap_or_default()
-                            .to_owned()
-                    };
-                    coming
-                        .kinds
-                        .insert((text("/spec/group"), text("/spec/names/kind")));
+                    let kinds = served_kinds(wanted).into_iter();
+                    coming.kinds.extend(kinds.map(|gvk| (gvk.group, gvk.kind)));
                 }
                 _ => {}
             }
@@ -114,7 +133,11 @@ impl Coming {
         coming
     }
 
-    pub(super) fn explains(&self, id: &ObjectId) -> bool {
-        self.namespaces.contains(&id.namespace) || self.kinds.contains(&(id.group.clone(), id.kind.clone()))
+    pub(super) fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.contains(name)
+    }
+
+    pub(super) fn has_kind(&self, id: &ObjectId) -> bool {
+        self.kinds.contains(&(id.group.clone(), id.kind.clone()))
     }
 }

@@ -1,6 +1,6 @@
 //! Writes the objects of one stage, and remembers how each was left. Does I/O, through `apply` alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -16,7 +16,7 @@ use crate::apply::{self, Preview, Previewed, Recorded, WriteError};
 use crate::assess::reduce::Observed;
 use crate::assess::targets::Target;
 use crate::cluster::{ApiError, Fingerprint, Kind, Seen};
-use crate::plan::{Action, ObjectId};
+use crate::plan::{Action, Missing, ObjectId};
 use crate::report::Failure;
 
 /// What was done to one object.
@@ -50,6 +50,7 @@ impl Run<'_> {
         uids: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let mut failures = Vec::new();
+        let mut missing = BTreeSet::new();
         let mut revoked_by = None;
         let this = &*self;
         let asked: Vec<_> = items
@@ -82,7 +83,10 @@ impl Run<'_> {
                     memory.targets.extend(wrote.target);
                 }
                 Err(WriteError::Revoked(why)) => revoked_by = Some(why),
-                Err(WriteError::Api(error)) => failures.push(format!("{}: {error}", item.wanted.id)),
+                Err(WriteError::Api(error)) => {
+                    missing.extend(self.missing_for(item, &error));
+                    failures.push(format!("{}: {error}", item.wanted.id));
+                }
             }
         }
         drop(writes);
@@ -94,7 +98,20 @@ impl Run<'_> {
         if failures.is_empty() {
             return Ok(());
         }
-        Err(Failure::Apply(failures.join("\n")))
+        Err(Failure::of_apply(failures.join("\n"), missing))
+    }
+
+    /// What a refused write says is not there.
+    fn missing_for(&self, item: &Item, error: &ApiError) -> Option<Missing> {
+        let status = error.status()?;
+        if status.is_missing_namespace() {
+            return Some(Missing::Namespace(item.wanted.id.namespace.clone()));
+        }
+        if !status.is_unserved() {
+            return None;
+        }
+        self.cx.discovery.forget(&item.kind.gvk);
+        Some(Missing::Kind(item.kind.gvk.clone()))
     }
 
     async fn write_one(
@@ -111,7 +128,12 @@ impl Run<'_> {
                 self.await_gone(&item.kind, id, uid).await?;
                 Preview::of(Action::Created, None)
             }
-            Some(Previewed::OwnedBy(..) | Previewed::Rejected(_) | Previewed::Deferred(_)) => {
+            Some(
+                Previewed::OwnedBy(..)
+                | Previewed::Rejected(_)
+                | Previewed::Deferred(_)
+                | Previewed::Unserved(_),
+            ) => {
                 return Err(ApiError::NotPermitted("it was not previewed").into());
             }
         };
