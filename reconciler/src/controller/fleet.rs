@@ -31,7 +31,7 @@ use super::events::Recorder;
 use super::explain::Whys;
 use super::finalize::finalize;
 use super::job::{Done, Job, annotation};
-use super::memory::Memory;
+use super::memory::{Left, Memory};
 use super::registry::Entry;
 use super::reports::write_outcome;
 use super::run::run;
@@ -329,18 +329,29 @@ impl Fleet {
         let Some(member) = self.members.get(&event.owner) else {
             return;
         };
-        if let Some(memory) = &member.memory {
-            let seen = self.cx.index.get(&event.id);
-            let touched = memory
-                .objects
-                .get(&event.id)
-                .is_some_and(|left| left.is_touched(seen.as_ref()));
-            // What a run under way has written is not known here yet: it is compared when the run has ended.
-            if touched && !member.state.is_running() {
-                self.step(&event.owner, Event::Touched(event.id.clone()));
-            }
+        // What a run under way has written is not known here yet: it is compared when the run has ended.
+        if let Some(memory) = &member.memory
+            && !member.state.is_running()
+            && let Some(left) = memory.objects.get(&event.id)
+            && let Some(news) = self.news_of(&event.id, left)
+        {
+            self.step(&event.owner, news);
         }
         self.judge(&event.owner);
+    }
+
+    /// What an object's present state means, compared with how the last run left it.
+    fn news_of(&self, id: &ObjectId, left: &Left) -> Option<Event> {
+        let seen = self.cx.index.get(id);
+        if left.is_touched(seen.as_ref()) {
+            return Some(Event::Touched(id.clone()));
+        }
+        let check_at = || {
+            let at = Timestamp::now().checked_add(self.cx.config.debounce);
+            at.unwrap_or(Timestamp::MAX)
+        };
+        left.has_moved(seen.as_ref())
+            .then(|| Event::Moved(id.clone(), check_at()))
     }
 
     fn config(&mut self, kind: &'static str, namespace: &str, name: &str) {
@@ -574,6 +585,7 @@ impl Fleet {
         );
         self.watch_inputs(owner);
         self.step(owner, Event::Finished(ended));
+        self.retry_if_there(owner);
         self.catch_up(owner);
         self.drain_trickle();
     }
@@ -583,15 +595,13 @@ impl Fleet {
         let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else {
             return;
         };
-        let touched: Vec<ObjectId> = memory
+        let news: Vec<Event> = memory
             .objects
-        self.retry_if_there(owner);
             .iter()
-            .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
-            .map(|(id, _)| id.clone())
+            .filter_map(|(id, left)| self.news_of(id, left))
             .collect();
-        for id in touched {
-            self.step(owner, Event::Touched(id));
+        for event in news {
+            self.step(owner, event);
         }
     }
 

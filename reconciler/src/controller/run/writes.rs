@@ -193,6 +193,11 @@ impl Run<'_> {
             left: Some(Left {
                 wanted: item.digest,
                 fingerprint,
+                generation: written
+                    .object
+                    .pointer("/metadata/generation")
+                    .and_then(Value::as_i64)
+                    .unwrap_or_default(),
                 before: [preview.live.as_ref(), before.as_ref()].map(|seen| seen.map_or(0, version)),
                 skipped: false,
                 vanishes: vanishes(&item.wanted.value),
@@ -264,6 +269,7 @@ impl Run<'_> {
         Some(Left {
             wanted: item.digest,
             fingerprint: live.fingerprint,
+            generation: live.observed.generation,
             before: [0; 2],
             skipped,
             vanishes: vanishes(&item.wanted.value),
