@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cluster::RENEW_EVERY;
 use crate::plan::Guard;
 use crate::source::Limits;
 
@@ -46,8 +45,9 @@ pub struct Config {
     pub debounce: Duration,
     /// Flux's leases are held.
     pub leases: bool,
-    /// How often they are renewed, and the server is asked for its version.
-    pub renew_every: Duration,
+    /// How long a lease lasts without being renewed; it is renewed three times in that time, and the
+    /// server asked for its version.
+    pub lease_duration: Duration,
     /// How long a write of an earlier process may still arrive (rule 2).
     pub late_write_bound: Duration,
     /// Bounds of a fetch.
@@ -74,7 +74,7 @@ impl Default for Config {
             failure_grace: Duration::from_secs(60),
             debounce: Duration::from_secs(15),
             leases: true,
-            renew_every: RENEW_EVERY,
+            lease_duration: Duration::from_secs(90),
             late_write_bound: Duration::from_secs(60),
             limits: Limits::default(),
         }

@@ -111,7 +111,11 @@ impl Scene {
 /// A scene with a Kustomization `app`, and a second one `other` of a ConfigMap `o`; both are applied.
 async fn two(files: &[(&str, &str)], debounce: Duration) -> Scene {
     let mut scene = Scene::new().await;
-    scene.world = scene.world.configured(|config| config.debounce = debounce);
+    scene.world = scene.world.configured(|config| {
+        config.debounce = debounce;
+        // A third of it is between two looks at the version.
+        config.lease_duration = Duration::from_secs(6);
+    });
     scene.install_widgets().await;
     scene.upstream.write("other/o.yaml", config_map("o", "1"));
     scene.world.git_repository("app", "main");

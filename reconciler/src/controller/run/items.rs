@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::memory::{Left, digest};
 use super::super::step::Scope;
 use super::{Run, text};
+use crate::apply::Absent;
 use crate::cluster::Kind;
 use crate::plan::{self, Gvk, ObjectId, Stage, Wanted};
 
@@ -105,10 +106,14 @@ pub(super) fn served_kinds(wanted: &Wanted) -> Vec<Gvk> {
         .collect()
 }
 
-/// The namespaces and kinds that a plan brings along.
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// The namespaces, kinds and roles that a plan brings along.
 pub(super) struct Coming {
     namespaces: BTreeSet<String>,
     kinds: BTreeSet<(String, String)>,
+    /// Roles, by kind, namespace and name.
+    roles: BTreeSet<(String, String, String)>,
 }
 
 impl Coming {
@@ -116,6 +121,7 @@ impl Coming {
         let mut coming = Self {
             namespaces: BTreeSet::new(),
             kinds: BTreeSet::new(),
+            roles: BTreeSet::new(),
         };
         for item in staged.iter().flat_map(|(_, items)| items) {
             let wanted = &item.wanted;
@@ -127,17 +133,42 @@ impl Coming {
                     let kinds = served_kinds(wanted).into_iter();
                     coming.kinds.extend(kinds.map(|gvk| (gvk.group, gvk.kind)));
                 }
+                "Role" | "ClusterRole" if wanted.id.group == RBAC => {
+                    let id = &wanted.id;
+                    coming
+                        .roles
+                        .insert((id.kind.clone(), id.namespace.clone(), id.name.clone()));
+                }
                 _ => {}
             }
         }
         coming
     }
 
-    pub(super) fn has_namespace(&self, name: &str) -> bool {
-        self.namespaces.contains(name)
+    /// Whether the plan brings what an object waits for: its namespace, its kind, or the role that it binds.
+    pub(super) fn explains(&self, wanted: &Wanted, absent: Absent) -> bool {
+        let id = &wanted.id;
+        match absent {
+            Absent::Namespace => self.namespaces.contains(&id.namespace),
+            Absent::Kind => self.kinds.contains(&(id.group.clone(), id.kind.clone())),
+            Absent::Role => bound_role(wanted).is_some_and(|role| self.roles.contains(&role)),
+        }
     }
+}
 
-    pub(super) fn has_kind(&self, id: &ObjectId) -> bool {
-        self.kinds.contains(&(id.group.clone(), id.kind.clone()))
+/// The role that a binding refers to. The API server looks its rules up before it takes the binding, to see that
+/// nobody gives away more than they have.
+fn bound_role(wanted: &Wanted) -> Option<(String, String, String)> {
+    let id = &wanted.id;
+    if id.group != RBAC || !id.kind.ends_with("RoleBinding") {
+        return None;
     }
+    let reference = &wanted.value["roleRef"];
+    let kind = reference["kind"].as_str()?;
+    let namespace = if kind == "Role" { id.namespace.as_str() } else { "" };
+    Some((
+        kind.to_owned(),
+        namespace.to_owned(),
+        reference["name"].as_str()?.to_owned(),
+    ))
 }
