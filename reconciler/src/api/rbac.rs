@@ -105,6 +105,29 @@ pub const GRANTS: &[Grant] = &[
         why: "Learns when a kind appears or changes, so that its objects can be applied.",
     },
     Grant {
+        role: Role::Controller,
+        groups: &[""],
+        resources: &["namespaces"],
+        names: &[],
+        verbs: LOOK,
+        why: "Learns when a namespace appears that objects wait for.",
+    },
+    Grant {
+        role: Role::Controller,
+        groups: &["admissionregistration.k8s.io"],
+        resources: &[
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
+        ],
+        names: &[],
+        verbs: LOOK,
+        why: "Learns when admission changes, so that everything is checked against it.",
+    },
+    Grant {
         role: Role::Home,
         groups: &["coordination.k8s.io"],
         resources: &["leases"],
@@ -135,7 +158,6 @@ pub const GRANTS: &[Grant] = &[
         role: Role::Watch,
         groups: &[""],
         resources: &[
-            "namespaces",
             "persistentvolumeclaims",
             "pods",
             "replicationcontrollers",

@@ -34,6 +34,27 @@ impl fmt::Display for Status {
     }
 }
 
+impl Status {
+    /// A 404 that names no object: the path itself is not served, as when the kind's definition was deleted.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        self.code == 404 && self.named("kind").is_empty() && self.named("name").is_empty()
+    }
+
+    /// A 404 that names the namespace.
+    #[must_use]
+    pub fn is_missing_namespace(&self) -> bool {
+        self.code == 404 && self.named("kind") == "namespaces"
+    }
+
+    fn named(&self, detail: &str) -> &str {
+        self.details
+            .get(detail)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
 /// In the words of structured-merge-diff, which the API server passes on.
 const NOT_OF_THE_SCHEMA: &str = "failed to create typed patch object";
 
@@ -97,6 +118,12 @@ impl ApiError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.has_code(404)
+    }
+
+    /// 404 because the kind is not served.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        self.status().is_some_and(Status::is_unserved)
     }
 
     /// 409.

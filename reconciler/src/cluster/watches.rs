@@ -3,6 +3,9 @@
 //! In: kinds to watch. Out: an [`Index`] kept true, and an [`ObjectEvent`] for each change that matters to an
 //! owner: its fields changed hands, its health changed, it appeared or went. Objects are reduced and dropped
 //! at once; of kinds without a status only metadata is asked for, so Secrets stay on the server.
+//!
+//! A kind whose definition is deleted takes its objects with it: they are gone then, and its watch begins again when
+//! the kind is served again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +21,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Api, Fingerprint, Index, Kind, Seen};
+use super::{Api, Discovery, Fingerprint, Index, Kind, Seen};
 use crate::api::{OWNER_NAME, OWNER_NAMESPACE};
 use crate::assess::reduce::Observed;
 use crate::plan::{Gvk, ObjectId, Owner};
@@ -42,6 +45,7 @@ pub struct ObjectEvent {
 /// The set of running watches.
 pub struct Watches {
     api: Api,
+    discovery: Arc<Discovery>,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
     started: Mutex<HashMap<(String, String), Subscribers>>,
@@ -53,12 +57,14 @@ impl Watches {
     #[must_use]
     pub fn new(
         api: Api,
+        discovery: Arc<Discovery>,
         index: Arc<Index>,
         events: mpsc::Sender<ObjectEvent>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             api,
+            discovery,
             index,
             events,
             started: Mutex::default(),
@@ -115,6 +121,7 @@ impl Watches {
         let watch = Watch {
             kind: kind.clone(),
             api: self.api.clone(),
+            discovery: self.discovery.clone(),
             extent,
             index: self.index.clone(),
             events: self.events.clone(),
@@ -164,6 +171,7 @@ enum Extent {
 struct Watch {
     kind: Kind,
     api: Api,
+    discovery: Arc<Discovery>,
     extent: Extent,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
@@ -177,6 +185,17 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self, client: kube::Client) {
+        loop {
+            self.follow(client.clone()).await;
+            tracing::info!(kind = %self.kind.gvk, "the kind is not served any more; it is watched again when it is");
+            self.discovery.forget(&self.kind.gvk);
+            self.all_gone().await;
+            self.kind = self.discovery.served(&self.kind.gvk).await;
+        }
+    }
+
+    /// Follows the kind for as long as it is served.
+    async fn follow(&mut self, client: kube::Client) {
         let gvk = &self.kind.gvk;
         let resource = ApiResource {
             group: gvk.group.clone(),
@@ -224,6 +243,7 @@ impl Watch {
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => self.take(event).await,
+                Err(error) if is_unserved(&error) => return,
                 Err(error) => {
                     tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -317,6 +337,15 @@ impl Watch {
         }
     }
 
+    async fn all_gone(&mut self) {
+        self.seen = None;
+        for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
+            if self.covers(&id) {
+                self.gone(&id).await;
+            }
+        }
+    }
+
     /// Asked as a list, which is what a watch is allowed.
     async fn is_there(&self, id: &ObjectId) -> bool {
         let collection = self.kind.collection(&id.namespace);
@@ -357,6 +386,16 @@ impl Watch {
                 .or_insert_with(|| Arc::new(owner))
                 .clone(),
         )
+    }
+}
+
+/// Whether there is no such collection; a namespace that does not exist answers an empty list.
+fn is_unserved(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 404,
+        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@
 mod dependencies;
 mod health;
 mod revisions;
+mod surroundings;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,12 +31,13 @@ use super::events::Recorder;
 use super::explain::Whys;
 use super::finalize::finalize;
 use super::job::{Done, Job, annotation};
-use super::memory::Memory;
+use super::memory::{Left, Memory};
 use super::registry::Entry;
 use super::reports::report_outcome;
 use super::run::run;
 use super::statuses::StatusWriter;
 use super::step::{Effect, Ended, Event, Inputs, Scope, State};
+use super::surroundings::Changes;
 
 /// Names a source: kind is always GitRepository.
 pub(crate) type SourceKey = (String, String);
@@ -63,6 +65,14 @@ pub(crate) enum Message {
         name: String,
     },
     Explain(Arc<Owner>),
+    /// What admits objects changed.
+    SurroundingsChanged(Changes),
+    /// What the server serves changed.
+    Discovered,
+    /// A namespace is there.
+    NamespaceAppeared(String),
+    /// A namespace is no longer there.
+    NamespaceGone(String),
     Trickled,
     /// All Kustomizations that there are have been seen.
     Listed,
@@ -109,6 +119,8 @@ pub(crate) struct Fleet {
     trickling: usize,
     listed: bool,
     sources_listed: bool,
+    /// When each namespace was last seen to be there.
+    namespaces: HashMap<String, Instant>,
     pods: super::pods::PodWatch,
 }
 
@@ -128,6 +140,7 @@ impl Fleet {
             trickling: 0,
             listed: false,
             sources_listed: false,
+            namespaces: HashMap::new(),
             pods,
         }
     }
@@ -178,14 +191,12 @@ impl Fleet {
                 namespace,
                 name,
             } => self.config(kind, &namespace, &name),
-            Message::Explain(owner) => {
-                if self
-                    .members
-                    .get(&owner)
-                    .is_some_and(|member| member.state.is_waiting())
-                {
-                    self.start_explaining(&owner);
-                }
+            Message::Explain(owner) => self.explain_again(&owner),
+            Message::SurroundingsChanged(changes) => self.surroundings_changed(&changes),
+            Message::Discovered => self.discovered(),
+            Message::NamespaceAppeared(name) => self.namespace_appeared(name),
+            Message::NamespaceGone(name) => {
+                self.namespaces.remove(&name);
             }
             Message::Trickled => {
                 self.trickling -= 1;
@@ -318,18 +329,29 @@ impl Fleet {
         let Some(member) = self.members.get(&event.owner) else {
             return;
         };
-        if let Some(memory) = &member.memory {
-            let seen = self.cx.index.get(&event.id);
-            let touched = memory
-                .objects
-                .get(&event.id)
-                .is_some_and(|left| left.is_touched(seen.as_ref()));
-            // What a run under way has written is not known here yet: it is compared when the run has ended.
-            if touched && !member.state.is_running() {
-                self.step(&event.owner, Event::Touched(event.id.clone()));
-            }
+        // What a run under way has written is not known here yet: it is compared when the run has ended.
+        if let Some(memory) = &member.memory
+            && !member.state.is_running()
+            && let Some(left) = memory.objects.get(&event.id)
+            && let Some(news) = self.news_of(&event.id, left)
+        {
+            self.step(&event.owner, news);
         }
         self.judge(&event.owner);
+    }
+
+    /// What an object's present state means, compared with how the last run left it.
+    fn news_of(&self, id: &ObjectId, left: &Left) -> Option<Event> {
+        let seen = self.cx.index.get(id);
+        if left.is_touched(seen.as_ref()) {
+            return Some(Event::Touched(id.clone()));
+        }
+        let check_at = || {
+            let at = Timestamp::now().checked_add(self.cx.config.debounce);
+            at.unwrap_or(Timestamp::MAX)
+        };
+        left.has_moved(seen.as_ref())
+            .then(|| Event::Moved(id.clone(), check_at()))
     }
 
     fn config(&mut self, kind: &'static str, namespace: &str, name: &str) {
@@ -563,6 +585,7 @@ impl Fleet {
         );
         self.watch_inputs(owner);
         self.step(owner, Event::Finished(ended));
+        self.retry_if_there(owner);
         self.catch_up(owner);
         self.drain_trickle();
     }
@@ -572,14 +595,13 @@ impl Fleet {
         let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else {
             return;
         };
-        let touched: Vec<ObjectId> = memory
+        let news: Vec<Event> = memory
             .objects
             .iter()
-            .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
-            .map(|(id, _)| id.clone())
+            .filter_map(|(id, left)| self.news_of(id, left))
             .collect();
-        for id in touched {
-            self.step(owner, Event::Touched(id));
+        for event in news {
+            self.step(owner, event);
         }
     }
 
@@ -668,7 +690,7 @@ fn phase(uid: &str) -> u16 {
     (sum % 1000) as u16
 }
 
-async fn sleep_until(at: Option<Timestamp>) {
+pub(super) async fn sleep_until(at: Option<Timestamp>) {
     let Some(at) = at else {
         return std::future::pending().await;
     };

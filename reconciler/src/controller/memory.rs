@@ -30,6 +30,8 @@ pub(crate) struct Left {
     pub(crate) wanted: u64,
     /// Fingerprint of the answer to the apply.
     pub(crate) fingerprint: Fingerprint,
+    /// Its generation then; 0 for kinds that have none.
+    pub(crate) generation: i64,
     /// Versions before that apply: an event that still shows one of them comes late and means nothing.
     pub(crate) before: [u64; 2],
     /// A mark on it keeps us from applying it.
@@ -45,6 +47,15 @@ impl Left {
             Some(seen) => seen.fingerprint != self.fingerprint && !self.before.contains(&version(seen)),
             None => !self.vanishes,
         }
+    }
+
+    /// Whether it was changed, and nothing says by whom: what admission changes leaves our fields ours (rule 10), and
+    /// so does somebody who changes what is not ours.
+    pub(crate) fn has_moved(&self, seen: Option<&Seen>) -> bool {
+        !self.skipped
+            && seen.is_some_and(|seen| {
+                seen.fingerprint == self.fingerprint && seen.observed.generation > self.generation
+            })
     }
 }
 

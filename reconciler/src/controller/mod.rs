@@ -37,6 +37,7 @@ mod skip;
 mod sources;
 mod statuses;
 pub mod step;
+mod surroundings;
 mod watching;
 
 use std::sync::Arc;
@@ -99,7 +100,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     let limits = config.limits.clone();
     let store =
         tokio::task::block_in_place(|| Store::open(storage, limits)).map_err(ControllerError::Storage)?;
-    let discovery = Discovery::default();
+    let discovery = Arc::new(Discovery::default());
     watching::require_kinds(&api, &discovery).await?;
 
     let (messages, inbox) = mpsc::channel(MESSAGES);
@@ -107,7 +108,13 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     // Watches and tasks outlive `stop` until runs under way have ended.
     let tasks = CancellationToken::new();
     let (objects, seen) = mpsc::channel(MESSAGES);
-    let watches = Watches::new(api.clone(), index.clone(), objects, tasks.clone());
+    let watches = Watches::new(
+        api.clone(),
+        discovery.clone(),
+        index.clone(),
+        objects,
+        tasks.clone(),
+    );
     let recorder = events::Recorder::start(api.clone(), config.identity.clone());
     let cx = Arc::new(context::Context {
         configs: Arc::new(configs::Configs::new(

@@ -116,7 +116,7 @@ impl Run<'_> {
         let mut uids = Vec::new();
         let mut staged = self.identify(wanted);
         let last = staged.len();
-        let mut previews = self.preview_all(&staged).await?;
+        let mut previews = self.preview_all(&mut staged).await?;
         for (index, (stage, items)) in staged.iter_mut().enumerate() {
             if index > 0 {
                 self.preview_deferred(items, &mut previews).await?;

@@ -9,12 +9,12 @@
 //!     +------------------------+<---------------------+-+------------------------+ interval, request
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::plan::ObjectId;
+use crate::plan::{Missing, ObjectId};
 use crate::report::{Failure, Retry};
 
 /// What is known of a Kustomization's inputs, replaced whole when any of them changes.
@@ -64,8 +64,14 @@ pub enum Event {
     Inputs(Box<Inputs>),
     /// A ConfigMap or Secret that it reads changed.
     ConfigChanged,
+    /// What admits objects changed: the server, its admission, or a definition of what is owned (rule 12).
+    SurroundingsChanged,
     /// An owned object was touched.
     Touched(ObjectId),
+    /// An owned object's generation moved, and our fields are as they were (rule 10): it is checked then.
+    Moved(ObjectId, Timestamp),
+    /// A kind is served now, or a namespace is there.
+    Appeared(Missing),
     /// A run ended.
     Finished(Ended),
     /// The health of what was applied was judged.
@@ -163,6 +169,10 @@ pub struct State {
     reported_block: Option<Failure>,
     /// What came in while a run was under way, or was not run for yet.
     pending: Pending,
+    /// What the last run failed without.
+    missing: BTreeSet<Missing>,
+    /// Runs since the last success that began because what was missing had appeared.
+    eager_runs: u32,
     next_full: Timestamp,
     retry_at: Option<Timestamp>,
     recheck_at: Option<Timestamp>,
@@ -180,8 +190,34 @@ struct Attempt {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Pending {
-    config: bool,
+    /// Everything is to be looked at.
+    full: bool,
     touched: BTreeSet<ObjectId>,
+    /// When to check objects whose generation moved.
+    moved: BTreeMap<ObjectId, Timestamp>,
+}
+
+impl Pending {
+    /// Objects that are to be looked at now.
+    fn drift(&self, now: Timestamp) -> BTreeSet<ObjectId> {
+        let moved = self.moved.iter().filter(|(_, at)| now >= **at);
+        self.touched
+            .iter()
+            .chain(moved.map(|(id, _)| id))
+            .cloned()
+            .collect()
+    }
+
+    /// A run starts: it takes along what it looks at. What it does not look at and moved shows when it has ended.
+    fn taken_by(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Drift(objects) => {
+                self.touched.clear();
+                self.moved.retain(|id, _| !objects.contains(id));
+            }
+            Scope::Full | Scope::Changes | Scope::Finalize => *self = Self::default(),
+        }
+    }
 }
 
 impl State {
@@ -196,6 +232,8 @@ impl State {
             handled: None,
             reported_block: None,
             pending: Pending::default(),
+            missing: BTreeSet::new(),
+            eager_runs: 0,
             next_full: now,
             retry_at: None,
             recheck_at: None,
@@ -216,6 +254,17 @@ impl State {
         matches!(self.settling, Settling::Until(_))
     }
 
+    /// Whether something is on its way to health, for the first time or again: its pods are looked at.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        matches!(self.settling, Settling::Until(_) | Settling::Again(_))
+    }
+
+    /// What the last run failed without, and that has not appeared since.
+    pub fn missing(&self) -> impl Iterator<Item = &Missing> {
+        self.missing.iter()
+    }
+
     /// A commit that touches nothing of this Kustomization counts as applied without a run.
     pub fn skip_to(&mut self, revision: &str) {
         if let Some(attempted) = &mut self.attempted {
@@ -229,7 +278,8 @@ impl State {
     #[must_use]
     pub fn may_skip(&self) -> bool {
         let clean = self.phase == Phase::Idle
-            && self.pending == Pending::default()
+            && !self.pending.full
+            && self.pending.touched.is_empty()
             && matches!(self.settling, Settling::No | Settling::Healthy)
             && self.inputs.blocked.is_none()
             && !self.inputs.suspended
@@ -252,10 +302,14 @@ impl State {
                 }
                 self.inputs = *inputs;
             }
-            Event::ConfigChanged => self.pending.config = true,
+            Event::ConfigChanged | Event::SurroundingsChanged => self.pending.full = true,
             Event::Touched(id) => {
                 self.pending.touched.insert(id);
             }
+            Event::Moved(id, check_at) => {
+                self.pending.moved.entry(id).or_insert(check_at);
+            }
+            Event::Appeared(what) => self.appeared(&what, now),
             Event::Finished(ended) => self.finished(ended, now, &mut effects),
             Event::Judged(health) => self.judged(health, now, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
@@ -271,6 +325,9 @@ impl State {
         };
         let drift = work == Some(Work::Drift);
         self.phase = Phase::Idle;
+        if matches!(ended, Ended::Applied { .. }) {
+            self.eager_runs = 0;
+        }
         match ended {
             Ended::Applied { .. } if drift => effects.push(Effect::Judge),
             Ended::Applied { wait: true, recheck } => {
@@ -287,6 +344,9 @@ impl State {
                     attempted.failed = true;
                 }
                 self.settling = Settling::No;
+                if let Failure::Missing { what, .. } = &failure {
+                    self.missing.clone_from(what);
+                }
                 self.retry_at = match failure.retry() {
                     // Whoever deletes waits for the end: it is tried again, whatever the failure.
                     _ if work == Some(Work::Finalize) => Some(after(now, self.inputs.retry_interval)),
@@ -300,6 +360,21 @@ impl State {
                 effects.push(Effect::Forget);
             }
         }
+    }
+
+    /// Once all that a run failed without is there, it is tried again at once; and later each time if it fails
+    /// nevertheless: what is said to be there may not be.
+    fn appeared(&mut self, what: &Missing, now: Timestamp) {
+        if !self.missing.remove(what) || !self.missing.is_empty() {
+            return;
+        }
+        let pause = match self.eager_runs {
+            0 => Duration::ZERO,
+            runs => Duration::from_secs(1 << (runs - 1).min(30)).min(self.inputs.retry_interval),
+        };
+        self.eager_runs += 1;
+        let at = after(now, pause);
+        self.retry_at = Some(self.retry_at.map_or(at, |retry| retry.min(at)));
     }
 
     fn judged(&mut self, health: Health, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -399,7 +474,7 @@ impl State {
         let Some(attempted) = &self.attempted else {
             return Some(Scope::Full);
         };
-        if self.is_requested() || now >= self.next_full || self.pending.config {
+        if self.is_requested() || now >= self.next_full || self.pending.full {
             return Some(Scope::Full);
         }
         if attempted.generation != self.inputs.generation
@@ -415,10 +490,8 @@ impl State {
         {
             return Some(Scope::Full);
         }
-        if !self.pending.touched.is_empty() && !attempted.failed {
-            return Some(Scope::Drift(self.pending.touched.clone()));
-        }
-        None
+        let drift = self.pending.drift(now);
+        (!drift.is_empty() && !attempted.failed).then_some(Scope::Drift(drift))
     }
 
     fn is_requested(&self) -> bool {
@@ -450,7 +523,8 @@ impl State {
                 self.handled.clone_from(&self.inputs.requested);
             }
         }
-        self.pending = Pending::default();
+        self.missing.clear();
+        self.pending.taken_by(&scope);
         effects.push(Effect::Start(scope));
     }
 
@@ -483,10 +557,19 @@ impl State {
             Settling::Until(at) | Settling::Again(at) => Some(at),
             _ => None,
         };
-        [Some(self.next_full), self.retry_at, self.recheck_at, deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        // A failed run looks at everything when it is tried again.
+        let failed = self.attempted.as_ref().is_none_or(|attempted| attempted.failed);
+        let moved = self.pending.moved.values().min().copied().filter(|_| !failed);
+        [
+            Some(self.next_full),
+            self.retry_at,
+            self.recheck_at,
+            deadline,
+            moved,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 

@@ -34,17 +34,35 @@ impl Fleet {
             Verdict::Failed { .. } => Health::Failed(verdict.failure().unwrap_or_default()),
         };
         let in_progress = health == Health::InProgress;
+        if health == Health::Healthy
+            && let Some(member) = self.members.get_mut(owner)
+        {
+            // What passed is no cause of what may come.
+            member.whys.clear();
+        }
+        let settling = self.is_settling(owner);
         self.step(owner, Event::Judged(health));
         if in_progress {
             self.report_waiting(owner);
         }
+        // A watch that runs already has told of the pods before this was known to break.
+        if self.pods.runs() && !settling && self.is_settling(owner) {
+            self.start_explaining(owner);
+        }
+        self.watch_pods(owner);
+    }
+
+    fn is_settling(&self, owner: &Owner) -> bool {
+        self.members
+            .get(owner)
+            .is_some_and(|member| member.state.is_settling())
     }
 
     fn verdict(&self, member: &Member, memory: &Memory) -> Verdict {
         verdict(&self.cx.index, memory, &member.whys)
     }
 
-    /// Says that health is waited for, once a run; and looks at pods while somebody waits.
+    /// Says that health is waited for, once a run.
     fn report_waiting(&mut self, owner: &Arc<Owner>) {
         let Some(member) = self.members.get_mut(owner) else {
             return;
@@ -59,12 +77,13 @@ impl Fleet {
         tokio::spawn(async move {
             report_outcome(&cx, &job, Outcome::Progressing(Progress::Waiting)).await;
         });
-        self.watch_pods();
     }
 
-    fn watch_pods(&mut self) {
-        let waits = self.members.values().any(|member| member.state.is_waiting());
-        self.pods.keep(waits);
+    /// Pods are watched while anything is on its way to health, for the first time or again (rule 20).
+    fn watch_pods(&mut self, judged: &Owner) {
+        let wanted = self.is_settling(judged)
+            || self.pods.runs() && self.members.values().any(|member| member.state.is_settling());
+        self.pods.keep(wanted);
     }
 
     pub(super) fn pod_trouble(&mut self, namespace: &str) {
@@ -72,7 +91,7 @@ impl Fleet {
             .members
             .iter()
             .filter(|(_, member)| {
-                member.state.is_waiting()
+                member.state.is_settling()
                     && member.memory.as_ref().is_some_and(|memory| {
                         memory
                             .targets
@@ -84,6 +103,12 @@ impl Fleet {
             .collect();
         for owner in waiting {
             self.start_explaining(&owner);
+        }
+    }
+
+    pub(super) fn explain_again(&mut self, owner: &Arc<Owner>) {
+        if self.is_settling(owner) {
+            self.start_explaining(owner);
         }
     }
 
@@ -125,11 +150,7 @@ impl Fleet {
         let unsure = !whys.is_empty();
         member.whys = whys;
         self.judge(owner);
-        let still_waits = self
-            .members
-            .get(owner)
-            .is_some_and(|member| member.state.is_waiting());
-        if !still_waits {
+        if !self.is_settling(owner) {
             return;
         }
         if again {
@@ -155,7 +176,7 @@ impl Fleet {
         let known = member.whys.clone();
         let job = self.job(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
-        self.watch_pods();
+        self.watch_pods(owner);
         tokio::spawn(async move {
             let mut whys = explain(&cx, &job.api(&cx), objects).await;
             for (object, known) in known {
@@ -170,15 +191,12 @@ impl Fleet {
     }
 
     pub(super) fn report_ready(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else {
+        let Some(member) = self.members.get(owner) else {
             return;
         };
-        member.whys.clear();
         let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
-        let member = &self.members[owner];
         let job = self.job(owner, member, Scope::Changes);
         let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
-        self.watch_pods();
         tokio::spawn(async move {
             report_outcome(&cx, &job, Outcome::Succeeded { health_checked: true }).await;
             if !was_ready {

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::items::Item;
+use super::items::{Item, served_kinds};
 use super::{Run, revoked};
 use crate::apply::{Previewed, Revoked};
 use crate::assess::status::StatusKind;
@@ -25,10 +23,11 @@ impl Run<'_> {
             return Ok(());
         }
         let mut kinds = Vec::new();
-        for item in items
-            .iter()
-            .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
-        {
+        for item in items {
+            let defined = served_kinds(&item.wanted);
+            if defined.is_empty() {
+                continue;
+            }
             let id = &item.wanted.id;
             let preview_skips =
                 matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
@@ -37,7 +36,7 @@ impl Run<'_> {
             }
             self.await_current(&item.wanted.id).await?;
             if !item.settled {
-                kinds.extend(served_kinds(&item.wanted.value));
+                kinds.extend(defined);
             }
         }
         if kinds.is_empty() {
@@ -88,28 +87,4 @@ impl Run<'_> {
             other => revoked(other),
         })
     }
-}
-
-/// The kinds that a definition has the API server serve.
-fn served_kinds(crd: &Value) -> Vec<Gvk> {
-    let text = |value: &Value, pointer: &str| {
-        value
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let versions = crd
-        .pointer("/spec/versions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let served = versions.filter(|version| version["served"] == true);
-    served
-        .map(|version| Gvk {
-            group: text(crd, "/spec/group"),
-            version: text(version, "/name"),
-            kind: text(crd, "/spec/names/kind"),
-        })
-        .collect()
 }
