@@ -290,6 +290,8 @@ impl State {
                 self.retry_at = match failure.retry() {
                     // Whoever deletes waits for the end: it is tried again, whatever the failure.
                     _ if work == Some(Work::Finalize) => Some(after(now, self.inputs.retry_interval)),
+                    // Nor does what a run failed of that was under way when the deletion came.
+                    _ if self.inputs.deleting => None,
                     Retry::Interval => Some(after(now, self.inputs.retry_interval)),
                     Retry::OnChange | Retry::Never => None,
                 };

@@ -281,3 +281,16 @@ fn a_deletion_does_not_wait_for_the_retry_of_a_failed_run() {
     };
     assert_eq!(given(&mut state, deleting, 2), [Effect::Start(Scope::Finalize)]);
 }
+
+#[test]
+fn a_deletion_does_not_wait_for_the_retry_of_a_run_that_fails_after_it_came() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    let deleting = Inputs {
+        deleting: true,
+        ..inputs("a")
+    };
+    assert_eq!(given(&mut state, deleting, 1), [Effect::Cancel]);
+    let failed = Ended::Failed(Failure::Apply("the write that was under way was refused".into()));
+    assert_eq!(ended(&mut state, failed, 2), [Effect::Start(Scope::Finalize)]);
+}
