@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::clock::Clock;
 use crate::plan::Guard;
 use crate::source::Limits;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub leases: bool,
     /// How long a write of an earlier process may still arrive (rule 2).
     pub late_write_bound: Duration,
+    /// The time by which the fleet decides.
+    pub clock: Clock,
     /// Bounds of a fetch.
     pub limits: Limits,
 }
@@ -68,6 +71,7 @@ impl Default for Config {
             failure_grace: Duration::from_secs(60),
             leases: true,
             late_write_bound: Duration::from_secs(60),
+            clock: Clock::default(),
             limits: Limits::default(),
         }
     }

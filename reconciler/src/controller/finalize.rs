@@ -1,7 +1,9 @@
 //! The end of a Kustomization: what its deletion policy asks for, then the finalizer. Does I/O.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::api::DeletionPolicy;
 use crate::apply::{self, PruneError, Pruned, Recorded};
@@ -26,11 +28,13 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure
         DeletionPolicy::Orphan => false,
     };
     if delete && !spec.suspend {
+        // Asked before: the time of doubt may end while an answer is on its way.
+        let doubted = doubted_until(cx, job, &inventory);
         let deleted = delete_all(cx, job, &inventory).await?;
-        if let Some(until) = doubted_until(cx, job, &inventory) {
+        if let Some(until) = doubted {
             // Rule 2: a late write may bring back what nobody would look after any more.
             job.permit
-                .race(tokio::time::sleep_until(until.into()))
+                .race(cx.config.clock.until(until))
                 .await
                 .map_err(revoked)?;
             delete_all(cx, job, &inventory).await?;
@@ -83,7 +87,7 @@ async fn delete_all(
     Err(Failure::Prune(failures.join("\n")))
 }
 
-fn doubted_until(cx: &Context, job: &Job, inventory: &Inventory) -> Option<Instant> {
+fn doubted_until(cx: &Context, job: &Job, inventory: &Inventory) -> Option<Timestamp> {
     let mut latest = None;
     for (id, _) in inventory.iter() {
         latest = latest.max(cx.doubts.until(id, job.statuses.is_inherited(id)));

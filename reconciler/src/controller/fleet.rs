@@ -143,7 +143,7 @@ impl Fleet {
                     Some(message) => self.take(message),
                     None => break,
                 },
-                () = sleep_until(next), if next.is_some() => self.fire(),
+                () = self.cx.config.clock.until(next.unwrap_or_default()), if next.is_some() => self.fire(),
             }
         }
         for member in self.members.values() {
@@ -249,7 +249,7 @@ impl Fleet {
                     kustomization,
                     status,
                     statuses,
-                    state: State::new(Timestamp::now()),
+                    state: State::new(self.cx.config.clock.now()),
                     memory: None,
                     cancel: CancellationToken::new(),
                     number: 0,
@@ -397,7 +397,7 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        let effects = member.state.step(event, Timestamp::now());
+        let effects = member.state.step(event, self.cx.config.clock.now());
         for effect in effects {
             self.carry_out(owner, effect);
         }
@@ -421,7 +421,7 @@ impl Fleet {
     }
 
     fn fire(&mut self) {
-        let now = Timestamp::now();
+        let now = self.cx.config.clock.now();
         while let Some((at, owner)) = self.timers.first().cloned() {
             if at > now {
                 return;
@@ -461,7 +461,7 @@ impl Fleet {
             number: member.number,
             ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
             timeout,
-            contested: member.contest.contested(Timestamp::now()),
+            contested: member.contest.contested(self.cx.config.clock.now()),
         }
     }
 
@@ -526,7 +526,7 @@ impl Fleet {
             return;
         };
         member.memory = done.memory;
-        let now = Timestamp::now();
+        let now = self.cx.config.clock.now();
         for correction in &done.corrections {
             if let Some(contested) = member.contest.corrected(correction, now) {
                 let job_owner =
@@ -666,12 +666,4 @@ fn phase(uid: &str) -> u16 {
         sum.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
     (sum % 1000) as u16
-}
-
-async fn sleep_until(at: Option<Timestamp>) {
-    let Some(at) = at else {
-        return std::future::pending().await;
-    };
-    let pause = at.duration_since(Timestamp::now());
-    tokio::time::sleep(Duration::try_from(pause).unwrap_or(Duration::ZERO)).await;
 }

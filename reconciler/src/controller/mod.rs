@@ -10,6 +10,7 @@
 mod artifacts;
 mod build;
 mod claims;
+mod clock;
 mod config;
 mod configs;
 mod contest;
@@ -45,6 +46,7 @@ use crate::cluster::{Api, ApiError, Discovery, Index, Watches};
 use crate::report::redact::Redactor;
 use crate::source::{SourceError, Store};
 
+pub use clock::Clock;
 pub use config::Config;
 
 /// Messages that wait for the fleet.
@@ -120,7 +122,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         registry: registry::Registry::default(),
         messages,
         leadership: leadership.clone(),
-        doubts: doubts::Doubts::new(config.late_write_bound),
+        doubts: doubts::Doubts::new(config.late_write_bound, config.clock.clone()),
         redactor: Arc::new(services.redactor),
         metrics: services.metrics,
         config,

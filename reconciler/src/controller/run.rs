@@ -13,6 +13,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::PRUNE_CONFIRM;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
         api: job.api(cx),
         changes: Vec::new(),
         corrections: Vec::new(),
+        recheck: None,
         built_digest: None,
     };
     let end = run.reconcile().await;
@@ -88,6 +90,9 @@ struct Run<'a> {
     api: Api,
     changes: Vec<(ObjectId, Action)>,
     corrections: Vec<Correction>,
+    /// When what was written while an older write might still arrive and undo it is to be looked at once more: that
+    /// one is ours too, and need not leave a mark that an event would show (rule 2).
+    recheck: Option<Timestamp>,
     built_digest: Option<String>,
 }
 
@@ -135,7 +140,7 @@ impl Run<'_> {
         let recheck = self
             .prune(recorded, &old, &new, stale, &uids)
             .await?
-            .max(self.recheck_of_changes());
+            .max(self.recheck);
         memory.targets = self.targets(memory.targets);
         let wait = !memory.targets.is_empty();
         Ok((Applied { wait, recheck }, memory))

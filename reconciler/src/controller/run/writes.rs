@@ -26,6 +26,8 @@ struct Wrote {
     left: Option<Left>,
     target: Option<Target>,
     corrections: Vec<Correction>,
+    /// When to look again, because an older write may have arrived after this one.
+    recheck: Option<Timestamp>,
 }
 
 impl Wrote {
@@ -36,6 +38,7 @@ impl Wrote {
             left: None,
             target: None,
             corrections: Vec::new(),
+            recheck: None,
         }
     }
 }
@@ -65,6 +68,7 @@ impl Run<'_> {
         let mut writes = stream::iter(asked).buffered(PARALLEL);
         let mut changes = Vec::new();
         let mut corrections = Vec::new();
+        let mut recheck = None;
         while let Some((item, answer)) = writes.next().await {
             match answer {
                 Ok(wrote) => {
@@ -75,6 +79,7 @@ impl Run<'_> {
                         changes.push((item.wanted.id.clone(), wrote.action));
                     }
                     corrections.extend(wrote.corrections);
+                    recheck = recheck.max(wrote.recheck);
                     uids.extend(wrote.uid);
                     if let Some(left) = wrote.left {
                         memory.objects.insert(item.wanted.id.clone(), left);
@@ -88,6 +93,7 @@ impl Run<'_> {
         drop(writes);
         self.changes.extend(changes);
         self.corrections.extend(corrections);
+        self.recheck = self.recheck.max(recheck);
         if let Some(why) = revoked_by {
             return Err(revoked(why));
         }
@@ -131,6 +137,8 @@ impl Run<'_> {
         };
         self.cx.watches.ensure(&kind);
         let before = self.cx.index.get(id);
+        // Asked before: the time of doubt may end while the answer is on its way.
+        let doubted = self.doubted_until(id);
         let written = apply::write(
             recorded,
             &self.job.permit,
@@ -177,6 +185,7 @@ impl Run<'_> {
             }),
             target: Some(Target::applied(&written.object)),
             corrections,
+            recheck: doubted.max(self.doubted_until(id)),
         })
     }
 
@@ -203,22 +212,20 @@ impl Run<'_> {
         }
         let seen = self.cx.index.get(&item.wanted.id);
         Wrote {
-            action: Action::Unchanged,
             uid: seen.as_ref().map(|seen| seen.observed.uid.to_string()),
             left,
             target: Some(target_of(item, seen.as_ref())),
-            corrections: Vec::new(),
+            ..Wrote::nothing(Action::Unchanged)
         }
     }
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
     fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         Wrote {
-            action: Action::Unchanged,
             uid: live.map(|live| live.observed.uid.to_string()),
             left: self.keep_in_sight(item, live, false),
             target: Some(target_of(item, live)),
-            corrections: Vec::new(),
+            ..Wrote::nothing(Action::Unchanged)
         }
     }
 
