@@ -8,7 +8,9 @@
     reason = "a scenario that cannot be set up fails"
 )]
 
+mod logs;
 pub mod observe;
 pub mod world;
 
+pub use logs::Log;
 pub use world::World;

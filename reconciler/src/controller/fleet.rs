@@ -169,7 +169,7 @@ impl Fleet {
                     Some(message) => self.take(message),
                     None => break,
                 },
-                () = sleep_until(next), if next.is_some() => self.fire(),
+                () = self.cx.config.clock.until(next.unwrap_or_default()), if next.is_some() => self.fire(),
             }
         }
         for member in self.members.values() {
@@ -279,7 +279,7 @@ impl Fleet {
                     kustomization,
                     status,
                     statuses,
-                    state: State::new(Timestamp::now()),
+                    state: State::new(self.cx.config.clock.now()),
                     memory: None,
                     cancel: CancellationToken::new(),
                     number: 0,
@@ -375,7 +375,7 @@ impl Fleet {
             return Some(Event::Touched(id.clone()));
         }
         let check_at = || {
-            let at = Timestamp::now().checked_add(self.cx.config.debounce);
+            let at = self.cx.config.clock.now().checked_add(self.cx.config.debounce);
             at.unwrap_or(Timestamp::MAX)
         };
         left.has_moved(seen.as_ref())
@@ -447,7 +447,7 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        let effects = member.state.step(event, Timestamp::now());
+        let effects = member.state.step(event, self.cx.config.clock.now());
         for effect in effects {
             self.carry_out(owner, effect);
         }
@@ -471,7 +471,7 @@ impl Fleet {
     }
 
     fn fire(&mut self) {
-        let now = Timestamp::now();
+        let now = self.cx.config.clock.now();
         while let Some((at, owner)) = self.timers.first().cloned() {
             if at > now {
                 return;
@@ -533,7 +533,7 @@ impl Fleet {
             number: member.number,
             ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
             timeout,
-            contested: member.contest.contested(Timestamp::now()),
+            contested: member.contest.contested(self.cx.config.clock.now()),
         }
     }
 
@@ -595,7 +595,7 @@ impl Fleet {
             return;
         };
         member.memory = done.memory;
-        let now = Timestamp::now();
+        let now = self.cx.config.clock.now();
         for correction in &done.corrections {
             if let Some(contested) = member.contest.corrected(correction, now) {
                 let job_owner =
@@ -787,12 +787,4 @@ fn phase(uid: &str) -> u16 {
         sum.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
     (sum % 1000) as u16
-}
-
-pub(super) async fn sleep_until(at: Option<Timestamp>) {
-    let Some(at) = at else {
-        return std::future::pending().await;
-    };
-    let pause = at.duration_since(Timestamp::now());
-    tokio::time::sleep(Duration::try_from(pause).unwrap_or(Duration::ZERO)).await;
 }

@@ -10,6 +10,7 @@
 mod artifacts;
 mod build;
 mod claims;
+mod clock;
 mod config;
 mod configs;
 mod contest;
@@ -49,6 +50,7 @@ use crate::cluster::{Api, ApiError, Discovery, Index, Permit, Watches};
 use crate::report::redact::Redactor;
 use crate::source::{SourceError, Store};
 
+pub use clock::Clock;
 pub use config::Config;
 
 /// Requests of the election that are under way at once.
@@ -137,7 +139,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         registry: registry::Registry::default(),
         messages,
         leadership: leadership.clone(),
-        doubts: doubts::Doubts::new(config.late_write_bound),
+        doubts: doubts::Doubts::new(config.late_write_bound, config.clock.clone()),
         redactor: Arc::new(services.redactor),
         metrics: services.metrics,
         config,

@@ -47,6 +47,8 @@ struct Wrote {
     left: Option<Left>,
     target: Option<Target>,
     corrections: Vec<Correction>,
+    /// When to look again, because an older write may have arrived after this one.
+    recheck: Option<Timestamp>,
 }
 
 impl Wrote {
@@ -57,6 +59,7 @@ impl Wrote {
             left: None,
             target: None,
             corrections: Vec::new(),
+            recheck: None,
         }
     }
 }
@@ -87,6 +90,7 @@ impl Run<'_> {
         let mut writes = stream::iter(asked).buffered(PARALLEL);
         let mut changes = Vec::new();
         let mut corrections = Vec::new();
+        let mut recheck = None;
         while let Some((item, answer)) = writes.next().await {
             match answer {
                 Ok(wrote) => {
@@ -97,6 +101,7 @@ impl Run<'_> {
                         changes.push((item.wanted.id.clone(), wrote.action));
                     }
                     corrections.extend(wrote.corrections);
+                    recheck = recheck.max(wrote.recheck);
                     uids.extend(wrote.uid);
                     if let Some(left) = wrote.left {
                         memory.objects.insert(item.wanted.id.clone(), left);
@@ -116,6 +121,7 @@ impl Run<'_> {
         drop(writes);
         self.changes.extend(changes);
         self.corrections.extend(corrections);
+        self.recheck = self.recheck.max(recheck);
         if let Some(failure) = ended_by {
             return Err(failure);
         }
@@ -187,6 +193,8 @@ impl Run<'_> {
             _ => {}
         }
         let recorded = recorded.ok_or(NotWritten::Unprepared("the intent is not in the inventory"))?;
+        // Asked before: the time of doubt may end while the answer is on its way.
+        let doubted = self.doubted_until(id);
         self.cx.watches.ensure(&item.kind);
         if preview.action == Action::Recreated {
             let uid = preview.uid.take();
@@ -253,6 +261,7 @@ impl Run<'_> {
             }),
             target: Some(Target::applied(&written.object)),
             corrections,
+            recheck: doubted.max(self.doubted_until(id)),
         })
     }
 
@@ -279,22 +288,20 @@ impl Run<'_> {
         }
         let seen = self.cx.index.get(&item.wanted.id);
         Wrote {
-            action: Action::Unchanged,
             uid: seen.as_ref().map(|seen| seen.observed.uid.to_string()),
             left,
             target: Some(target_of(item, seen.as_ref())),
-            corrections: Vec::new(),
+            ..Wrote::nothing(Action::Unchanged)
         }
     }
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
     fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         Wrote {
-            action: Action::Unchanged,
             uid: live.map(|live| live.observed.uid.to_string()),
             left: self.keep_in_sight(item, live, false),
             target: Some(target_of(item, live)),
-            corrections: Vec::new(),
+            ..Wrote::nothing(Action::Unchanged)
         }
     }
 
