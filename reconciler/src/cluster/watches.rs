@@ -28,6 +28,9 @@ use crate::plan::{Gvk, ObjectId, Owner};
 
 /// Objects that are listed at once: bounds memory while a watch starts.
 const PAGE: u32 = 50;
+/// Pauses before a kind that is served again is watched again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Something about an owned object changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,12 +243,20 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self, client: kube::Client) {
+        let mut pause = FIRST_PAUSE;
         loop {
+            let began = Instant::now();
             self.follow(client.clone()).await;
             tracing::info!(kind = %self.kind.gvk, "the kind is not served any more; it is watched again when it is");
             self.discovery.forget(&self.kind.gvk);
             self.all_gone().await;
             self.kind = self.discovery.served(&self.kind.gvk).await;
+            // The server may say that it serves what it does not.
+            if began.elapsed() > LAST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
