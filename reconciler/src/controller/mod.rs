@@ -168,20 +168,25 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         deposed = election.lead(&services.ready, leads, stop.clone()) => {
             leadership.cancel();
             stop.cancel();
-            match (fleet.await, deposed) {
-                (Err(_), _) => Err(ControllerError::Broken),
-                (Ok(()), Some(by)) => Err(ControllerError::Deposed(by)),
-                (Ok(()), None) => Ok(()),
-            }
+            outcome(fleet.await.is_ok(), deposed)
         }
-        // It ends by itself only by a defect: a process that leads and does nothing would be worse than none.
-        Err(_) = &mut fleet => {
+        // It ends when it is told to, or by a defect: a process that leads and does nothing would be worse than none.
+        fleet = &mut fleet => {
             leadership.cancel();
-            Err(ControllerError::Broken)
+            outcome(fleet.is_ok(), None)
         }
     };
     stop.cancel();
     election.release().await;
     tasks.cancel();
     ended
+}
+
+/// What it came to; the log has the place of a panic.
+fn outcome(fleet_is_sound: bool, deposed: Option<String>) -> Result<(), ControllerError> {
+    match deposed {
+        _ if !fleet_is_sound => Err(ControllerError::Broken),
+        Some(by) => Err(ControllerError::Deposed(by)),
+        None => Ok(()),
+    }
 }

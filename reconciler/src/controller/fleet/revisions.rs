@@ -66,7 +66,9 @@ impl Fleet {
         let Some(memory) = &member.memory else {
             return false;
         };
-        if !member.state.may_skip() || changes.touch(&memory.read_set) {
+        // The commit may take from another Kustomization what was promised to it.
+        let waits_for_another = !memory.promised.is_empty();
+        if !member.state.may_skip() || waits_for_another || changes.touch(&memory.read_set) {
             return false;
         }
         let revision = checkout.revision().to_string();
