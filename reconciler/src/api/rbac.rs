@@ -98,6 +98,14 @@ pub const GRANTS: &[Grant] = &[
     },
     Grant {
         role: Role::Controller,
+        groups: &["apiregistration.k8s.io"],
+        resources: &["apiservices"],
+        names: &[],
+        verbs: &["get"],
+        why: "Tells an API that is away for a moment from one that is gone, before it forgets an object of it.",
+    },
+    Grant {
+        role: Role::Controller,
         groups: &["apiextensions.k8s.io"],
         resources: &["customresourcedefinitions"],
         names: &[],

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Revoked;
+use crate::plan::ObjectId;
 
 /// The body of a refusal (`metav1.Status`).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -79,6 +80,9 @@ pub enum ApiError {
         /// The bound, in bytes.
         limit: usize,
     },
+    /// The object was deleted, and another one has its name.
+    #[error("{0} was deleted, and another object has its name")]
+    Replaced(ObjectId),
     /// The kind is not served.
     #[error(
         "no matches for kind \"{kind}\" in version \"{api_version}\": is its CustomResourceDefinition installed?"

@@ -31,8 +31,6 @@ const PAGE: u32 = 50;
 /// Pauses before a kind that is served again is watched again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
-const METADATA_LIST: &str =
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// Something about an owned object changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +49,7 @@ pub struct Watches {
     discovery: Arc<Discovery>,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
-    started: Mutex<HashMap<(String, String), Subscribers>>,
+    started: Mutex<HashMap<(String, String), Started>>,
     stop: CancellationToken,
 }
 
@@ -91,41 +89,61 @@ impl Watches {
         if started.contains_key(&key) {
             return;
         }
-        started.insert(key, Subscribers::default());
-        self.spawn(kind, Extent::Owned);
+        let watch = Started::default();
+        started.insert(key, watch.clone());
+        self.spawn(kind, Extent::Owned, watch.health);
+    }
+
+    /// Whether the index is kept true for the objects of a kind: there is a watch, and no error came for as long as one
+    /// that is still broken would be silent. What no watch shows has to be looked at.
+    #[must_use]
+    pub fn is_in_sync(&self, group: &str, kind: &str) -> bool {
+        self.is_good(&(group.to_owned(), kind.to_owned()))
+    }
+
+    /// The same for a single object that is watched by name.
+    #[must_use]
+    pub fn is_object_in_sync(&self, id: &ObjectId) -> bool {
+        self.is_good(&key_of(id))
+    }
+
+    fn is_good(&self, key: &(String, String)) -> bool {
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = started.get(key);
+        watch.is_some_and(|watch| watch.health.is_good(Instant::now()))
     }
 
     /// Watches a single object that need not carry our label, for a Kustomization.
     pub fn ensure_object(&self, kind: &Kind, id: &ObjectId, owner: &Arc<Owner>) {
-        let key = (
-            kind.gvk.group.clone(),
-            format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name),
-        );
+        let key = key_of(id);
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(subscribers) = started.get(&key) {
-            subscribers.add(owner);
+        if let Some(watch) = started.get(&key) {
+            watch.subscribers.add(owner);
             return;
         }
-        let subscribers = Subscribers::default();
-        subscribers.add(owner);
-        started.insert(key, subscribers.clone());
+        let watch = Started::default();
+        watch.subscribers.add(owner);
+        started.insert(key, watch.clone());
         self.spawn(
             kind,
             Extent::One {
                 namespace: id.namespace.clone(),
                 name: id.name.clone(),
-                subscribers,
+                subscribers: watch.subscribers,
+                told: None,
             },
+            watch.health,
         );
     }
 
-    fn spawn(&self, kind: &Kind, extent: Extent) {
+    fn spawn(&self, kind: &Kind, extent: Extent, health: Arc<Health>) {
         let stop = self.stop.clone();
         let watch = Watch {
             kind: kind.clone(),
             api: self.api.clone(),
             discovery: self.discovery.clone(),
             extent,
+            health,
             index: self.index.clone(),
             events: self.events.clone(),
             seen: None,
@@ -139,6 +157,40 @@ impl Watches {
                 () = watch.run(client) => {}
             }
         });
+    }
+}
+
+fn key_of(id: &ObjectId) -> (String, String) {
+    (
+        id.group.clone(),
+        format!("{}/{}/{}", id.kind, id.namespace, id.name),
+    )
+}
+
+/// A watch that was started.
+#[derive(Clone, Default)]
+struct Started {
+    subscribers: Subscribers,
+    health: Arc<Health>,
+}
+
+/// When a watch failed last.
+#[derive(Default)]
+struct Health(Mutex<Option<Instant>>);
+
+/// A watch that is opened in vain says so at least this often.
+const SILENCE: Duration = Duration::from_secs(60);
+
+impl Health {
+    /// Notes an error; gives whether it is the first for a while.
+    fn failed(&self, at: Instant) -> bool {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(at);
+        before.is_none_or(|before| at.duration_since(before) > SILENCE)
+    }
+
+    fn is_good(&self, now: Instant) -> bool {
+        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_none_or(|at| now.duration_since(at) > SILENCE)
     }
 }
 
@@ -168,6 +220,8 @@ enum Extent {
         namespace: String,
         name: String,
         subscribers: Subscribers,
+        /// What they were told last: others keep the index as well, so that it may show it before this watch does.
+        told: Option<Seen>,
     },
 }
 
@@ -176,6 +230,7 @@ struct Watch {
     api: Api,
     discovery: Arc<Discovery>,
     extent: Extent,
+    health: Arc<Health>,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
     /// Ids that a list under way has shown.
@@ -256,7 +311,9 @@ impl Watch {
                 Ok(event) => self.take(event).await,
                 Err(error) if is_unserved(&error) => return,
                 Err(error) => {
-                    tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
+                    if self.health.failed(Instant::now()) {
+                        tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -307,29 +364,38 @@ impl Watch {
         {
             self.send(old_owner.clone(), id, true).await;
         }
+        self.tell_subscribers(id, Some(&seen)).await;
         if before.is_some_and(|old| !differs(&old, &seen)) {
             return;
         }
-        self.tell_subscribers(id, false).await;
         if let Some(owner) = owner {
             self.send(owner, id, false).await;
         }
     }
 
-    async fn tell_subscribers(&self, id: &ObjectId, gone: bool) {
-        if let Extent::One { subscribers, .. } = &self.extent {
-            for owner in subscribers.all() {
-                self.send(owner, id, gone).await;
-            }
+    async fn tell_subscribers(&mut self, id: &ObjectId, seen: Option<&Seen>) {
+        let Extent::One {
+            subscribers, told, ..
+        } = &mut self.extent
+        else {
+            return;
+        };
+        let before = std::mem::replace(told, seen.cloned());
+        if before
+            .zip(seen)
+            .is_some_and(|(before, seen)| !differs(&before, seen))
+        {
+            return;
+        }
+        for owner in subscribers.all() {
+            self.send(owner, id, seen.is_none()).await;
         }
     }
 
-    async fn gone(&self, id: &ObjectId) {
-        self.tell_subscribers(id, true).await;
-        if let Some(Seen {
-            owner: Some(owner), ..
-        }) = self.index.remove(id)
-        {
+    async fn gone(&mut self, id: &ObjectId) {
+        let before = self.index.remove(id);
+        self.tell_subscribers(id, None).await;
+        if let Some(owner) = before.and_then(|before| before.owner) {
             self.send(owner, id, true).await;
         }
     }
@@ -361,7 +427,7 @@ impl Watch {
     async fn is_there(&self, id: &ObjectId) -> bool {
         let collection = self.kind.collection(&id.namespace);
         let path = format!("{collection}?fieldSelector=metadata.name%3D{}", id.name);
-        let list = self.api.raw(&path, METADATA_LIST).await;
+        let list = self.api.raw(&path, super::api::PARTIAL_LIST).await;
         list.is_ok_and(|list| list["items"].as_array().is_some_and(|items| !items.is_empty()))
     }
 

@@ -9,6 +9,7 @@ mod revisions;
 mod surroundings;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,8 +31,9 @@ use super::context::Context;
 use super::events::Recorder;
 use super::explain::Whys;
 use super::finalize::finalize;
-use super::job::{Done, Job, annotation};
+use super::job::{Done, Job, Stand, annotation};
 use super::memory::{Left, Memory};
+use super::places::Place;
 use super::registry::Entry;
 use super::reports::report_outcome;
 use super::run::run;
@@ -65,6 +67,8 @@ pub(crate) enum Message {
         name: String,
     },
     Explain(Arc<Owner>),
+    /// Objects that no watch shows were looked at.
+    Looked(Arc<Owner>),
     /// What admits objects changed.
     SurroundingsChanged(Changes),
     /// What the server serves changed.
@@ -94,9 +98,18 @@ struct Member {
     cancel: CancellationToken,
     number: u64,
     started: Instant,
+    /// What the last run, or a revision that needed none, was for: reports outside of runs are about it.
+    stand: Stand,
+    supersede: CancellationToken,
     whys: Whys,
     explaining: bool,
     explain_again: bool,
+    /// A look at the causes is due already.
+    explanation_due: bool,
+    /// Objects that no watch shows are being looked at.
+    looking: bool,
+    /// Its revision moves on when its turn comes.
+    in_trickle: bool,
     waiting_reported: bool,
     contest: Contest,
     wake: Option<Timestamp>,
@@ -192,6 +205,7 @@ impl Fleet {
                 name,
             } => self.config(kind, &namespace, &name),
             Message::Explain(owner) => self.explain_again(&owner),
+            Message::Looked(owner) => self.looked(&owner),
             Message::SurroundingsChanged(changes) => self.surroundings_changed(&changes),
             Message::Discovered => self.discovered(),
             Message::NamespaceAppeared(name) => self.namespace_appeared(name),
@@ -252,7 +266,12 @@ impl Fleet {
         if !same_uid {
             let status = kustomization.status.clone().unwrap_or_default();
             self.forget(&owner);
-            let statuses = Arc::new(StatusWriter::new(owner.clone(), status.clone(), version));
+            let uid = kustomization.metadata.uid.clone().unwrap_or_default();
+            let statuses = Arc::new(StatusWriter::new(owner.clone(), uid, status.clone(), version));
+            let stand = Stand {
+                generation: kustomization.metadata.generation.unwrap_or_default(),
+                revision: status.last_attempted_revision.clone(),
+            };
             self.members.insert(
                 owner.clone(),
                 Member {
@@ -265,9 +284,14 @@ impl Fleet {
                     cancel: CancellationToken::new(),
                     number: 0,
                     started: Instant::now(),
+                    stand,
+                    supersede: CancellationToken::new(),
                     whys: Whys::new(),
                     explaining: false,
                     explain_again: false,
+                    explanation_due: false,
+                    looking: false,
+                    in_trickle: false,
                     waiting_reported: false,
                     contest: Contest::default(),
                     wake: None,
@@ -278,6 +302,7 @@ impl Fleet {
             let statuses = member.statuses.clone();
             tokio::spawn(async move { statuses.saw(&version).await });
         }
+        self.publish(&owner);
         self.register(&owner);
         self.refresh(&owner);
         self.refresh_dependents(&owner);
@@ -332,10 +357,13 @@ impl Fleet {
         // What a run under way has written is not known here yet: it is compared when the run has ended.
         if let Some(memory) = &member.memory
             && !member.state.is_running()
-            && let Some(left) = memory.objects.get(&event.id)
-            && let Some(news) = self.news_of(&event.id, left)
         {
-            self.step(&event.owner, news);
+            let left = memory.objects.get(&event.id);
+            if let Some(news) = left.and_then(|left| self.news_of(&event.id, left)) {
+                self.step(&event.owner, news);
+            } else if event.gone && memory.promised.contains(&event.id) {
+                self.step(&event.owner, Event::HandedOver);
+            }
         }
         self.judge(&event.owner);
     }
@@ -449,6 +477,8 @@ impl Fleet {
                 return;
             }
             self.set_timer(&owner, None);
+            // What became healthy without an event is not to time out.
+            self.judge(&owner);
             self.step(&owner, Event::Tick);
         }
     }
@@ -461,6 +491,11 @@ impl Fleet {
                     member.cancel.cancel();
                 }
             }
+            Effect::Supersede => {
+                if let Some(member) = self.members.get(owner) {
+                    member.supersede.cancel();
+                }
+            }
             Effect::Judge => self.judge(owner),
             Effect::ReportUnhealthy(_) => self.report_unhealthy(owner),
             Effect::ReportReady => self.report_ready(owner),
@@ -469,12 +504,27 @@ impl Fleet {
         }
     }
 
+    /// A job about what a run would be for now.
+    fn job_now(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
+        let checkout = self.checkout(&member.kustomization);
+        let stand = Stand {
+            generation: member.kustomization.metadata.generation.unwrap_or_default(),
+            revision: checkout.map(|checkout| checkout.revision().to_string()),
+        };
+        Job {
+            stand,
+            ..self.job(owner, member, scope)
+        }
+    }
+
+    /// A job about what the last run was for.
     fn job(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
         let checkout = self.checkout(&member.kustomization).cloned();
         let timeout = timeout(&member.kustomization);
         Job {
             owner: owner.clone(),
             kustomization: member.kustomization.clone(),
+            stand: member.stand.clone(),
             checkout,
             memory: member.memory.clone(),
             scope,
@@ -494,6 +544,7 @@ impl Fleet {
             return;
         };
         member.cancel = CancellationToken::new();
+        member.supersede = CancellationToken::new();
         member.number = number;
         member.started = Instant::now();
         member.waiting_reported = false;
@@ -504,7 +555,11 @@ impl Fleet {
             return;
         };
         let finalizing = scope == Scope::Finalize;
-        let job = self.job(owner, member, scope);
+        let mut job = self.job_now(owner, member, scope);
+        let (cancel, supersede) = (member.cancel.clone(), member.supersede.clone());
+        if let Some(member) = self.members.get_mut(owner) {
+            member.stand.clone_from(&job.stand);
+        }
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         self.running += 1;
         // Asked for here, so that runs begin in the order in which they were decided on.
@@ -515,25 +570,17 @@ impl Fleet {
                 Some(place) => place,
                 None => place.await,
             };
-            let owner = job.owner.clone();
-            // The fleet waits for runs under way before it ends, so it is there to be told.
-            if finalizing {
-                let result = finalize(&cx, &recorder, &job, &place).await;
-                if let Err(failure) = &result
-                    && !matches!(failure, Failure::Canceled(_))
-                {
-                    let failure = failure.masked(&cx.redactor);
-                    report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
-                    recorder.failed(&job, &failure);
-                }
-                let _ = cx.messages.send(Message::Finalized(owner, number, result)).await;
+            // The time of a run begins now that it has its place.
+            job.permit = Permit::new(cx.leadership.clone(), cancel, job.timeout).superseded_by(supersede);
+            let message = if finalizing {
+                let ended = finalize_to_the_end(&cx, &recorder, &job, &place).await;
+                Message::Finalized(job.owner.clone(), number, ended)
             } else {
-                let done = run(&cx, &recorder, &job, &place).await;
-                let _ = cx
-                    .messages
-                    .send(Message::RunEnded(owner, number, Box::new(done)))
-                    .await;
-            }
+                let done = run_to_the_end(&cx, &recorder, &job, &place).await;
+                Message::RunEnded(job.owner.clone(), number, Box::new(done))
+            };
+            // The fleet waits for runs under way before it ends, so it is there to be told.
+            let _ = cx.messages.send(message).await;
         });
     }
 
@@ -564,7 +611,10 @@ impl Fleet {
                 );
             }
         }
-        let took = member.started.elapsed();
+        member.started = done.began;
+        let took = done.began.elapsed();
+        member.state.began(now.checked_sub(took).unwrap_or(now));
+        let before = member.applied.clone();
         let ended = match done.result {
             Ok(applied) => {
                 if !applied.wait {
@@ -579,6 +629,7 @@ impl Fleet {
             Err(Failure::Canceled(_)) => Ended::Canceled,
             Err(failure) => Ended::Failed(failure),
         };
+        let moved = member.applied != before;
         self.cx.metrics.observe_reconcile(
             &super::metrics::key("Kustomization", &owner.namespace, &owner.name),
             took,
@@ -587,6 +638,9 @@ impl Fleet {
         self.step(owner, Event::Finished(ended));
         self.retry_if_there(owner);
         self.catch_up(owner);
+        if moved {
+            self.refresh_dependents(owner);
+        }
         self.drain_trickle();
     }
 
@@ -635,29 +689,74 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        member.applied.clone_from(&status.last_applied_revision);
         member.status = status;
+        self.publish(owner);
         self.register(owner);
-        super::metrics::publish(
-            &self.cx.metrics,
-            owner,
-            &self.members[owner].kustomization,
-            &self.members[owner].status,
-        );
         self.refresh_dependents(owner);
+    }
+
+    fn publish(&self, owner: &Arc<Owner>) {
+        if let Some(member) = self.members.get(owner) {
+            super::metrics::publish(&self.cx.metrics, owner, &member.kustomization, &member.status);
+        }
     }
 
     fn report_blocked(&self, owner: &Arc<Owner>, failure: Failure) {
         let Some(member) = self.members.get(owner) else {
             return;
         };
-        let job = self.job(owner, member, Scope::Changes);
+        let job = self.job_now(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         tokio::spawn(async move {
-            report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
+            report_outcome(&cx, &job, Outcome::Failed(failure.clone()), None).await;
             recorder.failed(&job, &failure);
         });
     }
+}
+
+/// A panic in a run ends that run, and nothing else.
+async fn run_to_the_end(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
+    let began = Instant::now();
+    match AssertUnwindSafe(run(cx, recorder, job, place))
+        .catch_unwind()
+        .await
+    {
+        Ok(done) => done,
+        Err(_) => {
+            let failure = broken();
+            report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
+            recorder.failed(job, &failure);
+            Done {
+                result: Err(failure),
+                memory: None,
+                revision: job.revision(),
+                corrections: Vec::new(),
+                began,
+            }
+        }
+    }
+}
+
+async fn finalize_to_the_end(
+    cx: &Arc<Context>,
+    recorder: &Recorder,
+    job: &Job,
+    place: &Place,
+) -> Result<(), Failure> {
+    let finalizing = AssertUnwindSafe(finalize(cx, recorder, job, place)).catch_unwind();
+    let result = finalizing.await.unwrap_or_else(|_| Err(broken()));
+    if let Err(failure) = &result
+        && !matches!(failure, Failure::Canceled(_))
+    {
+        let failure = failure.masked(&cx.redactor);
+        report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
+        recorder.failed(job, &failure);
+    }
+    result
+}
+
+fn broken() -> Failure {
+    Failure::Apply("the run broke off by a defect of Coracle; its log has the place".to_owned())
 }
 
 /// The source of a Kustomization.

@@ -1,6 +1,6 @@
 //! What a successful run leaves behind so that the next one can leave out what did not change. No I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use kustomize_rs::fs::ReadSet;
@@ -17,8 +17,12 @@ pub(crate) struct Memory {
     pub(crate) read_set: ReadSet,
     /// The objects as they were left.
     pub(crate) objects: HashMap<ObjectId, Left>,
+    /// Objects that another Kustomization wants and has not applied yet.
+    pub(crate) promised: HashSet<ObjectId>,
     /// What health is about.
     pub(crate) targets: Vec<Target>,
+    /// Whether it changed anything, was asked for, or built something new: it counts in the history.
+    pub(crate) is_news: bool,
     /// Digest of what was built.
     pub(crate) digest: String,
 }

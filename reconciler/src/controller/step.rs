@@ -66,6 +66,8 @@ pub enum Event {
     ConfigChanged,
     /// What admits objects changed: the server, its admission, or a definition of what is owned (rule 12).
     SurroundingsChanged,
+    /// An object that another Kustomization wants carries that one's labels now: it can be forgotten.
+    HandedOver,
     /// An owned object was touched.
     Touched(ObjectId),
     /// An owned object's generation moved, and our fields are as they were (rule 10): it is checked then.
@@ -117,6 +119,8 @@ pub enum Effect {
     Start(Scope),
     /// Stop the run under way before its next write.
     Cancel,
+    /// Stop the run under way if it does nothing but wait: there is something newer to run for.
+    Supersede,
     /// Judge the health of what was applied.
     Judge,
     /// Find out why it is not healthy and report that as a failure.
@@ -132,7 +136,13 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Running { work: Work, canceling: bool },
+    Running {
+        work: Work,
+        /// It was told to stop.
+        canceling: bool,
+        /// It was told to stop if it only waits.
+        superseding: bool,
+    },
 }
 
 /// What a run is for, as far as its end matters.
@@ -192,6 +202,8 @@ struct Attempt {
 struct Pending {
     /// Everything is to be looked at.
     full: bool,
+    /// What changed is to be looked at.
+    changes: bool,
     touched: BTreeSet<ObjectId>,
     /// When to check objects whose generation moved.
     moved: BTreeMap<ObjectId, Timestamp>,
@@ -242,6 +254,11 @@ impl State {
         }
     }
 
+    /// The run under way began only now: it had to wait for its place.
+    pub fn began(&mut self, at: Timestamp) {
+        self.run_started = at;
+    }
+
     /// Whether a run is under way.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -279,6 +296,7 @@ impl State {
     pub fn may_skip(&self) -> bool {
         let clean = self.phase == Phase::Idle
             && !self.pending.full
+            && !self.pending.changes
             && self.pending.touched.is_empty()
             && matches!(self.settling, Settling::No | Settling::Healthy)
             && self.inputs.blocked.is_none()
@@ -303,6 +321,7 @@ impl State {
                 self.inputs = *inputs;
             }
             Event::ConfigChanged | Event::SurroundingsChanged => self.pending.full = true,
+            Event::HandedOver => self.pending.changes = true,
             Event::Touched(id) => {
                 self.pending.touched.insert(id);
             }
@@ -329,7 +348,10 @@ impl State {
             self.eager_runs = 0;
         }
         match ended {
-            Ended::Applied { .. } if drift => effects.push(Effect::Judge),
+            Ended::Applied { recheck, .. } if drift => {
+                self.recheck_at = self.recheck_at.max(recheck);
+                effects.push(Effect::Judge);
+            }
             Ended::Applied { wait: true, recheck } => {
                 self.recheck_at = recheck;
                 self.settling = Settling::Until(after(self.run_started, self.inputs.timeout));
@@ -350,6 +372,8 @@ impl State {
                 self.retry_at = match failure.retry() {
                     // Whoever deletes waits for the end: it is tried again, whatever the failure.
                     _ if work == Some(Work::Finalize) => Some(after(now, self.inputs.retry_interval)),
+                    // What failed while it was being canceled for a deletion holds that up no longer.
+                    _ if self.inputs.deleting => None,
                     Retry::Interval => Some(after(now, self.inputs.retry_interval)),
                     Retry::OnChange | Retry::Never => None,
                 };
@@ -423,12 +447,8 @@ impl State {
         if self.finalized {
             return;
         }
-        if let Phase::Running { work, canceling } = &mut self.phase {
-            let unwanted = self.inputs.suspended || self.inputs.deleting;
-            if unwanted && *work != Work::Finalize && !*canceling {
-                *canceling = true;
-                effects.push(Effect::Cancel);
-            }
+        if self.is_running() {
+            self.interrupt(effects);
             return;
         }
         if self.inputs.deleting {
@@ -451,6 +471,37 @@ impl State {
         }
     }
 
+    /// Stops a run that is not wanted any more; one that was overtaken only if it does nothing but wait.
+    fn interrupt(&mut self, effects: &mut Vec<Effect>) {
+        let overtaken = self.is_requested() || self.attempted.as_ref().is_some_and(|run| self.differs(run));
+        let Phase::Running {
+            work,
+            canceling,
+            superseding,
+        } = &mut self.phase
+        else {
+            return;
+        };
+        if *work == Work::Finalize {
+            return;
+        }
+        if self.inputs.suspended || self.inputs.deleting {
+            if !std::mem::replace(canceling, true) {
+                effects.push(Effect::Cancel);
+            }
+        } else if overtaken && !*superseding {
+            *superseding = true;
+            effects.push(Effect::Supersede);
+        }
+    }
+
+    /// Whether the inputs are others than a run was for.
+    fn differs(&self, run: &Attempt) -> bool {
+        run.generation != self.inputs.generation
+            || run.revision != self.inputs.revision
+            || run.confirmed != self.inputs.confirmed
+    }
+
     /// Something keeps it from running. A dependency that is not ready for a moment is no news to one that has
     /// nothing to run for.
     fn hold(&mut self, block: Failure, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -465,7 +516,10 @@ impl State {
         self.handled.clone_from(&self.inputs.requested);
         self.reported_block = Some(block);
         self.settling = Settling::No;
-        if !passing {
+        if passing {
+            // The run after it has to say that it is over.
+            self.next_full = now;
+        } else {
             self.attempted = None;
         }
     }
@@ -477,10 +531,7 @@ impl State {
         if self.is_requested() || now >= self.next_full || self.pending.full {
             return Some(Scope::Full);
         }
-        if attempted.generation != self.inputs.generation
-            || attempted.revision != self.inputs.revision
-            || attempted.confirmed != self.inputs.confirmed
-        {
+        if self.differs(attempted) || self.pending.changes {
             return Some(Scope::Changes);
         }
         if [self.retry_at, self.recheck_at]
@@ -507,6 +558,7 @@ impl State {
         self.phase = Phase::Running {
             work,
             canceling: false,
+            superseding: false,
         };
         self.run_started = now;
         self.retry_at = None;

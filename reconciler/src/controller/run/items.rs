@@ -8,7 +8,7 @@ use super::super::memory::{Left, digest};
 use super::super::step::Scope;
 use super::{Run, text};
 use crate::apply::Absent;
-use crate::cluster::Kind;
+use crate::cluster::{Kind, Seen};
 use crate::plan::{self, Gvk, ObjectId, Stage, Wanted};
 
 /// An object on its way through the run.
@@ -18,6 +18,8 @@ pub(super) struct Item {
     pub(super) digest: u64,
     /// Nothing of it is to be done: as remembered, and untouched.
     pub(super) settled: bool,
+    /// What was seen of it before the run looked.
+    pub(super) before: Option<Seen>,
 }
 
 impl Run<'_> {
@@ -43,12 +45,14 @@ impl Run<'_> {
                     },
                 };
                 let digest = digest(&wanted.value);
+                let before = self.cx.index.get(&wanted.id);
                 let settled = self.is_settled(&wanted.id, digest) && self.serves(&wanted);
                 items.push(Item {
                     kind,
                     wanted,
                     digest,
                     settled,
+                    before,
                 });
             }
             stages.push((stage, items));
@@ -80,8 +84,10 @@ impl Run<'_> {
     pub(super) fn as_we_left_it(&self, id: &ObjectId) -> bool {
         let left = self.left(id);
         let seen = self.cx.index.get(id);
-        left.zip(seen)
-            .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
+        self.cx.watches.is_in_sync(&id.group, &id.kind)
+            && left
+                .zip(seen)
+                .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
     }
 }
 

@@ -3,13 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::items::{Item, served_kinds};
 use super::{Run, revoked};
 use crate::apply::{Previewed, Revoked};
+use crate::assess::reduce::Observed;
 use crate::assess::status::StatusKind;
-use crate::cluster::ApiError;
+use crate::cluster::{ApiError, Kind};
 use crate::plan::{Action, Gvk, ObjectId, Stage};
 use crate::report::Failure;
+
+/// How often a definition is looked at that no watch shows.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Waits until what was applied in a stage can be built on: definitions are established.
@@ -58,7 +64,7 @@ impl Run<'_> {
                 pause = (pause * 2).min(Duration::from_secs(2));
             }
         };
-        let awaited = self.place.leave_for(self.job.permit.race(served));
+        let awaited = self.place.leave_for(self.job.permit.wait(served));
         let answer = awaited.await.map_err(revoked)?;
         answer
             .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
@@ -76,15 +82,29 @@ impl Run<'_> {
                 {
                     return;
                 }
-                changed.await;
+                // Its watch may not be had.
+                if tokio::time::timeout(LOOK_EVERY, changed).await.is_err() && self.is_established(id).await {
+                    return;
+                }
             }
         };
-        let awaited = self.place.leave_for(self.job.permit.race(current));
+        let awaited = self.place.leave_for(self.job.permit.wait(current));
         awaited.await.map_err(|why| match why {
             Revoked::Deadline => {
                 Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout))
             }
             other => revoked(other),
         })
+    }
+
+    async fn is_established(&self, id: &ObjectId) -> bool {
+        let kind = Kind::fixed(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            false,
+        );
+        let live = self.api.get(&kind, id).await.ok().flatten();
+        live.is_some_and(|live| Observed::reduce(&live, Timestamp::now()).kind == StatusKind::Current)
     }
 }

@@ -314,7 +314,8 @@ impl Run<'_> {
             owner: Some(self.job.owner.clone()),
             ..live.clone()
         };
-        self.cx.index.put_if_unchanged(&item.wanted.id, None, seen);
+        let before = item.before.as_ref();
+        self.cx.index.put_if_unchanged(&item.wanted.id, before, seen);
         Some(Left {
             wanted: item.digest,
             fingerprint: live.fingerprint,
@@ -328,7 +329,7 @@ impl Run<'_> {
     async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: Option<&str>) -> Result<(), ApiError> {
         self.cx.watches.ensure(kind);
         let gone = until_gone(&self.api, &self.cx.index, kind, id, uid);
-        self.place.leave_for(self.job.permit.race(gone)).await?
+        self.place.leave_for(self.job.permit.wait(gone)).await?
     }
 }
 

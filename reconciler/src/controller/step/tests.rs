@@ -73,7 +73,8 @@ fn a_commit_that_comes_while_a_run_waits_for_health_cancels_the_wait() {
 fn commits_that_come_while_a_run_writes_are_run_for_once_when_it_ends() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
-    assert_eq!(given(&mut state, inputs("b"), 1), []);
+    // It stops if it only waits.
+    assert_eq!(given(&mut state, inputs("b"), 1), [Effect::Supersede]);
     assert_eq!(given(&mut state, inputs("c"), 2), []);
     assert_eq!(
         ended(&mut state, applied(false), 3),
@@ -214,7 +215,7 @@ fn a_request_runs_everything_anew_also_while_a_run_is_under_way() {
         requested: Some("later".into()),
         ..inputs("a")
     };
-    assert_eq!(given(&mut state, again, 11), []);
+    assert_eq!(given(&mut state, again, 11), [Effect::Supersede]);
     assert_eq!(
         ended(&mut state, applied(false), 12),
         [Effect::Start(Scope::Full)]
@@ -383,4 +384,45 @@ fn what_is_said_to_be_there_and_is_not_makes_no_run_follow_the_other_at_once() {
         state.step(Event::Appeared(namespace("x")), at(now)),
         [Effect::Start(Scope::Full)]
     );
+}
+
+#[test]
+fn a_request_that_comes_while_a_dependency_is_not_ready_is_run_for_when_it_is() {
+    let mut state = settled();
+    let blocked = Inputs {
+        requested: Some("now".into()),
+        blocked: Some(Failure::Dependency(
+            "dependency 'flux-system/a' is not ready".into(),
+        )),
+        ..inputs("a")
+    };
+    let block = blocked.blocked.clone().unwrap();
+    assert_eq!(given(&mut state, blocked, 10), [Effect::ReportBlocked(block)]);
+    assert_eq!(given(&mut state, inputs("a"), 11), [Effect::Start(Scope::Full)]);
+}
+
+#[test]
+fn a_run_that_fails_while_it_is_canceled_holds_the_deletion_up_no_longer() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    let deleting = Inputs {
+        deleting: true,
+        ..inputs("a")
+    };
+    assert_eq!(given(&mut state, deleting, 1), [Effect::Cancel]);
+    let failure = Failure::Apply("the connection broke".into());
+    assert_eq!(
+        ended(&mut state, Ended::Failed(failure), 2),
+        [Effect::Start(Scope::Finalize)]
+    );
+}
+
+#[test]
+fn the_time_that_health_may_take_begins_with_the_run_and_not_with_its_wait_for_a_place() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    state.began(at(100));
+    assert_eq!(ended(&mut state, applied(true), 101), [Effect::Judge]);
+    assert_eq!(state.step(Event::Tick, at(130)), []);
+    assert!(state.is_waiting());
 }
