@@ -96,3 +96,44 @@ fn hash(value: &Value, hasher: &mut DefaultHasher) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::assess::reduce::Observed;
+
+    fn seen(generation: i64, fields: &Value) -> Seen {
+        let object = json!({"metadata": {
+            "uid": "u", "generation": generation,
+            "managedFields": [{"manager": "kustomize-controller", "operation": "Apply", "fieldsV1": fields}],
+        }});
+        Seen {
+            observed: Observed::reduce(&object, Timestamp::UNIX_EPOCH),
+            fingerprint: Fingerprint::of(&object),
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn rule_10_a_generation_that_moved_while_our_fields_stayed_is_told_from_fields_that_changed() {
+        let ours = json!({"f:spec": {}});
+        let left = Left {
+            wanted: 0,
+            fingerprint: seen(3, &ours).fingerprint,
+            generation: 3,
+            before: [0; 2],
+            skipped: false,
+            vanishes: false,
+        };
+        assert!(!left.has_moved(Some(&seen(3, &ours))));
+        assert!(left.has_moved(Some(&seen(4, &ours))));
+        assert!(!left.has_moved(Some(&seen(2, &ours))), "a late sight");
+        let taken = seen(4, &json!({}));
+        assert!(!left.has_moved(Some(&taken)));
+        assert!(left.is_touched(Some(&taken)));
+        assert!(!left.has_moved(None));
+    }
+}
