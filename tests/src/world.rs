@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use embedded_cluster::Cluster;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::watcher;
@@ -16,6 +15,8 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Cluster, Needs};
 
 /// How long a scenario waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,16 +71,20 @@ impl World {
     /// # Panics
     /// When any of it cannot be made.
     pub async fn new(directory: TempDir, url: String) -> Self {
+        Self::on(Needs::Kubernetes, directory, url).await
+    }
+
+    /// The same, on a cluster that has what the scenario needs.
+    ///
+    /// # Panics
+    /// When any of it cannot be made.
+    pub async fn on(needs: Needs, directory: TempDir, url: String) -> Self {
         // The first caller installs it; later ones find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let cluster = Cluster::start(embedded_cluster::Config::default()).await.unwrap();
+        let cluster = Cluster::start(needs).await;
         let client = client(&cluster.kubeconfig(), "scenario").await;
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        cluster.apply(&namespace, "scenario").unwrap();
-        for crd in reconciler::api::crds() {
-            cluster
-                .apply(&serde_json::to_value(&crd).unwrap(), "scenario")
-                .unwrap();
+        for object in furniture() {
+            cluster.apply(&object, "scenario").unwrap();
         }
         let config = Config {
             storage: directory.path().join("storage"),
@@ -549,6 +554,15 @@ impl World {
             .await
             .unwrap();
     }
+}
+
+/// What every scenario finds in its cluster: the namespace of the Flux objects, and their definitions.
+pub(crate) fn furniture() -> Vec<Value> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    let crds = reconciler::api::crds().into_iter();
+    std::iter::once(namespace)
+        .chain(crds.map(|crd| serde_json::to_value(&crd).unwrap()))
+        .collect()
 }
 
 /// A client whose requests carry a user agent of their own, so that they can be counted apart.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::world::{NAMESPACE, condition};
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
 
@@ -45,7 +45,9 @@ async fn rule_22_a_request_is_handled_on_success_and_on_failure() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_22_a_request_that_comes_during_a_run_is_run_for_after_it() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let previews = Match::default()
         .user_agent("coracle")
         .verb(Verb::Patch)
@@ -138,7 +140,7 @@ fn lease(name: &str, holder: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).new().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     world.git_repository("app", "main");
@@ -188,7 +190,7 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).new().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     world.git_repository("app", "main");
@@ -226,7 +228,9 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     scene.world.stop().await;
     scene.world.apply(&lease(
         "kustomize-controller-leader-election",
@@ -305,7 +309,9 @@ async fn rule_25_a_status_is_written_whole_by_the_manager_of_flux() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_25_the_generation_of_the_runs_start_is_observed() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let previews = Match::default()
         .user_agent("coracle")
         .verb(Verb::Patch)

@@ -11,7 +11,7 @@ use serde_json::json;
 use tests::World;
 use tests::world::NAMESPACE;
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 /// More requests than any run here makes.
 const MAX_REQUESTS: u64 = 80;
@@ -100,7 +100,7 @@ impl Side {
 }
 
 async fn scene() -> (Scene, String) {
-    let scene = Scene::new().await;
+    let scene = Scene::with(Needs::Faults).new().await;
     let commit = Side::Left.commit(&scene);
     scene.world.git_repository("app", "main");
     scene
