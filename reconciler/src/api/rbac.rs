@@ -53,6 +53,7 @@ pub struct Grant {
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 const SOURCE: &str = "source.toolkit.fluxcd.io";
 const LOOK: &[&str] = &["get", "list", "watch"];
+const FOLLOW: &[&str] = &["list", "watch"];
 
 /// Every rule there is.
 pub const GRANTS: &[Grant] = &[
@@ -93,7 +94,7 @@ pub const GRANTS: &[Grant] = &[
         groups: &[""],
         resources: &["events"],
         names: &[],
-        verbs: &["create", "patch"],
+        verbs: &["create"],
         why: "Tells what happened where `kubectl describe` and `coracle events` look.",
     },
     Grant {
@@ -101,7 +102,7 @@ pub const GRANTS: &[Grant] = &[
         groups: &["apiextensions.k8s.io"],
         resources: &["customresourcedefinitions"],
         names: &[],
-        verbs: LOOK,
+        verbs: FOLLOW,
         why: "Learns when a kind appears or changes, so that its objects can be applied.",
     },
     Grant {
@@ -112,7 +113,7 @@ pub const GRANTS: &[Grant] = &[
             "kustomize-controller-leader-election",
             "source-controller-leader-election",
         ],
-        verbs: &["get", "update", "patch"],
+        verbs: &["get", "update"],
         why: "Flux's own leases: while Coracle holds them, Flux's two controllers cannot run.",
     },
     Grant {
@@ -143,7 +144,7 @@ pub const GRANTS: &[Grant] = &[
             "services",
         ],
         names: &[],
-        verbs: LOOK,
+        verbs: FOLLOW,
         why: "Notices drift and readiness by events; other kinds are compared at each interval.",
     },
     Grant {
@@ -162,7 +163,7 @@ pub const GRANTS: &[Grant] = &[
             "statefulsets",
         ],
         names: &[],
-        verbs: LOOK,
+        verbs: FOLLOW,
         why: "The same for workloads and what surrounds them.",
     },
     Grant {

@@ -25,6 +25,8 @@ use crate::plan::{Gvk, ObjectId, Owner};
 
 /// Objects that are listed at once: bounds memory while a watch starts.
 const PAGE: u32 = 50;
+/// When a watch that is not allowed is tried again.
+const UNTIL_RIGHTS_CHANGE: Duration = Duration::from_secs(300);
 const METADATA_LIST: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
@@ -221,9 +223,19 @@ impl Watch {
         &mut self,
         mut stream: futures::stream::BoxStream<'static, watcher::Result<Event<Value>>>,
     ) {
+        let mut told = false;
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => self.take(event).await,
+                Err(error) if is_forbidden(&error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::info!(
+                            kind = %self.kind.gvk, %error,
+                            "objects of this kind may not be watched: they are compared at each interval"
+                        );
+                    }
+                    tokio::time::sleep(UNTIL_RIGHTS_CHANGE).await;
+                }
                 Err(error) => {
                     tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -357,6 +369,15 @@ impl Watch {
                 .or_insert_with(|| Arc::new(owner))
                 .clone(),
         )
+    }
+}
+
+/// Whether the account lacks the right to watch: with `--tenant-only` it has it for common kinds only.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 403,
+        _ => false,
     }
 }
 
