@@ -186,6 +186,17 @@ impl World {
         running.end();
     }
 
+    /// Waits until the controller ends by itself, and gives why it did.
+    ///
+    /// # Panics
+    /// When it does not run, or ends without an error.
+    pub async fn until_ended(&mut self) -> String {
+        let mut running = self.controller.take().expect("the controller runs");
+        let error = (&mut running.task).await.unwrap().unwrap_err();
+        running.end();
+        error.to_string()
+    }
+
     /// Numbers of the controller that runs.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {

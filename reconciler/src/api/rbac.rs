@@ -86,8 +86,8 @@ pub const GRANTS: &[Grant] = &[
         groups: &[""],
         resources: &["serviceaccounts"],
         names: &[],
-        verbs: &["impersonate"],
-        why: "Runs a Kustomization as the account that it names, with that account's rights only.",
+        verbs: &["get", "impersonate"],
+        why: "Runs a Kustomization as the account that it names, with that account's rights only, while it exists.",
     },
     Grant {
         role: Role::Controller,

@@ -1,7 +1,8 @@
 //! Requests to the API server, as the controller or as an impersonated ServiceAccount. Does I/O.
 //!
 //! Bodies go out and come back as values; every answer is an object or an [`ApiError`]. Requests that fail
-//! for a passing reason are tried again here, a bounded number of times: all of them are safe to repeat.
+//! for a passing reason are tried again here, a bounded number of times: all of them are safe to repeat. What writes
+//! asks its permit each time before it is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{ApiError, Kind, Status};
+use super::{ApiError, Kind, Permit, Status};
 use crate::plan::{ObjectId, Owner};
 
 const MAX_ANSWER: usize = 64 << 20;
@@ -85,6 +86,7 @@ pub struct Preconditions {
 pub struct Api {
     client: Client,
     impersonate: Option<Arc<str>>,
+    permit: Option<Permit>,
     gate: Arc<Semaphore>,
 }
 
@@ -95,6 +97,7 @@ impl Api {
         Self {
             client,
             impersonate: None,
+            permit: None,
             gate: Arc::new(Semaphore::new(in_flight)),
         }
     }
@@ -104,6 +107,15 @@ impl Api {
     pub fn impersonating(&self, identity: Option<&Identity>) -> Self {
         Self {
             impersonate: identity.map(|identity| identity.user().into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, whose writes are sent only while a permit holds.
+    #[must_use]
+    pub fn under(&self, permit: Permit) -> Self {
+        Self {
+            permit: Some(permit),
             ..self.clone()
         }
     }
@@ -368,9 +380,11 @@ impl Api {
         accept: &str,
         body: Option<(&str, Bytes)>,
     ) -> Result<Answer<Bytes>, ApiError> {
+        let permit = self.permit.as_ref().filter(|_| method != Method::GET);
         let mut attempt = 0;
         let mut repeated = false;
         loop {
+            permit.map_or(Ok(()), Permit::check)?;
             attempt += 1;
             let asked = self.attempt(method.clone(), path, accept, body.clone());
             let answer = tokio::time::timeout(MAX_WAIT, asked).await;
@@ -390,7 +404,13 @@ impl Api {
                         .retry_after()
                         .unwrap_or(Duration::from_millis(50 << (2 * attempt)));
                     tracing::debug!(%method, path, attempt, %error, "request is tried again");
-                    tokio::time::sleep(pause).await;
+                    let pause = tokio::time::sleep(pause);
+                    match permit {
+                        None => pause.await,
+                        // What may have been carried out is more than that it is not sent again.
+                        Some(permit) if permit.race(pause).await.is_err() => return Err(error),
+                        Some(_) => {}
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -425,7 +445,7 @@ impl Api {
             .gate
             .acquire()
             .await
-            .map_err(|_| ApiError::NotPermitted("the controller is stopping"))?;
+            .map_err(|_| ApiError::Unreachable("the controller is stopping".to_owned()))?;
         let response = self
             .client
             .send(request)

@@ -1,8 +1,8 @@
 //! Holding Flux's own leases, so that Coracle and Flux exclude each other by construction. Does I/O;
 //! [`evaluate`] is pure.
 //!
-//! Rule 24. The names are those of source- and kustomize-controller's leader election. A lease is renewed
-//! every 30 s and lasts 90 s, which spares the small database under k3s.
+//! Rule 24. The names are those of source- and kustomize-controller's leader election. A lease lasts 90 s
+//! and is renewed every 30 s, which spares the small database under k3s.
 
 use std::time::Duration;
 
@@ -17,11 +17,6 @@ pub(crate) const FLUX_LEASES: [&str; 2] = [
     "source-controller-leader-election",
     "kustomize-controller-leader-election",
 ];
-
-/// How long a lease lasts without being renewed.
-pub(crate) const LEASE_DURATION: Duration = Duration::from_secs(90);
-/// How often it is renewed.
-pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(30);
 
 /// A lease as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,13 +66,19 @@ pub struct LeaseHold {
     api: Api,
     namespace: String,
     me: String,
+    duration: Duration,
 }
 
 impl LeaseHold {
-    /// Nothing is held yet. `me` names this process.
+    /// Nothing is held yet. `me` names this process; what it holds lasts for `duration`.
     #[must_use]
-    pub fn new(api: Api, namespace: String, me: String) -> Self {
-        Self { api, namespace, me }
+    pub fn new(api: Api, namespace: String, me: String, duration: Duration) -> Self {
+        Self {
+            api,
+            namespace,
+            me,
+            duration,
+        }
     }
 
     /// Takes or renews both; says who holds the one that cannot be had.
@@ -114,7 +115,7 @@ impl LeaseHold {
         let stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
         let mut spec = json!({
             "holderIdentity": self.me,
-            "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+            "leaseDurationSeconds": self.duration.as_secs().max(1),
             "renewTime": stamp,
             "leaseTransitions": transitions,
         });

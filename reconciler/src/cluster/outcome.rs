@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Revoked;
+
 /// The body of a refusal (`metav1.Status`).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Status {
@@ -66,12 +68,18 @@ pub enum ApiError {
         /// The kind.
         kind: String,
     },
-    /// The permit to write was withdrawn: leadership lost, time over, or superseded.
-    #[error("{0}")]
-    NotPermitted(&'static str),
+    /// The permit to write was withdrawn before the request was sent.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
 }
 
 impl ApiError {
+    /// Whether the request may have been carried out, or may yet be.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Ambiguous(_))
+    }
+
     /// The refusal, if it was one.
     #[must_use]
     pub fn status(&self) -> Option<&Status> {

@@ -42,6 +42,8 @@ pub struct Config {
     pub failure_grace: Duration,
     /// Flux's leases are held.
     pub leases: bool,
+    /// How long a lease lasts without being renewed; it is renewed three times in that time.
+    pub lease_duration: Duration,
     /// How long a write of an earlier process may still arrive (rule 2).
     pub late_write_bound: Duration,
     /// Bounds of a fetch.
@@ -67,6 +69,7 @@ impl Default for Config {
             log_excerpts: true,
             failure_grace: Duration::from_secs(60),
             leases: true,
+            lease_duration: Duration::from_secs(90),
             late_write_bound: Duration::from_secs(60),
             limits: Limits::default(),
         }

@@ -32,7 +32,7 @@ use super::finalize::finalize;
 use super::job::{Done, Job, annotation};
 use super::memory::Memory;
 use super::registry::Entry;
-use super::reports::write_outcome;
+use super::reports::report_outcome;
 use super::run::run;
 use super::statuses::StatusWriter;
 use super::step::{Effect, Ended, Event, Inputs, Scope, State};
@@ -486,27 +486,27 @@ impl Fleet {
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         self.running += 1;
         // Asked for here, so that runs begin in the order in which they were decided on.
-        let mut place = Box::pin(cx.runs.clone().acquire_owned());
+        let mut place = Box::pin(cx.places.enter());
         let at_once = place.as_mut().now_or_never();
         tokio::spawn(async move {
-            let _place = match at_once {
+            let place = match at_once {
                 Some(place) => place,
                 None => place.await,
             };
             let owner = job.owner.clone();
             // The fleet waits for runs under way before it ends, so it is there to be told.
             if finalizing {
-                let result = finalize(&cx, &job).await;
+                let result = finalize(&cx, &recorder, &job, &place).await;
                 if let Err(failure) = &result
                     && !matches!(failure, Failure::Canceled(_))
                 {
                     let failure = failure.masked(&cx.redactor);
-                    write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
+                    report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
                     recorder.failed(&job, &failure);
                 }
                 let _ = cx.messages.send(Message::Finalized(owner, number, result)).await;
             } else {
-                let done = run(&cx, &recorder, &job).await;
+                let done = run(&cx, &recorder, &job, &place).await;
                 let _ = cx
                     .messages
                     .send(Message::RunEnded(owner, number, Box::new(done)))
@@ -632,7 +632,7 @@ impl Fleet {
         let job = self.job(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
+            report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
             recorder.failed(&job, &failure);
         });
     }

@@ -91,19 +91,27 @@ impl Job {
         annotation(&self.kustomization, crate::api::REQUESTED_AT)
     }
 
-    /// The account that every call of this run is made as.
-    pub(crate) fn api(&self, cx: &Context) -> Api {
-        let account = self
-            .kustomization
-            .spec
-            .service_account_name
-            .clone()
-            .or_else(|| cx.config.default_service_account.clone());
-        let identity = account.map(|service_account| Identity {
+    /// Whether this very revision's prune was confirmed.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        let confirmed = annotation(&self.kustomization, crate::api::PRUNE_CONFIRM);
+        confirmed.is_some() && confirmed == self.revision().as_deref()
+    }
+
+    /// The account that stands for this Kustomization; the controller itself when there is none.
+    pub(crate) fn identity(&self, cx: &Context) -> Option<Identity> {
+        let named = self.kustomization.spec.service_account_name.clone();
+        let service_account = named.or_else(|| cx.config.default_service_account.clone())?;
+        Some(Identity {
             namespace: self.owner.namespace.clone(),
             service_account,
-        });
-        cx.api.impersonating(identity.as_ref())
+        })
+    }
+
+    /// The account that every call of this run is made as, under the run's permit.
+    pub(crate) fn api(&self, cx: &Context) -> Api {
+        cx.api
+            .impersonating(self.identity(cx).as_ref())
+            .under(self.permit.clone())
     }
 }
 

@@ -21,12 +21,15 @@ mod explain;
 mod finalize;
 mod finalizer;
 mod fleet;
+mod gone;
 mod job;
 mod leadership;
 mod memory;
 mod metrics;
+mod places;
 mod pods;
 mod registry;
+mod removal;
 mod reports;
 mod run;
 mod served;
@@ -41,7 +44,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Api, ApiError, Discovery, Index, Watches};
+use crate::cluster::{Api, ApiError, Discovery, Index, Permit, Watches};
 use crate::report::redact::Redactor;
 use crate::source::{SourceError, Store};
 
@@ -89,7 +92,9 @@ pub struct Services {
 /// # Errors
 /// [`ControllerError`]
 pub async fn run(config: Config, services: Services, stop: CancellationToken) -> Result<(), ControllerError> {
-    let api = Api::new(services.client, config.requests);
+    let leadership = CancellationToken::new();
+    let election = Api::new(services.client, config.requests);
+    let api = election.under(Permit::of_leader(leadership.clone()));
     let storage = config.storage.clone();
     let limits = config.limits.clone();
     let store =
@@ -98,7 +103,6 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     watching::require_kinds(&api, &discovery).await?;
 
     let (messages, inbox) = mpsc::channel(MESSAGES);
-    let leadership = CancellationToken::new();
     let index = Arc::new(Index::default());
     // Watches and tasks outlive `stop` until runs under way have ended.
     let tasks = CancellationToken::new();
@@ -112,7 +116,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
             tasks.clone(),
         )),
         renders: Arc::new(Semaphore::new(2)),
-        runs: Arc::new(Semaphore::new(config.concurrent)),
+        places: places::Places::new(config.concurrent),
         api,
         discovery,
         watches,
@@ -144,12 +148,13 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
     let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 
-    let deposed = leadership::lead(&cx, &services.ready, leads, stop.clone()).await;
+    let election = leadership::Election::new(&cx, election);
+    let deposed = election.lead(&services.ready, leads, stop.clone()).await;
     leadership.cancel();
     stop.cancel();
     // A panic of the fleet has been logged by its own task.
     let _ = fleet.await;
-    leadership::release(&cx).await;
+    election.release().await;
     tasks.cancel();
     deposed.map_or(Ok(()), |by| Err(ControllerError::Deposed(by)))
 }

@@ -28,18 +28,20 @@ use super::events::Recorder;
 use super::finalizer;
 use super::job::{Applied, Correction, Done, Job, annotation};
 use super::memory::Memory;
+use super::places::Place;
 use super::registry::{ClaimKey, Claims};
-use super::reports::report;
+use super::reports::report_run;
 
 /// Objects of one run that are previewed or written at once.
 const PARALLEL: usize = 8;
 
 /// Carries a job out and reports its end, but for health, which is waited for elsewhere.
-pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
+pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
     let started = Instant::now();
     let mut run = Run {
         cx,
         job,
+        place,
         api: job.api(cx),
         changes: Vec::new(),
         corrections: Vec::new(),
@@ -63,16 +65,11 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
         Err(failure) => Some(Outcome::Failed(failure.masked(&cx.redactor))),
     };
     if let Some(outcome) = outcome {
-        let revision = job.revision();
-        let patch = StatusPatch {
-            handled: job.requested(),
-            built: built.as_deref().map(|digest| (digest, started.elapsed())),
-            ..job.patch(&outcome, revision.as_deref())
-        };
-        report(cx, job, &patch).await;
         if let Outcome::Failed(failure) = &outcome {
             recorder.failed(job, failure);
         }
+        let built = built.map(|digest| (digest, started.elapsed()));
+        report_run(cx, job, outcome, built).await;
     }
     Done {
         revision: job.revision(),
@@ -85,6 +82,7 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
 struct Run<'a> {
     cx: &'a Context,
     job: &'a Job,
+    place: &'a Place,
     api: Api,
     changes: Vec<(ObjectId, Action)>,
     corrections: Vec<Correction>,
@@ -116,10 +114,10 @@ impl Run<'_> {
         };
         let mut recorded = self.already_recorded(&old, &new);
         let mut uids = Vec::new();
-        let staged = self.identify(wanted);
+        let mut staged = self.identify(wanted);
         let last = staged.len();
         let mut previews = self.preview_all(&staged).await?;
-        for (index, (stage, items)) in staged.iter().enumerate() {
+        for (index, (stage, items)) in staged.iter_mut().enumerate() {
             if index > 0 {
                 self.preview_deferred(items, &mut previews).await?;
             }
@@ -133,10 +131,11 @@ impl Run<'_> {
             }
         }
         let recheck = self
-            .prune(recorded, &old, &new, stale, &uids)
+            .prune(&old, &new, stale, &uids)
             .await?
             .max(self.recheck_of_changes());
         memory.targets = self.targets(memory.targets);
+        self.check_access(&memory.targets).await?;
         let wait = !memory.targets.is_empty();
         Ok((Applied { wait, recheck }, memory))
     }
@@ -174,7 +173,7 @@ impl Run<'_> {
 
     /// No status patch when the union is unchanged (rule 1).
     fn already_recorded(&self, old: &Inventory, new: &Inventory) -> Option<Recorded> {
-        (old.union(new) == *old).then_some(Recorded(()))
+        (old.union(new) == *old).then(Recorded::in_inventory)
     }
 
     async fn record(&self, union: &Inventory) -> Result<Recorded, Failure> {
@@ -197,7 +196,36 @@ impl Run<'_> {
             })?;
         let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), Box::new(status));
         let _ = self.cx.messages.send(message).await;
-        Ok(Recorded(()))
+        Ok(Recorded::in_inventory())
+    }
+
+    /// Health checks may name objects of others: whether their state may be known is for the run's account to say,
+    /// since the watches are the controller's (rule 26).
+    async fn check_access(&self, targets: &[Target]) -> Result<(), Failure> {
+        let Some(identity) = self.job.identity(self.cx) else {
+            return Ok(());
+        };
+        for target in targets.iter().filter(|target| target.expected.is_none()) {
+            let id = &target.object;
+            let gvk = Gvk {
+                group: id.group.clone(),
+                version: "v1".to_owned(),
+                kind: id.kind.clone(),
+            };
+            let Ok(kind) = self.cx.discovery.resolve_any_version(&self.cx.api, &gvk).await else {
+                continue;
+            };
+            match self.api.get_metadata(&kind, id).await {
+                Err(error) if error.is_forbidden() => {
+                    return Err(Failure::Health(format!(
+                        "the health of {id} is not for ServiceAccount {}/{} to know: {error}",
+                        identity.namespace, identity.service_account
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn targets(&self, applied: Vec<Target>) -> Vec<Target> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::explain::{Whys, explain};
 use super::super::memory::Memory;
-use super::super::reports::write_outcome;
+use super::super::reports::report_outcome;
 use super::super::step::{Event, Health, Scope};
 use super::{Fleet, Member, Message};
 use crate::api::{Reason, condition_types};
@@ -57,7 +57,7 @@ impl Fleet {
         let job = self.job(owner, member, Scope::Changes);
         let cx = self.cx.clone();
         tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Progressing(Progress::Waiting)).await;
+            report_outcome(&cx, &job, Outcome::Progressing(Progress::Waiting)).await;
         });
         self.watch_pods();
     }
@@ -164,7 +164,7 @@ impl Fleet {
             let verdict = verdict(&cx.index, &memory, &whys);
             let Some(text) = verdict.failure() else { return };
             let failure = Failure::Health(text).masked(&cx.redactor);
-            write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
+            report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
             recorder.failed(&job, &failure);
         });
     }
@@ -180,7 +180,7 @@ impl Fleet {
         let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
         self.watch_pods();
         tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Succeeded { health_checked: true }).await;
+            report_outcome(&cx, &job, Outcome::Succeeded { health_checked: true }).await;
             if !was_ready {
                 let message = format!(
                     "Health check passed in {}",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::registry::Claims;
-use super::super::reports::write_outcome;
+use super::super::reports::report_outcome;
 use super::super::skip::Changes;
 use super::super::step::Scope;
 use super::dependencies::dependencies;
@@ -110,7 +110,7 @@ impl Fleet {
             self.trickling += 1;
             tokio::spawn(async move {
                 let outcome = Outcome::Succeeded { health_checked: wait };
-                write_outcome(&cx, &job, &outcome).await;
+                report_outcome(&cx, &job, outcome).await;
                 let _ = cx.messages.send(Message::Trickled).await;
             });
         }

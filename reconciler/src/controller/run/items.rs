@@ -77,10 +77,14 @@ impl Run<'_> {
     }
 }
 
-/// The namespaces and kinds that a plan brings along.
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// The namespaces, kinds and roles that a plan brings along.
 pub(super) struct Coming {
     namespaces: BTreeSet<String>,
     kinds: BTreeSet<(String, String)>,
+    /// Roles, by kind, namespace and name.
+    roles: BTreeSet<(String, String, String)>,
 }
 
 impl Coming {
@@ -88,6 +92,7 @@ impl Coming {
         let mut coming = Self {
             namespaces: BTreeSet::new(),
             kinds: BTreeSet::new(),
+            roles: BTreeSet::new(),
         };
         for item in staged.iter().flat_map(|(_, items)| items) {
             let wanted = &item.wanted;
@@ -108,13 +113,40 @@ impl Coming {
                         .kinds
                         .insert((text("/spec/group"), text("/spec/names/kind")));
                 }
+                "Role" | "ClusterRole" if wanted.id.group == RBAC => {
+                    let id = &wanted.id;
+                    coming
+                        .roles
+                        .insert((id.kind.clone(), id.namespace.clone(), id.name.clone()));
+                }
                 _ => {}
             }
         }
         coming
     }
 
-    pub(super) fn explains(&self, id: &ObjectId) -> bool {
-        self.namespaces.contains(&id.namespace) || self.kinds.contains(&(id.group.clone(), id.kind.clone()))
+    /// Whether the plan brings what an object waits for: its namespace, its kind, or the role that it binds.
+    pub(super) fn explains(&self, wanted: &Wanted) -> bool {
+        let id = &wanted.id;
+        self.namespaces.contains(&id.namespace)
+            || self.kinds.contains(&(id.group.clone(), id.kind.clone()))
+            || bound_role(wanted).is_some_and(|role| self.roles.contains(&role))
     }
+}
+
+/// The role that a binding refers to. The API server looks its rules up before it takes the binding, to see that
+/// nobody gives away more than they have.
+fn bound_role(wanted: &Wanted) -> Option<(String, String, String)> {
+    let id = &wanted.id;
+    if id.group != RBAC || !id.kind.ends_with("RoleBinding") {
+        return None;
+    }
+    let reference = &wanted.value["roleRef"];
+    let kind = reference["kind"].as_str()?;
+    let namespace = if kind == "Role" { id.namespace.as_str() } else { "" };
+    Some((
+        kind.to_owned(),
+        namespace.to_owned(),
+        reference["name"].as_str()?.to_owned(),
+    ))
 }

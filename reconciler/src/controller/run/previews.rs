@@ -7,7 +7,8 @@ use futures::{StreamExt as _, stream};
 
 use super::items::{Coming, Item};
 use super::{PARALLEL, Run, revoked};
-use crate::apply::{self, Known, Preview, PreviewError, Previewed, Rejection};
+use crate::apply::{self, Known, Preview, Previewed, Rejection};
+use crate::cluster::ApiError;
 use crate::plan::{self, Action, ObjectId, Owner, Stage, Wanted};
 use crate::report::Failure;
 
@@ -16,54 +17,42 @@ impl Run<'_> {
         &self,
         staged: &[(Stage, Vec<Item>)],
     ) -> Result<HashMap<ObjectId, Previewed>, Failure> {
-        let items: Vec<&Item> = staged
+        let coming = Coming::of(staged);
+        let asked: Vec<_> = staged
             .iter()
             .flat_map(|(_, items)| items)
             .filter(|item| !item.settled)
+            .map(|item| self.preview_one(item))
             .collect();
-        let coming = Coming::of(staged);
-        let mut previews = HashMap::with_capacity(items.len());
-        let mut rejections = Vec::new();
-        let asked: Vec<_> = items.into_iter().map(|item| self.preview_one(item)).collect();
-        let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
-        while let Some((item, answer)) = answers.next().await {
-            match answer? {
-                Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(why) if !coming.explains(&item.wanted.id) => {
-                    rejections.push(Rejection::of_dry_run(&item.wanted, &why));
-                }
-                previewed => {
-                    previews.insert(item.wanted.id.clone(), previewed);
-                }
-            }
-        }
-        drop(answers);
-        refuse(rejections)?;
-        Ok(previews)
+        self.previewed(asked, |wanted| coming.explains(wanted)).await
     }
 
     async fn preview_one<'i>(&self, item: &'i Item) -> (&'i Item, Result<Previewed, Failure>) {
-        let id = item.wanted.id.clone();
-        if item.kind.plural.is_empty() {
-            let why = format!(
-                "no matches for kind {} in version {}",
-                id.kind,
-                item.kind.gvk.api_version()
-            );
-            return (item, Ok(Previewed::Deferred(why)));
-        }
         // What is wanted as before is compared with what is live: somebody may have touched it unseen. So is
         // what is left alone, since that may be for a mark on the live object.
+        let id = &item.wanted.id;
         let changed = self
-            .left(&id)
+            .left(id)
             .is_some_and(|left| left.wanted != item.digest && !left.skipped)
             && !plan::has_mark(&item.wanted.value, "ssa", "IfNotPresent");
-        let deleting = self.cx.index.get(&id).is_some_and(|seen| seen.observed.deleting);
-        let known = if changed && !deleting && self.as_we_left_it(&id) {
+        let deleting = self.cx.index.get(id).is_some_and(|seen| seen.observed.deleting);
+        let known = if changed && !deleting && self.as_we_left_it(id) {
             Known::AsWeLeftIt
         } else {
             Known::Nothing
         };
+        (item, self.preview_knowing(item, known).await)
+    }
+
+    pub(super) async fn preview_knowing(&self, item: &Item, known: Known) -> Result<Previewed, Failure> {
+        let id = &item.wanted.id;
+        if item.kind.plural.is_empty() {
+            return Ok(Previewed::Deferred(format!(
+                "no matches for kind {} in version {}",
+                id.kind,
+                item.kind.gvk.api_version()
+            )));
+        }
         let force = self.job.kustomization.spec.force;
         let answer = apply::preview(
             &self.api,
@@ -75,13 +64,12 @@ impl Run<'_> {
             force,
         )
         .await;
-        let settled = match answer {
+        match answer {
             Ok(Previewed::OwnedBy(other, preview)) => self.adopt(&item.wanted, &other, preview).await,
             Ok(previewed) => Ok(previewed),
-            Err(PreviewError::Revoked(why)) => Err(revoked(why)),
-            Err(PreviewError::Api(error)) => Err(Failure::Apply(format!("{id}: {error}"))),
-        };
-        (item, settled)
+            Err(ApiError::Revoked(why)) => Err(revoked(why)),
+            Err(error) => Err(Failure::Apply(format!("{id}: {error}"))),
+        }
     }
 
     /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists, lists
@@ -115,34 +103,39 @@ impl Run<'_> {
     /// next stage is written (rule 6).
     pub(super) async fn preview_deferred(
         &self,
-        items: &[Item],
+        items: &mut [Item],
         previews: &mut HashMap<ObjectId, Previewed>,
     ) -> Result<(), Failure> {
-        let deferred: Vec<Item> = {
-            let mut deferred = Vec::new();
-            for item in items {
-                if matches!(previews.get(&item.wanted.id), Some(Previewed::Deferred(_))) {
-                    let kind = self.cx.discovery.resolve(&self.cx.api, &item.kind.gvk).await;
-                    let kind =
-                        kind.map_err(|error| Failure::Apply(format!("{}: {error}", item.wanted.id)))?;
-                    deferred.push(Item {
-                        kind,
-                        wanted: item.wanted.clone(),
-                        digest: item.digest,
-                        settled: false,
-                    });
-                }
-            }
-            deferred
-        };
+        let is_deferred = |item: &Item| matches!(previews.get(&item.wanted.id), Some(Previewed::Deferred(_)));
+        for item in items.iter_mut().filter(|item| is_deferred(item)) {
+            let kind = self.cx.discovery.resolve(&self.cx.api, &item.kind.gvk).await;
+            item.kind = kind.map_err(|error| Failure::Apply(format!("{}: {error}", item.wanted.id)))?;
+        }
+        let asked: Vec<_> = items
+            .iter()
+            .filter(|item| is_deferred(item))
+            .map(|item| self.preview_one(item))
+            .collect();
+        let found = self.previewed(asked, |_| false).await?;
+        previews.extend(found);
+        Ok(())
+    }
+
+    /// Collects previews; all rejections are reported together. What is deferred is a rejection too, unless
+    /// something explains it.
+    async fn previewed<'i>(
+        &self,
+        asked: Vec<impl Future<Output = (&'i Item, Result<Previewed, Failure>)>>,
+        explained: impl Fn(&Wanted) -> bool,
+    ) -> Result<HashMap<ObjectId, Previewed>, Failure> {
+        let mut previews = HashMap::with_capacity(asked.len());
         let mut rejections = Vec::new();
-        let asked: Vec<_> = deferred.iter().map(|item| self.preview_one(item)).collect();
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
         while let Some((item, answer)) = answers.next().await {
             match answer? {
                 Previewed::Rejected(rejection) => rejections.push(rejection),
-                Previewed::Deferred(message) => {
-                    rejections.push(Rejection::of_dry_run(&item.wanted, &message));
+                Previewed::Deferred(why) if !explained(&item.wanted) => {
+                    rejections.push(Rejection::of_dry_run(&item.wanted, &why));
                 }
                 previewed => {
                     previews.insert(item.wanted.id.clone(), previewed);
@@ -150,7 +143,8 @@ impl Run<'_> {
             }
         }
         drop(answers);
-        refuse(rejections)
+        refuse(rejections)?;
+        Ok(previews)
     }
 
     pub(super) fn will_write(&self, items: &[Item], previews: &HashMap<ObjectId, Previewed>) -> bool {

@@ -59,7 +59,8 @@ impl Run<'_> {
                 pause = (pause * 2).min(Duration::from_secs(2));
             }
         };
-        let answer = self.job.permit.race(served).await.map_err(revoked)?;
+        let awaited = self.place.leave_for(self.job.permit.race(served));
+        let answer = awaited.await.map_err(revoked)?;
         answer
             .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
     }
@@ -79,7 +80,8 @@ impl Run<'_> {
                 changed.await;
             }
         };
-        self.job.permit.race(current).await.map_err(|why| match why {
+        let awaited = self.place.leave_for(self.job.permit.race(current));
+        awaited.await.map_err(|why| match why {
             Revoked::Deadline => {
                 Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout))
             }

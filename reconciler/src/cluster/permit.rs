@@ -5,8 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::ApiError;
-
 /// Why a permit no longer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Revoked {
@@ -21,12 +19,12 @@ pub enum Revoked {
     Canceled,
 }
 
-/// Every write asks it first, and stops when it no longer holds.
+/// Every write asks it first, each time it is sent, and is not sent when it no longer holds.
 #[derive(Clone, Debug)]
 pub struct Permit {
     leadership: CancellationToken,
     canceled: CancellationToken,
-    deadline: Instant,
+    deadline: Option<Instant>,
 }
 
 impl Permit {
@@ -36,7 +34,17 @@ impl Permit {
         Self {
             leadership,
             canceled,
-            deadline: Instant::now() + timeout,
+            deadline: Some(Instant::now() + timeout),
+        }
+    }
+
+    /// A permit that holds as long as `leadership` does: for what is written outside of runs.
+    #[must_use]
+    pub fn of_leader(leadership: CancellationToken) -> Self {
+        Self {
+            leadership,
+            canceled: CancellationToken::new(),
+            deadline: None,
         }
     }
 
@@ -51,33 +59,29 @@ impl Permit {
         if self.canceled.is_cancelled() {
             return Err(Revoked::Canceled);
         }
-        if Instant::now() >= self.deadline {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Revoked::Deadline);
         }
         Ok(())
     }
 
-    /// Runs something that only reads, and gives it up when the permit is revoked.
+    /// Runs something that only reads or waits, and gives it up when the permit is revoked.
     ///
     /// # Errors
     /// Why the permit was revoked.
     pub async fn race<T>(&self, reading: impl Future<Output = T>) -> Result<T, Revoked> {
+        let over = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.leadership.cancelled() => Err(Revoked::NotLeader),
             () = self.canceled.cancelled() => Err(Revoked::Canceled),
-            () = tokio::time::sleep_until(self.deadline) => Err(Revoked::Deadline),
+            () = over => Err(Revoked::Deadline),
             value = reading => Ok(value),
         }
-    }
-}
-
-impl From<Revoked> for ApiError {
-    fn from(revoked: Revoked) -> Self {
-        Self::NotPermitted(match revoked {
-            Revoked::NotLeader => "leadership was lost",
-            Revoked::Deadline => "the run took longer than spec.timeout",
-            Revoked::Canceled => "the run was canceled",
-        })
     }
 }
