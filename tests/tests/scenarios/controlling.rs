@@ -36,7 +36,9 @@ async fn rule_21_a_cycle_of_dependencies_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_21_a_run_that_waits_for_an_object_to_go_holds_no_other_up() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     scene.world.stop().await;
     scene.world = scene.world.configured(|config| config.concurrent = 1);
     let finalizers = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
@@ -269,7 +271,7 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_a_controller_that_cannot_renew_its_leases_ends_before_another_may_take_them() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).new().await;
     scene.world = scene
         .world
         .configured(|config| config.lease_duration = Duration::from_secs(3));
@@ -525,7 +527,7 @@ async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_26_health_that_the_account_may_not_know_is_not_told() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).new().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     let looks = Match::default()

@@ -474,7 +474,9 @@ async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted_any_more() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let mut holding = scene
         .world
         .cluster
@@ -502,7 +504,9 @@ async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_could_not_be_written_is_written_without_another_run() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let world = &scene.world;
     let statuses = Match::default()
         .user_agent("coracle")
