@@ -4,4 +4,5 @@
 
 mod demo;
 mod installation;
+mod parent;
 mod tenants;

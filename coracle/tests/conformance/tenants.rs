@@ -10,7 +10,7 @@ use crate::installation::Installation;
 
 /// Rights that the controller has for others than the tenants here.
 const NOT_NEEDED_HERE: [(&str, &str); 1] = [
-    // One rule holds both of its kinds; a source is asked for by its watch alone.
+    // One rule holds both of its kinds; a source is known from its watch alone.
     ("gitrepositories", "get"),
 ];
 
@@ -22,6 +22,7 @@ metadata:
   namespace: team-a
 data:
   boat: ${boat}
+  mooring: ${mooring}
 ";
 const KIND: &str = "\
 apiVersion: apiextensions.k8s.io/v1
@@ -64,12 +65,14 @@ async fn team(installation: &Installation) {
         "create namespace team-a",
         "create rolebinding anna --namespace team-a --clusterrole edit --user anna",
         "create configmap variables --namespace team-a --from-literal boat=coracle --as anna",
+        "create secret generic variables --namespace team-a --from-literal mooring=hidden --as anna",
     ] {
         installation.kubectl(line);
     }
     let source = json!({
         "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
-        "metadata": { "name": "shop", "namespace": "team-a" },
+        // As Flux leaves it.
+        "metadata": { "name": "shop", "namespace": "team-a", "finalizers": ["finalizers.fluxcd.io"] },
         "spec": { "interval": "1h", "url": installation.git.url("shop"), "ref": { "branch": "main" } },
     });
     installation.kubectl_apply_as("anna", &source);
@@ -110,8 +113,9 @@ async fn with_tenant_only_a_kustomization_does_what_its_account_may_and_a_refusa
     team(&installation).await;
     installation.start();
 
-    let variables =
-        json!({ "postBuild": { "substituteFrom": [{ "kind": "ConfigMap", "name": "variables" }] } });
+    let variables = json!({ "postBuild": { "substituteFrom": [
+        { "kind": "ConfigMap", "name": "variables" }, { "kind": "Secret", "name": "variables" },
+    ] } });
     installation.kubectl_apply_as("anna", &kustomization("team", &variables));
     let why = failed(&installation, "team").await.unwrap();
     assert_eq!(
@@ -154,6 +158,7 @@ async fn with_tenant_only_a_kustomization_does_what_its_account_may_and_a_refusa
         installation.kubectl("get customresourcedefinitions boats.example.org --ignore-not-found"),
         ""
     );
+    installation.kubectl("delete gitrepository shop --namespace team-a --timeout 30s --as anna");
     installation.stop();
     the_roles_hold_what_was_used_and_nothing_else(&installation);
 }
