@@ -280,6 +280,18 @@ impl World {
         }));
     }
 
+    /// A ServiceAccount of the namespace of the Flux objects that may do anything.
+    pub fn account(&self, name: &str) {
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE},
+        }));
+        self.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
+        }));
+    }
+
     /// A Kustomization of a path of the GitRepository `source`, with more of its spec.
     pub fn kustomization(&self, name: &str, source: &str, path: &str, spec: &Value) {
         let mut object = json!({

@@ -24,6 +24,24 @@ data:
   boat: ${boat}
   mooring: ${mooring}
 ";
+const RIGHTS: &str = "\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: readers, namespace: team-a}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: User, name: bert}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: team-a}
+rules: [{apiGroups: [''], resources: [configmaps], verbs: [get]}]
+";
+const TOO_MANY_RIGHTS: &str = "\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: everything, namespace: team-a}
+rules: [{apiGroups: ['*'], resources: ['*'], verbs: ['*']}]
+";
 const KIND: &str = "\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -55,10 +73,15 @@ spec:
 async fn team(installation: &Installation) {
     let work = &installation.work;
     work.checkout("main").await.unwrap();
-    std::fs::create_dir(installation.work_tree().join("team")).unwrap();
-    std::fs::create_dir(installation.work_tree().join("kinds")).unwrap();
-    work.write("team/settings.yaml", SETTINGS).unwrap();
-    work.write("kinds/boat.yaml", KIND).unwrap();
+    for (folder, content) in [
+        ("team", SETTINGS),
+        ("kinds", KIND),
+        ("rights", RIGHTS),
+        ("escalation", TOO_MANY_RIGHTS),
+    ] {
+        std::fs::create_dir(installation.work_tree().join(folder)).unwrap();
+        work.write(&format!("{folder}/all.yaml"), content).unwrap();
+    }
     work.commit("Add a team").await.unwrap();
     work.push("main").await.unwrap();
     for line in [
@@ -120,7 +143,7 @@ async fn with_tenant_only_a_kustomization_does_what_its_account_may_and_a_refusa
     let why = failed(&installation, "team").await.unwrap();
     assert_eq!(
         why,
-        "ConfigMap/team-a/settings (/team/settings.yaml:1) dry-run failed: configmaps \"settings\" is forbidden: \
+        "ConfigMap/team-a/settings (/team/all.yaml:1) dry-run failed: configmaps \"settings\" is forbidden: \
          User \"system:serviceaccount:team-a:default\" cannot patch resource \"configmaps\" in API group \"\" in \
          the namespace \"team-a\""
     );
@@ -141,6 +164,26 @@ async fn with_tenant_only_a_kustomization_does_what_its_account_may_and_a_refusa
         "{why}"
     );
 
+    // A binding waits for the role that comes with it, and nobody grants what they do not have.
+    installation.kubectl("create serviceaccount mate --namespace team-a");
+    installation.kubectl(
+        "create rolebinding mate --namespace team-a --clusterrole admin --serviceaccount team-a:mate",
+    );
+    let as_mate = json!({ "serviceAccountName": "mate" });
+    installation.kubectl_apply_as("anna", &kustomization("rights", &as_mate));
+    let done = installation.succeeds("reconcile rights --namespace team-a");
+    assert!(done.contains("kustomization/rights: Applied revision"), "{done}");
+    installation.kubectl_apply_as("anna", &kustomization("escalation", &as_mate));
+    let why = failed(&installation, "escalation").await.unwrap();
+    assert!(
+        why.starts_with("Role/team-a/everything (/escalation/all.yaml:1)"),
+        "{why}"
+    );
+    assert!(
+        why.contains("attempting to grant RBAC permissions not currently held"),
+        "{why}"
+    );
+
     // The administrator installs what a tenant may not, and gives the tenant an account for it.
     installation.kubectl("create serviceaccount captain --namespace team-a");
     installation.kubectl(
@@ -153,7 +196,9 @@ async fn with_tenant_only_a_kustomization_does_what_its_account_may_and_a_refusa
     let oars = "get boat coracle --namespace team-a --output jsonpath={.spec.oars}";
     assert_eq!(installation.kubectl(oars), "1");
 
-    installation.kubectl("delete kustomization team kinds --namespace team-a --timeout 30s --as anna");
+    installation.kubectl(
+        "delete kustomization team kinds rights escalation --namespace team-a --timeout 30s --as anna",
+    );
     assert_eq!(
         installation.kubectl("get customresourcedefinitions boats.example.org --ignore-not-found"),
         ""

@@ -4,6 +4,7 @@
 //! image when its tag is `does-not-exist`; a pod that is deleted ends at once. Volumes are not looked at.
 
 use futures::TryStreamExt as _;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Node as NodeObject, Pod};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -14,7 +15,6 @@ use tokio::task::JoinHandle;
 const NAME: &str = "node-1";
 /// As the embedded cluster has it.
 const MISSING: &str = ":does-not-exist";
-const SINCE: &str = "2026-01-01T00:00:00Z";
 
 /// A node; its pods stay as they are when it is dropped.
 pub struct Node(JoinHandle<()>);
@@ -92,9 +92,10 @@ async fn step(client: &Client, pod: &Pod) -> Result<(), kube::Error> {
 }
 
 fn status(containers: &[Container], ends: bool) -> Value {
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let states: Vec<Value> = containers
         .iter()
-        .map(|container| state(container, ends))
+        .map(|container| state(container, ends, &now))
         .collect();
     let missing = states.iter().any(|state| !state["state"]["waiting"].is_null());
     let (phase, ready) = match (missing, ends) {
@@ -107,22 +108,25 @@ fn status(containers: &[Container], ends: bool) -> Value {
         ("ContainersReady", ready),
         ("Ready", ready),
     ]
-    .map(|(type_, status)| json!({ "type": type_, "status": status, "lastTransitionTime": SINCE }));
+    .map(|(type_, status)| json!({ "type": type_, "status": status, "lastTransitionTime": now }));
     json!({
-        "phase": phase, "startTime": SINCE, "containerStatuses": states, "conditions": conditions,
+        "phase": phase, "startTime": now, "containerStatuses": states, "conditions": conditions,
     })
 }
 
-fn state(container: &Container, ends: bool) -> Value {
+fn state(container: &Container, ends: bool, now: &str) -> Value {
     let image = container.image.as_deref().unwrap_or_default();
     let missing = image.ends_with(MISSING);
     let state = if missing {
-        let message = format!("Back-off pulling image \"{image}\"");
+        let message = format!(
+            "Back-off pulling image \"{image}\": ErrImagePull: rpc error: code = NotFound desc = failed to pull and \
+             unpack image \"{image}\": failed to resolve reference \"{image}\": {image}: not found"
+        );
         json!({ "waiting": { "reason": "ImagePullBackOff", "message": message } })
     } else if ends {
-        json!({ "terminated": { "exitCode": 0, "reason": "Completed", "finishedAt": SINCE } })
+        json!({ "terminated": { "exitCode": 0, "reason": "Completed", "finishedAt": now } })
     } else {
-        json!({ "running": { "startedAt": SINCE } })
+        json!({ "running": { "startedAt": now } })
     };
     let running = !missing && !ends;
     json!({

@@ -476,9 +476,7 @@ fn identities(scene: &Scene, mark: u64) -> Vec<(String, Option<String>)> {
 async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
     let spec = json!({"serviceAccountName": "deployer", "force": true, "wait": true, "timeout": "20s"});
     let scene = Scene::new().await;
-    scene.world.apply(&json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deployer", "namespace": NAMESPACE},
-    }));
+    scene.world.account("deployer");
     let broken = crate::deployment("web", "").replace("web:1", "web:does-not-exist");
     let mut scene = scene;
     scene.world.git_repository("app", "main");
@@ -563,10 +561,7 @@ async fn a_kustomization_whose_account_is_gone_is_let_go_and_names_what_stays() 
     let mut scene = Scene::new().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
-    let account = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "tenant", "namespace": NAMESPACE},
-    });
-    world.apply(&account);
+    world.account("tenant");
     world.git_repository("app", "main");
     world.kustomization("app", "app", "./app", &json!({"serviceAccountName": "tenant"}));
     world.start().await;
@@ -590,6 +585,7 @@ async fn rule_26_the_default_account_stands_in_for_one_that_is_not_named() {
     scene.world = scene
         .world
         .configured(|config| config.default_service_account = Some("tenant".into()));
+    scene.world.account("tenant");
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({}));

@@ -75,7 +75,7 @@ async fn rule_6_a_binding_whose_role_comes_along_is_previewed_when_it_is_there()
     world
         .cluster
         .faults()
-        .add(bindings.times(1), Fault::missing(rbac, "roles", "reader"));
+        .add(bindings.times(1), Fault::missing(rbac, "rolebindings", "reader"));
     world.git_repository("app", "main");
     world.kustomization("app", "app", "./app", &json!({}));
     let mark = world.mark();
