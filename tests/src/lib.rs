@@ -8,6 +8,8 @@
     reason = "a scenario that cannot be set up fails"
 )]
 
+pub mod cluster;
+pub mod control_plane;
 mod logs;
 pub mod observe;
 pub mod world;

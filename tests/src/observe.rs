@@ -25,7 +25,7 @@ impl World {
     /// A mark for [`World::since`].
     #[must_use]
     pub fn mark(&self) -> u64 {
-        self.cluster.requests().mark()
+        self.cluster.mark()
     }
 
     /// What the controller asked for since a mark, in the order of completion, but for what it does for itself
@@ -33,7 +33,7 @@ impl World {
     /// background.
     #[must_use]
     pub fn requests_since(&self, mark: u64) -> Vec<RequestKey> {
-        let log = self.cluster.requests().log_since(mark);
+        let log = self.cluster.requests_since(mark);
         log.into_iter()
             .filter(|key| key.user_agent == "coracle" && !is_for_itself(key))
             .collect()

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use embedded_cluster::Cluster;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::watcher;
@@ -19,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Log;
+use crate::cluster::{Cluster, Needs};
 
 /// How long a scenario waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -97,16 +97,20 @@ impl World {
     /// # Panics
     /// When any of it cannot be made.
     pub async fn new(directory: TempDir, url: String) -> Self {
+        Self::on(Needs::Kubernetes, directory, url).await
+    }
+
+    /// The same, on a cluster that has what the scenario needs.
+    ///
+    /// # Panics
+    /// When any of it cannot be made.
+    pub async fn on(needs: Needs, directory: TempDir, url: String) -> Self {
         // The first caller installs it; later ones find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let cluster = Cluster::start(embedded_cluster::Config::default()).await.unwrap();
+        let cluster = Cluster::start(needs).await;
         let client = client(&cluster.kubeconfig(), "scenario").await;
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        cluster.apply(&namespace, "scenario").unwrap();
-        for crd in reconciler::api::crds() {
-            cluster
-                .apply(&serde_json::to_value(&crd).unwrap(), "scenario")
-                .unwrap();
+        for object in furniture() {
+            cluster.apply(&object, "scenario").unwrap();
         }
         let config = Config {
             storage: directory.path().join("storage"),
@@ -318,6 +322,18 @@ impl World {
         self.apply(&json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": name, "namespace": NAMESPACE}, "data": data,
+        }));
+    }
+
+    /// A ServiceAccount of the namespace of the Flux objects that may do anything.
+    pub fn account(&self, name: &str) {
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE},
+        }));
+        self.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
         }));
     }
 
@@ -594,6 +610,15 @@ impl World {
             .await
             .unwrap();
     }
+}
+
+/// What every scenario finds in its cluster: the namespace of the Flux objects, and their definitions.
+pub(crate) fn furniture() -> Vec<Value> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    let crds = reconciler::api::crds().into_iter();
+    std::iter::once(namespace)
+        .chain(crds.map(|crd| serde_json::to_value(&crd).unwrap()))
+        .collect()
 }
 
 /// A client whose requests carry a user agent of their own, so that they can be counted apart.

@@ -8,6 +8,7 @@
 //! the kind is served again.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ const PAGE: u32 = 50;
 /// Pauses before a kind that is served again is watched again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// When a watch that is not allowed is tried again.
+const UNTIL_RIGHTS_CHANGE: Duration = Duration::from_secs(300);
 
 /// Something about an owned object changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,22 +177,44 @@ struct Started {
     health: Arc<Health>,
 }
 
-/// When a watch failed last.
+/// What keeps a watch from its work.
 #[derive(Default)]
-struct Health(Mutex<Option<Instant>>);
+struct Health {
+    /// When it failed last.
+    failed: Mutex<Option<Instant>>,
+    /// It is not allowed.
+    forbidden: AtomicBool,
+}
 
 /// A watch that is opened in vain says so at least this often.
 const SILENCE: Duration = Duration::from_secs(60);
 
 impl Health {
+    /// Notes that it is not allowed; gives whether that is news.
+    fn forbidden(&self) -> bool {
+        !self.forbidden.swap(true, Ordering::Relaxed)
+    }
+
+    /// It has listed everything, so it is allowed.
+    fn listed(&self) {
+        self.forbidden.store(false, Ordering::Relaxed);
+    }
+
     /// Notes an error; gives whether it is the first for a while.
     fn failed(&self, at: Instant) -> bool {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(at);
+        let before = self
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(at);
         before.is_none_or(|before| at.duration_since(before) > SILENCE)
     }
 
     fn is_good(&self, now: Instant) -> bool {
-        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.forbidden.load(Ordering::Relaxed) {
+            return false;
+        }
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.is_none_or(|at| now.duration_since(at) > SILENCE)
     }
 }
@@ -310,6 +335,15 @@ impl Watch {
             match event {
                 Ok(event) => self.take(event).await,
                 Err(error) if is_unserved(&error) => return,
+                Err(error) if is_forbidden(&error) => {
+                    if self.health.forbidden() {
+                        tracing::info!(
+                            kind = %self.kind.gvk, %error,
+                            "objects of this kind may not be watched: they are compared at each interval"
+                        );
+                    }
+                    tokio::time::sleep(UNTIL_RIGHTS_CHANGE).await;
+                }
                 Err(error) => {
                     if self.health.failed(Instant::now()) {
                         tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
@@ -334,7 +368,10 @@ impl Watch {
                     seen.insert(id);
                 }
             }
-            Event::InitDone => self.forget_absent().await,
+            Event::InitDone => {
+                self.forget_absent().await;
+                self.health.listed();
+            }
             Event::Apply(object) => self.applied(&self.id(&object), &object).await,
             Event::Delete(object) => self.gone(&self.id(&object)).await,
         }
@@ -466,12 +503,21 @@ impl Watch {
     }
 }
 
+/// Whether the account lacks the right to watch: with `--tenant-only` it has it for common kinds only.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    has_code(error, 403)
+}
+
 /// Whether there is no such collection; a namespace that does not exist answers an empty list.
 fn is_unserved(error: &watcher::Error) -> bool {
+    has_code(error, 404)
+}
+
+fn has_code(error: &watcher::Error, code: u16) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code == 404,
+        | watcher::Error::WatchError(status) => status.code == code,
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tests::World;
 use tests::world::{CONTROLLER_LOG, NAMESPACE};
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 /// More requests than any run here makes.
 const MAX_REQUESTS: u64 = 80;
@@ -133,7 +133,7 @@ impl Side {
 }
 
 async fn scene() -> (Scene, String) {
-    let scene = Scene::new().await;
+    let scene = Scene::with(Needs::Faults).new().await;
     let commit = Side::Left.commit(&scene);
     scene.world.git_repository("app", "main");
     scene

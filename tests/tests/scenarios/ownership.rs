@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::observe::{OWNER, ids, uid};
 use tests::world::{KUSTOMIZE_API, NAMESPACE};
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 const CLAIM: &str = "
 apiVersion: v1
@@ -57,14 +57,15 @@ async fn rule_15_labels_alone_are_no_reason_to_delete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_15_an_object_that_changed_since_it_was_looked_at_is_looked_at_again() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[
+                ("a.yaml", &config_map("a", "1")),
+                ("b.yaml", &config_map("b", "1")),
+            ],
+            &json!({}),
+        )
+        .await;
     let mut holding = scene
         .world
         .cluster
@@ -365,11 +366,12 @@ async fn rule_18_an_immutable_field_is_named_with_the_remedy_and_force_carries_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_18_nothing_is_deleted_whose_replacement_is_refused() {
-    let scene = Scene::applied(
-        &[("a.yaml", &sealed("a", "1")), ("b.yaml", &config_map("b", "1"))],
-        &json!({"force": true}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[("a.yaml", &sealed("a", "1")), ("b.yaml", &config_map("b", "1"))],
+            &json!({"force": true}),
+        )
+        .await;
     let proof = Match::default().user_agent("coracle").name("a-replacement");
     scene
         .world
@@ -508,11 +510,12 @@ async fn a_deleted_kustomization_that_is_suspended_leaves_its_objects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_for_termination_keeps_the_finalizer_until_the_objects_are_gone() {
-    let scene = Scene::applied(
-        &[("a.yaml", &config_map("a", "1"))],
-        &json!({"deletionPolicy": "WaitForTermination"}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[("a.yaml", &config_map("a", "1"))],
+            &json!({"deletionPolicy": "WaitForTermination"}),
+        )
+        .await;
     let world = &scene.world;
     world.amend(
         "v1",

@@ -7,7 +7,7 @@ use reconciler::report::redact::MASK;
 use serde_json::{Value, json};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, SOURCE_API, condition, workspace};
 
-use crate::{Scene, deployment_of};
+use crate::{Needs, Scene, deployment_of};
 
 /// What is planted, and must not be found. The first two are in the fixture that `sops` encrypted.
 const PLANTED: [&str; 10] = [
@@ -191,7 +191,7 @@ fn assert_clean(what: &str, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_planted_secret_leaves_by_logs_events_conditions_or_metrics() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Workloads).new().await;
     scene.world.log_everything();
     provoke(&mut scene).await;
     assert_clean("a status or an Event", &written(&scene));

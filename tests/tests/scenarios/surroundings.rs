@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::observe::uid;
 use tests::world::KUSTOMIZE_API;
 
-use crate::{Scene, config_map};
+use crate::{Needs, Scene, config_map};
 
 const DEFINITION: &str = "CustomResourceDefinition";
 const DEFINITIONS: &str = "apiextensions.k8s.io/v1";
@@ -110,7 +110,7 @@ impl Scene {
 
 /// A scene with a Kustomization `app`, and a second one `other` of a ConfigMap `o`; both are applied.
 async fn two(files: &[(&str, &str)], debounce: Duration) -> Scene {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).new().await;
     scene.world = scene.world.configured(|config| {
         config.debounce = debounce;
         // A third of it is between two looks at the version.
