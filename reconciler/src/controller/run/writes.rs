@@ -6,6 +6,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::fleet::Message;
 use super::super::gone::until_gone;
 use super::super::job::Correction;
 use super::super::memory::{Left, Memory, version};
@@ -15,7 +16,7 @@ use super::{PARALLEL, Run, revoked};
 use crate::apply::{self, Known, Preview, Previewed, Recorded, Rejection};
 use crate::assess::reduce::Observed;
 use crate::assess::targets::Target;
-use crate::cluster::{ApiError, Fingerprint, Kind, Seen};
+use crate::cluster::{ApiError, Fingerprint, Kind, ObjectEvent, Seen};
 use crate::plan::{Action, Missing, ObjectId};
 use crate::report::Failure;
 
@@ -227,6 +228,7 @@ impl Run<'_> {
         }
         let written = written?;
         let fingerprint = self.seed(id, before.as_ref(), &written.object);
+        self.tell_former_owner(id, before.as_ref()).await;
         let corrections = match &preview.drift {
             Some(drift) if matches!(self.job.scope, Scope::Drift(_)) => drift
                 .paths
@@ -263,6 +265,23 @@ impl Run<'_> {
             corrections,
             recheck: doubted.max(self.doubted_until(id)),
         })
+    }
+
+    /// Whoever owned it before is told that it is not theirs any more: no watch will, since it is known here already.
+    async fn tell_former_owner(&self, id: &ObjectId, before: Option<&Seen>) {
+        let Some(owner) = before.and_then(|before| before.owner.clone()) else {
+            return;
+        };
+        if owner == self.job.owner {
+            return;
+        }
+        let event = ObjectEvent {
+            owner,
+            id: id.clone(),
+            gone: true,
+        };
+        // The fleet ends only when the controller does.
+        let _ = self.cx.messages.send(Message::Object(event)).await;
     }
 
     /// Puts the answer to an apply where watches put what they see, unless they have seen something meanwhile.
