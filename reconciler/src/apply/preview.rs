@@ -137,6 +137,7 @@ pub async fn preview(
         dry_run: true,
         force: true,
         manager: APPLY_MANAGER,
+        metadata_only: known == Known::AsWeLeftIt,
     };
     let answer = permit
         .race(api.apply(kind, &wanted.id, &wanted.value, options))
@@ -197,6 +198,7 @@ async fn prove_replacement(
         dry_run: true,
         force: true,
         manager: APPLY_MANAGER,
+        metadata_only: true,
     };
     match permit.race(api.apply(kind, &id, &object, options)).await? {
         Ok(_) => Ok(None),
