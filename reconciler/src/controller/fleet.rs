@@ -52,7 +52,7 @@ pub(crate) enum Message {
     Object(ObjectEvent),
     RunEnded(Arc<Owner>, u64, Box<Done>),
     Finalized(Arc<Owner>, u64, Result<(), Failure>),
-    StatusWritten(Arc<Owner>, Box<KustomizationStatus>),
+    StatusWritten(Arc<Owner>, Arc<KustomizationStatus>),
     Explained(Arc<Owner>, u64, Whys),
     PodTrouble {
         namespace: String,
@@ -76,8 +76,11 @@ pub(crate) struct SourceState {
 }
 
 struct Member {
+    /// Without its status, which is kept beside it.
     kustomization: Arc<Kustomization>,
-    status: KustomizationStatus,
+    status: Arc<KustomizationStatus>,
+    /// What the status lists.
+    inventory: Arc<Inventory>,
     statuses: Arc<StatusWriter>,
     state: State,
     memory: Option<Arc<Memory>>,
@@ -98,7 +101,8 @@ struct Member {
 pub(crate) struct Fleet {
     cx: Arc<Context>,
     recorder: Recorder,
-    members: HashMap<Arc<Owner>, Member>,
+    /// Boxed, so that the table is small and cheap to grow.
+    members: HashMap<Arc<Owner>, Box<Member>>,
     sources: HashMap<SourceKey, SourceState>,
     timers: BTreeSet<(Timestamp, Arc<Owner>)>,
     runs: u64,
@@ -170,7 +174,7 @@ impl Fleet {
             Message::Object(event) => self.object(&event),
             Message::RunEnded(owner, number, done) => self.run_ended(&owner, number, *done),
             Message::Finalized(owner, number, result) => self.finalized(&owner, number, result),
-            Message::StatusWritten(owner, status) => self.status_written(&owner, *status),
+            Message::StatusWritten(owner, status) => self.status_written(&owner, status),
             Message::Explained(owner, number, whys) => self.explained(&owner, number, whys),
             Message::PodTrouble { namespace } => self.pod_trouble(&namespace),
             Message::Config {
@@ -227,28 +231,31 @@ impl Fleet {
         owners
     }
 
-    fn seen(&mut self, object: Kustomization) {
+    fn seen(&mut self, mut object: Kustomization) {
         let owner = Arc::new(Owner {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             name: object.metadata.name.clone().unwrap_or_default(),
         });
         let version = object.metadata.resource_version.clone().unwrap_or_default();
+        let status = object.status.take().unwrap_or_default();
         let kustomization = Arc::new(object);
         let same_uid = self
             .members
             .get(&owner)
             .is_some_and(|member| member.kustomization.metadata.uid == kustomization.metadata.uid);
         if !same_uid {
-            let status = kustomization.status.clone().unwrap_or_default();
             self.forget(&owner);
-            let statuses = Arc::new(StatusWriter::new(owner.clone(), status.clone(), version));
+            let status = Arc::new(status);
+            let inventory = Arc::new(Inventory::from_status(status.inventory.as_ref()));
+            let statuses = StatusWriter::new(owner.clone(), status.clone(), inventory.clone(), version);
             self.members.insert(
                 owner.clone(),
-                Member {
+                Box::new(Member {
                     applied: status.last_applied_revision.clone(),
                     kustomization,
                     status,
-                    statuses,
+                    inventory,
+                    statuses: Arc::new(statuses),
                     state: State::new(Timestamp::now()),
                     memory: None,
                     cancel: CancellationToken::new(),
@@ -260,7 +267,7 @@ impl Fleet {
                     waiting_reported: false,
                     contest: Contest::default(),
                     wake: None,
-                },
+                }),
             );
         } else if let Some(member) = self.members.get_mut(&owner) {
             member.kustomization = kustomization;
@@ -284,13 +291,12 @@ impl Fleet {
         };
         let checkout = self.checkout(&member.kustomization).cloned();
         let claims = self.cx.registry.get(owner).and_then(|entry| entry.claims);
-        let inventory = Arc::new(Inventory::from_status(member.status.inventory.as_ref()));
         self.cx.registry.put(
             owner,
             Entry {
                 kustomization: member.kustomization.clone(),
                 checkout,
-                inventory,
+                inventory: member.inventory.clone(),
                 claims,
             },
         );
@@ -494,9 +500,10 @@ impl Fleet {
                 None => place.await,
             };
             let owner = job.owner.clone();
-            // The fleet waits for runs under way before it ends, so it is there to be told.
+            // The fleet waits for runs under way before it ends, so it is there to be told. What a run holds is made
+            // when it begins: many wait for their place.
             if finalizing {
-                let result = finalize(&cx, &job).await;
+                let result = Box::pin(finalize(&cx, &job)).await;
                 if let Err(failure) = &result
                     && !matches!(failure, Failure::Canceled(_))
                 {
@@ -506,7 +513,7 @@ impl Fleet {
                 }
                 let _ = cx.messages.send(Message::Finalized(owner, number, result)).await;
             } else {
-                let done = run(&cx, &recorder, &job).await;
+                let done = Box::pin(run(&cx, &recorder, &job)).await;
                 let _ = cx
                     .messages
                     .send(Message::RunEnded(owner, number, Box::new(done)))
@@ -576,7 +583,7 @@ impl Fleet {
             .objects
             .iter()
             .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
-            .map(|(id, _)| id.clone())
+            .map(|(id, _)| (**id).clone())
             .collect();
         for id in touched {
             self.step(owner, Event::Touched(id));
@@ -609,11 +616,14 @@ impl Fleet {
         self.drain_trickle();
     }
 
-    fn status_written(&mut self, owner: &Arc<Owner>, status: KustomizationStatus) {
+    fn status_written(&mut self, owner: &Arc<Owner>, status: Arc<KustomizationStatus>) {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
         member.applied.clone_from(&status.last_applied_revision);
+        if member.status.inventory != status.inventory {
+            member.inventory = Arc::new(Inventory::from_status(status.inventory.as_ref()));
+        }
         member.status = status;
         self.register(owner);
         super::metrics::publish(

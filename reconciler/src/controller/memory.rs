@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use kustomize_rs::fs::ReadSet;
 use serde_json::Value;
@@ -15,8 +16,8 @@ use crate::plan::ObjectId;
 pub(crate) struct Memory {
     /// Everything that the render read of the tree.
     pub(crate) read_set: ReadSet,
-    /// The objects as they were left.
-    pub(crate) objects: HashMap<ObjectId, Left>,
+    /// The objects as they were left; their ids are shared with the index.
+    pub(crate) objects: HashMap<Arc<ObjectId>, Left>,
     /// What health is about.
     pub(crate) targets: Vec<Target>,
     /// Digest of what was built.

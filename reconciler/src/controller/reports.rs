@@ -12,7 +12,7 @@ use crate::report::{Outcome, StatusPatch};
 pub(crate) async fn report(cx: &Context, job: &Job, patch: &StatusPatch<'_>) {
     match job.statuses.report(&cx.api, job.ticket, patch).await {
         Ok(Some(status)) => {
-            let message = Message::StatusWritten(job.owner.clone(), Box::new(status));
+            let message = Message::StatusWritten(job.owner.clone(), status);
             // The fleet ends only when the controller does.
             let _ = cx.messages.send(message).await;
         }
