@@ -23,23 +23,26 @@ use crate::plan::{Action, Gvk, Inventory, ObjectId, Wanted};
 use crate::report::{Failure, Outcome, Progress, StatusPatch, change_list};
 
 use super::build::{self, Built};
+use super::claims::{self, OthersClaims};
 use super::context::Context;
 use super::events::Recorder;
 use super::finalizer;
 use super::job::{Applied, Correction, Done, Job, annotation};
 use super::memory::Memory;
+use super::places::Place;
 use super::registry::{ClaimKey, Claims};
-use super::reports::report;
+use super::reports::report_run;
 
 /// Objects of one run that are previewed or written at once.
 const PARALLEL: usize = 8;
 
 /// Carries a job out and reports its end, but for health, which is waited for elsewhere.
-pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
-    let started = Instant::now();
+pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
+    let began = Instant::now();
     let mut run = Run {
         cx,
         job,
+        place,
         api: job.api(cx),
         changes: Vec::new(),
         corrections: Vec::new(),
@@ -50,8 +53,10 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
     if let Some(list) = change_list(&changes) {
         recorder.changed(job, &list);
     }
+    // What changed nothing and was not asked for is not history: an interval without news writes nothing.
+    let is_news = !changes.is_empty() || job.statuses.is_news(built.as_deref(), job.requested()).await;
     let (result, memory) = match end {
-        Ok((applied, memory)) => (Ok(applied), Some(Arc::new(memory))),
+        Ok((applied, memory)) => (Ok(applied), Some(Arc::new(Memory { is_news, ..memory }))),
         Err(failure) => (Err(failure), None),
     };
     let outcome = match &result {
@@ -63,28 +68,26 @@ pub(crate) async fn run(cx: &Context, recorder: &Recorder, job: &Job) -> Done {
         Err(failure) => Some(Outcome::Failed(failure.masked(&cx.redactor))),
     };
     if let Some(outcome) = outcome {
-        let revision = job.revision();
-        let patch = StatusPatch {
-            handled: job.requested(),
-            built: built.as_deref().map(|digest| (digest, started.elapsed())),
-            ..job.patch(&outcome, revision.as_deref())
-        };
-        report(cx, job, &patch).await;
         if let Outcome::Failed(failure) = &outcome {
             recorder.failed(job, failure);
         }
+        let built = built.filter(|_| is_news || matches!(outcome, Outcome::Failed(_)));
+        let built = built.map(|digest| (digest, began.elapsed()));
+        report_run(cx, job, outcome, built).await;
     }
     Done {
         revision: job.revision(),
         result,
         memory,
         corrections,
+        began,
     }
 }
 
 struct Run<'a> {
     cx: &'a Context,
     job: &'a Job,
+    place: &'a Place,
     api: Api,
     changes: Vec<(ObjectId, Action)>,
     corrections: Vec<Correction>,
@@ -107,7 +110,12 @@ impl Run<'_> {
         let old = self.job.statuses.inventory().await;
         let new = Inventory::of(&wanted);
         let stale = self.stale(&old, &new);
-        self.guard(&old, &new, &stale)?;
+        let others = if stale.is_empty() {
+            OthersClaims::default()
+        } else {
+            claims::of_others(self.cx, self.job).await?
+        };
+        self.guard(&old, &new, &stale, &others)?;
 
         let mut memory = Memory {
             read_set,
@@ -116,10 +124,10 @@ impl Run<'_> {
         };
         let mut recorded = self.already_recorded(&old, &new);
         let mut uids = Vec::new();
-        let staged = self.identify(wanted);
+        let mut staged = self.identify(wanted);
         let last = staged.len();
-        let mut previews = self.preview_all(&staged).await?;
-        for (index, (stage, items)) in staged.iter().enumerate() {
+        let mut previews = self.preview_all(&mut staged).await?;
+        for (index, (stage, items)) in staged.iter_mut().enumerate() {
             if index > 0 {
                 self.preview_deferred(items, &mut previews).await?;
             }
@@ -133,10 +141,11 @@ impl Run<'_> {
             }
         }
         let recheck = self
-            .prune(recorded, &old, &new, stale, &uids)
+            .prune(&old, &new, (stale, &others), &uids, &mut memory)
             .await?
             .max(self.recheck_of_changes());
         memory.targets = self.targets(memory.targets);
+        self.check_access(&memory.targets).await?;
         let wait = !memory.targets.is_empty();
         Ok((Applied { wait, recheck }, memory))
     }
@@ -161,8 +170,21 @@ impl Run<'_> {
         }
     }
 
-    fn guard(&self, old: &Inventory, new: &Inventory, stale: &[(ObjectId, String)]) -> Result<(), Failure> {
-        let ids: Vec<ObjectId> = stale.iter().map(|(id, _)| id.clone()).collect();
+    /// What another Kustomization takes over is not deleted, and counts for nothing.
+    fn guard(
+        &self,
+        old: &Inventory,
+        new: &Inventory,
+        stale: &[(ObjectId, String)],
+        others: &OthersClaims,
+    ) -> Result<(), Failure> {
+        let is_deleted = |id: &&ObjectId| !matches!(others.claimant(self.job, id), Ok(Some(_)));
+        let ids: Vec<ObjectId> = stale
+            .iter()
+            .map(|(id, _)| id)
+            .filter(is_deleted)
+            .cloned()
+            .collect();
         let revision = self.job.revision().unwrap_or_default();
         let confirmed = annotation(&self.job.kustomization, PRUNE_CONFIRM);
         self.cx
@@ -174,7 +196,7 @@ impl Run<'_> {
 
     /// No status patch when the union is unchanged (rule 1).
     fn already_recorded(&self, old: &Inventory, new: &Inventory) -> Option<Recorded> {
-        (old.union(new) == *old).then_some(Recorded(()))
+        (old.union(new) == *old).then(Recorded::in_inventory)
     }
 
     async fn record(&self, union: &Inventory) -> Result<Recorded, Failure> {
@@ -197,7 +219,36 @@ impl Run<'_> {
             })?;
         let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), status);
         let _ = self.cx.messages.send(message).await;
-        Ok(Recorded(()))
+        Ok(Recorded::in_inventory())
+    }
+
+    /// Health checks may name objects of others: whether their state may be known is for the run's account to say,
+    /// since the watches are the controller's (rule 26).
+    async fn check_access(&self, targets: &[Target]) -> Result<(), Failure> {
+        let Some(identity) = self.job.identity(self.cx) else {
+            return Ok(());
+        };
+        for target in targets.iter().filter(|target| target.expected.is_none()) {
+            let id = &target.object;
+            let gvk = Gvk {
+                group: id.group.clone(),
+                version: "v1".to_owned(),
+                kind: id.kind.clone(),
+            };
+            let Ok(kind) = self.cx.discovery.resolve_any_version(&self.cx.api, &gvk).await else {
+                continue;
+            };
+            match self.api.get_metadata(&kind, id).await {
+                Err(error) if error.is_forbidden() => {
+                    return Err(Failure::Health(format!(
+                        "the health of {id} is not for ServiceAccount {}/{} to know: {error}",
+                        identity.namespace, identity.service_account
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn targets(&self, applied: Vec<Target>) -> Vec<Target> {

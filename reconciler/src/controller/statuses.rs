@@ -39,6 +39,8 @@ struct Cell {
 #[derive(Debug)]
 pub(crate) struct StatusWriter {
     owner: Arc<Owner>,
+    /// The object's uid: another one of the same name has a status of its own.
+    uid: String,
     /// What was in the inventory when the object was first seen: earlier processes may have written it.
     inherited: Arc<Inventory>,
     cell: Mutex<Cell>,
@@ -53,6 +55,7 @@ impl StatusWriter {
     /// Of an object that was just seen, with this status, which lists this inventory.
     pub(crate) fn new(
         owner: Arc<Owner>,
+        uid: String,
         status: Arc<KustomizationStatus>,
         inherited: Arc<Inventory>,
         resource_version: String,
@@ -66,6 +69,7 @@ impl StatusWriter {
         };
         Self {
             owner,
+            uid,
             inherited,
             cell: Mutex::new(cell),
         }
@@ -82,6 +86,16 @@ impl StatusWriter {
     /// Whether an object was in the inventory when this process first saw it.
     pub(crate) fn is_inherited(&self, id: &ObjectId) -> bool {
         self.inherited.contains(id)
+    }
+
+    /// Whether a run that changed nothing is worth a mention: it built something else than the last one, or somebody
+    /// asked for it and was not answered yet.
+    pub(crate) async fn is_news(&self, built: Option<&str>, requested: Option<&str>) -> bool {
+        let cell = self.cell.lock().await;
+        let status = &cell.status;
+        let last = status.history.first().map(|snapshot| snapshot.digest.as_str());
+        let asked = requested.is_some() && requested != status.last_handled_reconcile_at.as_deref();
+        asked || built != last
     }
 
     /// The inventory as it stands.
@@ -165,6 +179,9 @@ impl StatusWriter {
         let Some(live) = api.get(&kustomization_kind(), &id).await? else {
             return Ok(());
         };
+        if live.pointer("/metadata/uid").and_then(Value::as_str) != Some(&*self.uid) {
+            return Err(ApiError::Replaced(id));
+        }
         if let Some(version) = resource_version(&live) {
             version.clone_into(&mut cell.resource_version);
         }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::{Run, revoked};
-use crate::apply::{self, PruneError, Pruned, Recorded};
-use crate::cluster::ApiError;
-use crate::plan::{Action, Gvk, Inventory, ObjectId};
+use super::super::claims::OthersClaims;
+use super::super::memory::Memory;
+use super::super::removal::{Removed, remove};
+use super::Run;
+use crate::plan::{Action, Inventory, ObjectId};
 use crate::report::Failure;
 
 impl Run<'_> {
@@ -16,21 +17,24 @@ impl Run<'_> {
     /// still bring their objects back (rule 2).
     pub(super) async fn prune(
         &mut self,
-        recorded: Option<Recorded>,
         old: &Inventory,
         new: &Inventory,
-        stale: Vec<(ObjectId, String)>,
+        (stale, others): (Vec<(ObjectId, String)>, &OthersClaims),
         uids: &[String],
+        memory: &mut Memory,
     ) -> Result<Option<Timestamp>, Failure> {
-        let recorded = recorded.unwrap_or(Recorded(()));
         let mut survivors = new.clone();
         let mut failures = Vec::new();
         let mut recheck = None;
         for (id, version) in stale {
-            match self.prune_one(&recorded, &id, &version, uids).await {
-                Ok(Pruned::Kept) => {}
-                Ok(pruned) => {
-                    if pruned == Pruned::Deleted {
+            match remove(self.cx, self.job, &self.api, others, (&id, &version), uids).await {
+                Ok(Removed::Forgotten) => {}
+                Ok(Removed::Promised) => {
+                    memory.promised.insert(id.clone());
+                    survivors.insert(id, version);
+                }
+                Ok(removed) => {
+                    if removed == Removed::Deleted {
                         self.changes.push((id.clone(), Action::Deleted));
                     }
                     if let Some(until) = self.doubted_until(&id) {
@@ -52,47 +56,6 @@ impl Run<'_> {
             return Ok(recheck);
         }
         Err(Failure::Prune(failures.join("\n")))
-    }
-
-    async fn prune_one(
-        &self,
-        recorded: &Recorded,
-        id: &ObjectId,
-        version: &str,
-        uids: &[String],
-    ) -> Result<Pruned, Failure> {
-        if let Some(other) =
-            super::super::claims::claimed_by_another(self.cx, &self.job.permit, &self.job.owner, id).await?
-        {
-            tracing::info!(kustomization = %self.job.owner, object = %id, to = %other, "handed over");
-            return Ok(Pruned::Kept);
-        }
-        let gvk = Gvk {
-            group: id.group.clone(),
-            version: version.to_owned(),
-            kind: id.kind.clone(),
-        };
-        let kind = match self.cx.discovery.resolve_any_version(&self.cx.api, &gvk).await {
-            Ok(kind) => kind,
-            // Its definition is gone, and all of its objects with it.
-            Err(ApiError::UnknownKind { .. }) => return Ok(Pruned::Deleted),
-            Err(error) => return Err(Failure::Prune(format!("{id}: {error}"))),
-        };
-        match apply::prune(
-            recorded,
-            &self.job.permit,
-            &self.api,
-            &kind,
-            id,
-            &self.job.owner,
-            uids,
-        )
-        .await
-        {
-            Ok(pruned) => Ok(pruned),
-            Err(PruneError::Revoked(why)) => Err(revoked(why)),
-            Err(PruneError::Api(error)) => Err(Failure::Prune(format!("{id} could not be deleted: {error}"))),
-        }
     }
 
     /// What was written while an older write may still arrive and undo it is looked at once more: that one is

@@ -1,23 +1,44 @@
 //! Writes the objects of one stage, and remembers how each was left. Does I/O, through `apply` alone.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::gone::until_gone;
 use super::super::job::Correction;
 use super::super::memory::{Left, Memory, version};
 use super::super::step::Scope;
 use super::items::Item;
 use super::{PARALLEL, Run, revoked};
-use crate::apply::{self, Preview, Previewed, Recorded, WriteError};
+use crate::apply::{self, Known, Preview, Previewed, Recorded, Rejection};
 use crate::assess::reduce::Observed;
 use crate::assess::targets::Target;
 use crate::cluster::{ApiError, Fingerprint, Kind, Seen};
-use crate::plan::{Action, ObjectId};
+use crate::plan::{Action, Missing, ObjectId};
 use crate::report::Failure;
+
+/// How often an object is written that somebody else changes or replaces after each look at it.
+const ATTEMPTS: usize = 3;
+
+/// Why an object was not written.
+enum NotWritten {
+    /// The server refused, was not heard, or was not asked since the permit is gone.
+    Api(ApiError),
+    /// What was found at a second look cannot be applied.
+    Rejected(Rejection),
+    /// There was no second look.
+    Failed(Failure),
+    /// What has to come before a write has not been done.
+    Unprepared(&'static str),
+}
+
+impl From<ApiError> for NotWritten {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
 
 /// What was done to one object.
 struct Wrote {
@@ -50,7 +71,8 @@ impl Run<'_> {
         uids: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let mut failures = Vec::new();
-        let mut revoked_by = None;
+        let mut missing = BTreeSet::new();
+        let mut ended_by = None;
         let this = &*self;
         let asked: Vec<_> = items
             .iter()
@@ -82,68 +104,117 @@ impl Run<'_> {
                     }
                     memory.targets.extend(wrote.target);
                 }
-                Err(WriteError::Revoked(why)) => revoked_by = Some(why),
-                Err(WriteError::Api(error)) => failures.push(format!("{}: {error}", item.wanted.id)),
+                Err(NotWritten::Api(ApiError::Revoked(why))) => ended_by = Some(revoked(why)),
+                Err(NotWritten::Failed(failure)) => ended_by = Some(failure),
+                Err(NotWritten::Api(error)) => {
+                    missing.extend(self.missing_for(item, &error));
+                    failures.push(format!("{}: {error}", item.wanted.id));
+                }
+                Err(NotWritten::Unprepared(why)) => failures.push(format!("{}: {why}", item.wanted.id)),
+                Err(NotWritten::Rejected(rejection)) => failures.push(rejection.to_string()),
             }
         }
         drop(writes);
         self.changes.extend(changes);
         self.corrections.extend(corrections);
-        if let Some(why) = revoked_by {
-            return Err(revoked(why));
+        if let Some(failure) = ended_by {
+            return Err(failure);
         }
         if failures.is_empty() {
             return Ok(());
         }
-        Err(Failure::Apply(failures.join("\n")))
+        Err(Failure::of_apply(failures.join("\n"), missing))
     }
 
+    /// What a refused write says is not there.
+    fn missing_for(&self, item: &Item, error: &ApiError) -> Option<Missing> {
+        let status = error.status()?;
+        if status.is_missing_namespace() {
+            return Some(Missing::Namespace(item.wanted.id.namespace.clone()));
+        }
+        if !status.is_unserved() {
+            return None;
+        }
+        self.cx.discovery.forget(&item.kind.gvk);
+        Some(Missing::Kind(item.kind.gvk.clone()))
+    }
+
+    /// Writes an object as it was previewed; looks again when it is not as it was then.
     async fn write_one(
         &self,
         recorded: Option<&Recorded>,
         item: &Item,
         previewed: Option<&Previewed>,
-    ) -> Result<Wrote, WriteError> {
+    ) -> Result<Wrote, NotWritten> {
+        let Some(previewed) = previewed else {
+            return Ok(self.settled(item));
+        };
+        let mut answer = self.write_previewed(recorded, item, previewed).await;
+        for _ in 1..ATTEMPTS {
+            if !matches!(&answer, Err(NotWritten::Api(error)) if error.is_conflict()) {
+                break;
+            }
+            let again = self.preview_knowing(item, Known::Nothing).await;
+            let again = again.map_err(NotWritten::Failed)?;
+            answer = self.write_previewed(recorded, item, &again).await;
+        }
+        answer
+    }
+
+    async fn write_previewed(
+        &self,
+        recorded: Option<&Recorded>,
+        item: &Item,
+        previewed: &Previewed,
+    ) -> Result<Wrote, NotWritten> {
         let id = &item.wanted.id;
-        let preview = match previewed {
-            None => return Ok(self.settled(item)),
-            Some(Previewed::Ok(preview) | Previewed::Unverified(preview)) => preview.clone(),
-            Some(Previewed::Terminating { uid }) => {
-                self.await_gone(&item.kind, id, uid).await?;
+        let mut preview = match previewed {
+            Previewed::Ok(preview) | Previewed::Unverified(preview) => preview.clone(),
+            Previewed::Terminating { uid } => {
+                self.await_gone(&item.kind, id, Some(uid)).await?;
                 Preview::of(Action::Created, None)
             }
-            Some(Previewed::OwnedBy(..) | Previewed::Rejected(_) | Previewed::Deferred(_)) => {
-                return Err(ApiError::NotPermitted("it was not previewed").into());
+            Previewed::Rejected(rejection) => return Err(NotWritten::Rejected(rejection.clone())),
+            Previewed::Deferred(_, words) => {
+                return Err(NotWritten::Rejected(Rejection::of_dry_run(&item.wanted, words)));
             }
+            Previewed::OwnedBy(..) => return Err(NotWritten::Unprepared("it was not previewed")),
         };
         let contested = self.job.contested.contains(id) && matches!(self.job.scope, Scope::Drift(_));
-        match (preview.action, recorded) {
-            (Action::Skipped, _) => return Ok(self.skipped(item, preview.live.as_ref())),
-            (Action::Unchanged, _) => return Ok(self.unchanged(item, preview.live.as_ref())),
+        match preview.action {
+            Action::Skipped => return Ok(self.skipped(item, preview.live.as_ref())),
+            Action::Unchanged => return Ok(self.unchanged(item, preview.live.as_ref())),
             _ if contested => return Ok(self.unchanged(item, preview.live.as_ref())),
-            (_, None) => return Err(ApiError::NotPermitted("the intent is not in the inventory").into()),
             _ => {}
         }
-        let recorded = recorded.ok_or(ApiError::NotPermitted("the intent is not in the inventory"))?;
-        let kind = if item.kind.plural.is_empty() {
-            self.cx.discovery.resolve(&self.cx.api, &item.kind.gvk).await?
-        } else {
-            item.kind.clone()
-        };
-        self.cx.watches.ensure(&kind);
+        let recorded = recorded.ok_or(NotWritten::Unprepared("the intent is not in the inventory"))?;
+        self.cx.watches.ensure(&item.kind);
+        if preview.action == Action::Recreated {
+            let uid = preview.uid.take();
+            apply::make_room(
+                recorded,
+                &self.job.permit,
+                &self.api,
+                &item.kind,
+                id,
+                uid.as_deref(),
+            )
+            .await?;
+            self.await_gone(&item.kind, id, uid.as_deref()).await?;
+        }
         let before = self.cx.index.get(id);
         let written = apply::write(
             recorded,
             &self.job.permit,
             &self.api,
-            &kind,
+            &item.kind,
             &item.wanted,
             &preview,
         )
         .await;
         if written
             .as_ref()
-            .map_or_else(WriteError::is_ambiguous, |written| written.repeated)
+            .map_or_else(ApiError::is_ambiguous, |written| written.repeated)
         {
             self.cx.doubts.lost_answer(id);
         }
@@ -172,6 +243,11 @@ impl Run<'_> {
             left: Some(Left {
                 wanted: item.digest,
                 fingerprint,
+                generation: written
+                    .object
+                    .pointer("/metadata/generation")
+                    .and_then(Value::as_i64)
+                    .unwrap_or_default(),
                 before: [preview.live.as_ref(), before.as_ref()].map(|seen| seen.map_or(0, version)),
                 skipped: false,
                 vanishes: vanishes(&item.wanted.value),
@@ -239,34 +315,22 @@ impl Run<'_> {
             owner: Some(self.job.owner.clone()),
             ..live.clone()
         };
-        self.cx.index.put_if_unchanged(&item.wanted.id, None, seen);
+        let before = item.before.as_ref();
+        self.cx.index.put_if_unchanged(&item.wanted.id, before, seen);
         Some(Left {
             wanted: item.digest,
             fingerprint: live.fingerprint,
+            generation: live.observed.generation,
             before: [0; 2],
             skipped,
             vanishes: vanishes(&item.wanted.value),
         })
     }
 
-    async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: &str) -> Result<(), WriteError> {
+    async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: Option<&str>) -> Result<(), ApiError> {
         self.cx.watches.ensure(kind);
-        let gone = async {
-            loop {
-                let changed = self.cx.index.changed();
-                let live = self.api.get_metadata(kind, id).await?;
-                let found = live
-                    .as_ref()
-                    .and_then(|live| live.pointer("/metadata/uid"))
-                    .and_then(Value::as_str);
-                if found != Some(uid) {
-                    return Ok::<(), ApiError>(());
-                }
-                let _ = tokio::time::timeout(Duration::from_secs(5), changed).await;
-            }
-        };
-        self.job.permit.race(gone).await??;
-        Ok(())
+        let gone = until_gone(&self.api, &self.cx.index, kind, id, uid);
+        self.place.leave_for(self.job.permit.wait(gone)).await?
     }
 }
 
