@@ -69,6 +69,26 @@ impl Kind {
         };
         format!("{base}{}{namespace}/{}", self.gvk.api_version(), self.plural)
     }
+
+    /// Whether the health of its objects is in their status. Of the others metadata is enough, and their contents
+    /// stay on the server.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        !matches!(
+            (self.gvk.group.as_str(), self.gvk.kind.as_str()),
+            (
+                "",
+                "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
+            ) | (
+                "rbac.authorization.k8s.io"
+                    | "scheduling.k8s.io"
+                    | "storage.k8s.io"
+                    | "node.k8s.io"
+                    | "admissionregistration.k8s.io",
+                _
+            ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
+        )
+    }
 }
 
 type Kinds = HashMap<(String, String), Vec<Kind>>;

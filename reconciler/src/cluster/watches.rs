@@ -304,7 +304,7 @@ impl Watch {
             ),
         };
         let named_kind = gvk.clone();
-        if has_status(&self.kind) {
+        if self.kind.has_status() {
             let objects = match &namespace {
                 Some(namespace) => KubeApi::<DynamicObject>::namespaced_with(client, namespace, &resource),
                 None => KubeApi::<DynamicObject>::all_with(client, &resource),
@@ -548,22 +548,4 @@ fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {
         Event::Apply(object) => Event::Apply(f(object)),
         Event::Delete(object) => Event::Delete(f(object)),
     }
-}
-
-/// Whether the health of a kind is in its status; of the others metadata is enough.
-fn has_status(kind: &Kind) -> bool {
-    !matches!(
-        (kind.gvk.group.as_str(), kind.gvk.kind.as_str()),
-        (
-            "",
-            "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
-        ) | (
-            "rbac.authorization.k8s.io"
-                | "scheduling.k8s.io"
-                | "storage.k8s.io"
-                | "node.k8s.io"
-                | "admissionregistration.k8s.io",
-            _
-        ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
-    )
 }

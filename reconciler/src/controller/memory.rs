@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use kustomize_rs::fs::ReadSet;
 use serde_json::Value;
@@ -15,8 +16,8 @@ use crate::plan::ObjectId;
 pub(crate) struct Memory {
     /// Everything that the render read of the tree.
     pub(crate) read_set: ReadSet,
-    /// The objects as they were left.
-    pub(crate) objects: HashMap<ObjectId, Left>,
+    /// The objects as they were left; their ids are shared with the index.
+    pub(crate) objects: HashMap<Arc<ObjectId>, Left>,
     /// Objects that another Kustomization wants and has not applied yet.
     pub(crate) promised: HashSet<ObjectId>,
     /// What health is about.

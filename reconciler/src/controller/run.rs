@@ -222,7 +222,7 @@ impl Run<'_> {
                     "the inventory could not be recorded, nothing was applied: {error}"
                 ))
             })?;
-        let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), Box::new(status));
+        let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), status);
         let _ = self.cx.messages.send(message).await;
         Ok(Recorded::in_inventory())
     }

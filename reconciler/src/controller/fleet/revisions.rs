@@ -118,7 +118,7 @@ impl Fleet {
             let still_so = |member: &&Member| {
                 member.state.may_skip() && member.applied != member.status.last_applied_revision
             };
-            let Some(member) = self.members.get(&owner).filter(still_so) else {
+            let Some(member) = self.members.get(&owner).map(AsRef::as_ref).filter(still_so) else {
                 continue;
             };
             let job = self.job(&owner, member, Scope::Changes);

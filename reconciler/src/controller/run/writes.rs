@@ -105,7 +105,8 @@ impl Run<'_> {
                     recheck = recheck.max(wrote.recheck);
                     uids.extend(wrote.uid);
                     if let Some(left) = wrote.left {
-                        memory.objects.insert(item.wanted.id.clone(), left);
+                        let id = self.cx.index.shared(&item.wanted.id);
+                        memory.objects.insert(id, left);
                     }
                     memory.targets.extend(wrote.target);
                 }
