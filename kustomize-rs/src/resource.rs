@@ -146,7 +146,10 @@ impl Resource {
         let name = text(&["metadata", "name"]).to_string();
         let namespace = text(&["metadata", "namespace"]).to_string();
         self.id = ResourceId {
-            gvk: Gvk::new(text(&["apiVersion"]), text(&["kind"])),
+            gvk: Gvk {
+                outside_namespaces: self.id.gvk.outside_namespaces,
+                ..Gvk::new(text(&["apiVersion"]), text(&["kind"]))
+            },
             name,
             namespace,
         };

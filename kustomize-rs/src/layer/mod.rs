@@ -5,7 +5,6 @@
 mod plugins;
 mod steps;
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,10 +13,10 @@ use crate::config::{self, Config};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{EntryKind, Fs, normalize};
 use crate::generate::{self, Kind};
-use crate::merge::openapi::OpenApi;
+use crate::merge::openapi::Schemas;
 use crate::model::{Kustomization, Located, Var};
 use crate::origin::Note;
-use crate::resource::Origin;
+use crate::resource::{Origin, Resource};
 use crate::resource_file;
 use crate::set::ResourceSet;
 use crate::{LoadRestrictions, Options, yaml};
@@ -41,8 +40,8 @@ pub(crate) struct Layer<'a> {
     root: PathBuf,
     file: PathBuf,
     parent: Option<&'a Layer<'a>>,
-    /// The schema of the whole build, once a kustomization file has named one.
-    openapi: Rc<OnceCell<OpenApi>>,
+    /// The schemas of the whole build.
+    schemas: Rc<Schemas>,
     /// The way here from the root, if origins are to be noted.
     way: Option<PathBuf>,
     pub(crate) kustomization: Kustomization,
@@ -77,7 +76,7 @@ impl<'a> Layer<'a> {
             file,
             parent,
             way: None,
-            openapi: parent.map(|p| Rc::clone(&p.openapi)).unwrap_or_default(),
+            schemas: parent.map(|p| Rc::clone(&p.schemas)).unwrap_or_default(),
             kustomization,
         })
     }
@@ -153,7 +152,7 @@ impl<'a> Layer<'a> {
                                 .iter_mut()
                                 .for_each(|resource| note.set_origin(resource));
                         }
-                        into.set.append_all(resources)
+                        self.append(into, resources)
                     });
                 added.map_err(|e| self.in_entry(e, "resources", entry))
             }
@@ -168,6 +167,15 @@ impl<'a> Layer<'a> {
             )
             .at(&self.file, Some(entry.position))),
         }
+    }
+
+    /// Adds resources of a file, with what is known of their kinds.
+    fn append(&self, into: &mut Accumulated, mut resources: Vec<Resource>) -> Result<()> {
+        for resource in &mut resources {
+            let gvk = &mut resource.id.gvk;
+            gvk.outside_namespaces = self.schemas.is_cluster_scoped(&gvk.api_version(), &gvk.kind)?;
+        }
+        into.set.append_all(resources)
     }
 
     fn merge_child(&self, into: &mut Accumulated, root: PathBuf, entry: &Located) -> Result<()> {
@@ -194,9 +202,8 @@ impl<'a> Layer<'a> {
                 .map_err(|e| self.in_entry(e, "resources", entry))?;
             let resources = resource_file::parse_bytes(&bytes, Path::new(&entry.text))
                 .map_err(|e| self.in_entry(e, "resources", entry))?;
-            return into
-                .set
-                .append_all(resources)
+            return self
+                .append(into, resources)
                 .map_err(|e| self.in_entry(e, "resources", entry));
         }
         let (fs, root) = remote
@@ -278,24 +285,30 @@ impl<'a> Layer<'a> {
 
     fn merge_config(&self, into: &mut Accumulated) -> Result<()> {
         let mut config = config::defaults();
-        for entry in &self.kustomization.configurations {
-            let text = self.read_text(&entry.text)?;
-            let path = self.root.join(&entry.text);
-            let node = yaml::load_v2(&text).map_err(|e| Error::load(&path, e))?;
-            let own = Config::read_file(&node, &path)?;
-            Arc::make_mut(&mut config)
-                .merge(&own)
-                .map_err(|e| e.at(&path, None))?;
+        if !self.kustomization.configurations.is_empty() {
+            let mut own = Config::default();
+            for entry in &self.kustomization.configurations {
+                let path = self.root.join(&entry.text);
+                let text = self.read_text(&entry.text)?;
+                let node = yaml::load_v2(&text).map_err(|e| Error::load(&path, e))?;
+                let file = Config::read_file(&node, &path)?;
+                own.merge(&file).map_err(|e| e.at(&path, None))?;
+            }
+            let config = Arc::make_mut(&mut config);
+            config.merge(&own).map_err(|e| e.at(&self.file, None))?;
         }
+        merge_configs(into, &config)?;
+        let mut definitions = Config::default();
         for entry in &self.kustomization.crds {
             let text = self.read_text(&entry.text)?;
             let path = self.root.join(&entry.text);
-            let own = crate::crds::read(&text, &path)?;
-            Arc::make_mut(&mut config)
-                .merge(&own)
-                .map_err(|e| e.at(&path, None))?;
+            let file = crate::crds::read(&text, &path)?;
+            definitions.merge(&file).map_err(|e| e.at(&path, None))?;
         }
-        merge_configs(into, &config)
+        if !self.kustomization.crds.is_empty() {
+            merge_configs(into, &Arc::new(definitions))?;
+        }
+        Ok(())
     }
 
     fn run_generators(&self, into: &mut Accumulated) -> Result<()> {
@@ -344,7 +357,12 @@ fn merge(into: &mut Accumulated, child: Accumulated) -> Result<()> {
 /// Most layers have nothing but the defaults, which are one object.
 fn merge_configs(into: &mut Accumulated, config: &Arc<Config>) -> Result<()> {
     match &mut into.config {
-        None => into.config = Some(Arc::clone(config)),
+        None if Arc::ptr_eq(config, &config::defaults()) => into.config = Some(Arc::clone(config)),
+        None => {
+            let mut merged = Config::default();
+            merged.merge(config)?;
+            into.config = Some(Arc::new(merged));
+        }
         Some(known) if Arc::ptr_eq(known, config) => {}
         Some(known) => Arc::make_mut(known).merge(config)?,
     }

@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::fieldspec::{FieldSpec, FieldSpecs};
 use crate::fs::normalize;
 use crate::id::Gvk;
-use crate::merge::openapi::OpenApi;
 use crate::model::replacement::{self, Replacement};
 use crate::model::{Label, Patch, ReplacementEntry};
 use crate::resource::Resource;
@@ -27,7 +26,7 @@ impl Layer<'_> {
         let mut steps = self.steps(&config)?;
         steps.extend(self.plugin_steps(&self.kustomization.transformers, "transformers")?);
         for step in &steps {
-            step.run(&mut into.set, self.openapi.get())
+            step.run(&mut into.set, &self.schemas)
                 .map_err(|e| e.at(&self.file, step.position))?;
         }
         Ok(())
@@ -164,26 +163,24 @@ impl Layer<'_> {
         let Some(openapi) = &self.kustomization.openapi else {
             return Ok(());
         };
-        let (path, version) = (
-            openapi.get("path"),
-            openapi.get("version").filter(|v| !v.is_empty()),
-        );
+        let (path, version) = (openapi.get("path"), openapi.get("version"));
         let wrong = |message: &str| Err(Error::kustomization(message).at(&self.file, None));
-        if let Some(path) = path {
-            let text = self.read_text(path)?;
-            if self.openapi.get().is_some() {
-                return Ok(());
-            }
-            if version.is_some() {
-                return wrong("openapi has either a path or a version, not both");
-            }
-            let document = OpenApi::read(&text, &self.root.join(path))?;
-            let _ = self.openapi.set(document);
+        let text = path.map(|path| self.read_text(path)).transpose()?;
+        if self.schemas.is_chosen() {
             return Ok(());
         }
-        match version.map(String::as_str) {
-            None | Some("v1.21.2") => Ok(()),
-            Some(_) => wrong("openapi.version: the only version is v1.21.2"),
+        match (path.zip(text), version.map(String::as_str)) {
+            (Some(_), Some(_)) => wrong("openapi has either a path or a version, not both"),
+            (Some((path, text)), None) => {
+                self.schemas.choose_document(&text, &self.root.join(path));
+                Ok(())
+            }
+            (None, None | Some("")) => Ok(()),
+            (None, Some("v1.21.2")) => {
+                self.schemas.choose_builtin();
+                Ok(())
+            }
+            (None, Some(_)) => wrong("openapi.version: the only version is v1.21.2"),
         }
     }
 

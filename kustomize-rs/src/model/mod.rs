@@ -285,6 +285,7 @@ pub(crate) fn gvk(fields: &mut Fields<'_>) -> Result<Gvk> {
         group: fields.string("group")?,
         version: fields.string("version")?,
         kind: fields.string("kind")?,
+        ..Gvk::default()
     })
 }
 
@@ -366,7 +367,12 @@ fn var(fields: &mut Fields<'_>) -> Result<Var> {
         let api_version = f.string("apiVersion")?;
         let (group, version, kind) = (f.string("group")?, f.string("version")?, f.string("kind")?);
         let gvk = if api_version.is_empty() {
-            Gvk { group, version, kind }
+            Gvk {
+                group,
+                version,
+                kind,
+                ..Gvk::default()
+            }
         } else {
             Gvk::new(&api_version, &kind)
         };

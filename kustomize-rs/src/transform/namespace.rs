@@ -34,7 +34,6 @@ impl Transform<'_> {
         if self.namespace.is_empty() {
             return Ok(());
         }
-        let metadata = FieldSpec::new(Gvk::default(), "metadata/namespace", true);
         let mut counts: HashMap<ResourceId, usize> = HashMap::new();
         for resource in set.as_slice() {
             *counts.entry(resource.id.key()).or_default() += 1;
@@ -42,7 +41,7 @@ impl Transform<'_> {
         for resource in set.as_mut_slice() {
             let before = resource.id.key();
             resource.store_previous_id();
-            self.change(resource, &metadata)
+            self.change(resource)
                 .map_err(|e| e.context(format!("{}: setting the namespace", resource.id)))?;
             resource.refresh();
             if let Some(count) = counts.get_mut(&before) {
@@ -61,9 +60,10 @@ impl Transform<'_> {
         Ok(())
     }
 
-    fn change(&self, resource: &mut Resource, metadata: &FieldSpec) -> Result<()> {
+    pub(crate) fn change(&self, resource: &mut Resource) -> Result<()> {
         let gvk = resource.id.gvk.clone();
         if !gvk.is_cluster_scoped() {
+            let metadata = FieldSpec::new(Gvk::default(), "metadata/namespace", true);
             metadata.apply(&mut resource.node, Create::Scalar, &mut |node| self.set(node))?;
         }
         let binding = matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
