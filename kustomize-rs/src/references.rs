@@ -163,19 +163,25 @@ fn role_binding_namespaces(resource: &Resource) -> Result<Vec<String>> {
         let (Some(namespace), Some(kind)) = (subject.get("namespace"), subject.get("kind")) else {
             continue;
         };
-        if kind.as_text() != Some("ServiceAccount") {
+        let Some(kind) = string(kind) else {
+            let message = format!("{id}: the kind of the subject at line {line} must be a string");
+            return Err(Error::resource(message).at(&resource.origin.path, Some(subject.position)));
+        };
+        if kind != "ServiceAccount" {
             continue;
         }
-        let text = namespace
-            .as_text()
-            .filter(|_| matches!(namespace.resolved(Schema::GoYamlV3), Some(Resolved::Str)));
-        let Some(text) = text else {
+        let Some(text) = string(namespace) else {
             let message = format!("{id}: the namespace of the subject at line {line} must be a string");
             return Err(Error::resource(message).at(&resource.origin.path, Some(namespace.position)));
         };
         namespaces.push(text.to_string());
     }
     Ok(namespaces)
+}
+
+fn string(node: &Node) -> Option<&str> {
+    let is_string = matches!(node.resolved(Schema::GoYamlV3), Some(Resolved::Str));
+    node.as_text().filter(|_| is_string)
 }
 
 /// One field of one referrer.

@@ -164,11 +164,6 @@ impl Resource {
         });
     }
 
-    /// Whether kustomize would keep notes in the annotations of this resource.
-    pub(crate) fn has_build_annotations(&self) -> bool {
-        self.generated || !self.previous.is_empty()
-    }
-
     /// All previous identities, oldest first; group and version are always the current ones.
     pub(crate) fn previous_ids(&self) -> impl Iterator<Item = ResourceId> {
         self.previous.iter().map(|p| ResourceId {

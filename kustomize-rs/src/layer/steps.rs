@@ -231,6 +231,10 @@ impl Layer<'_> {
             for resource in resources {
                 resource.allow_name_change = patch.allow_name_change;
                 resource.allow_kind_change = patch.allow_kind_change;
+                if patch.allow_name_change || patch.allow_kind_change {
+                    // kustomize notes this in the annotations, which it reads and writes as strings.
+                    crate::set::stringify(&mut resource.node, &["annotations"]);
+                }
             }
         }
         Ok(LoadedPatch {

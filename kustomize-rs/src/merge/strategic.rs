@@ -24,16 +24,23 @@ enum Directive {
 /// Merges a patch into a resource; `None` when the patch deletes it.
 pub(crate) fn merge_resource(target: Node, patch: &Node, schemas: &Schemas) -> Result<Option<Node>> {
     let definitions = schemas.definitions()?;
-    Merge {
+    // kustomize merges the patch with itself then, and forgets what comes out.
+    let replaces = patch.get(DIRECTIVE).and_then(Node::as_text) == Some("replace");
+    let unchanged = replaces.then(|| target.clone());
+    let merged = Merge {
         definitions: &definitions,
+        with_itself: false,
     }
-    .merge(Some(target), Some(patch), None)
+    .merge(Some(target), Some(patch), None)?;
+    Ok(merged.map(|merged| unchanged.unwrap_or(merged)))
 }
 
 /// A merge, and what is known of kinds while it goes on.
 #[derive(Clone, Copy)]
 pub(super) struct Merge<'s> {
     definitions: &'s Definitions,
+    /// Whether target and patch are the same tree, so that a directive is taken out of both.
+    with_itself: bool,
 }
 
 impl<'s> Merge<'s> {
@@ -84,7 +91,7 @@ impl<'s> Merge<'s> {
         let keys = keys.as_slice();
         let Some(target) = target.filter(|n| !n.is_null()) else {
             let Some(patch) = patch else { return Ok(None) };
-            return self.merge_list(patch.clone(), Some(patch), keys, items);
+            return self.alone().merge_list(patch.clone(), Some(patch), keys, items);
         };
         let Some(patch) = patch else {
             return self.merge_list(target, None, keys, items);
@@ -95,7 +102,8 @@ impl<'s> Merge<'s> {
         let (directive, patch) = list_directive(patch)?;
         match directive {
             Directive::Delete => Ok(None),
-            Directive::Replace => self.merge_list(patch.clone(), Some(&patch), keys, items),
+            Directive::Replace => self.alone().merge_list(patch.clone(), Some(&patch), keys, items),
+            Directive::Merge if self.with_itself => self.merge_list(patch.clone(), Some(&patch), keys, items),
             Directive::Merge => self.merge_list(target, Some(&patch), keys, items),
         }
     }
@@ -127,6 +135,7 @@ impl<'s> Merge<'s> {
         match directive {
             Directive::Delete => Ok(None),
             Directive::Replace => self.merge_with_itself(patch, schema).map(Some),
+            Directive::Merge if self.with_itself => self.merge_with_itself(patch, schema).map(Some),
             Directive::Merge => {
                 self.merge_fields(&mut target, Some(&patch), schema)?;
                 Ok(Some(target))
@@ -139,8 +148,16 @@ impl<'s> Merge<'s> {
             return Ok(patch);
         }
         let mut target = patch.clone();
-        self.merge_fields(&mut target, Some(&patch), schema)?;
+        self.alone().merge_fields(&mut target, Some(&patch), schema)?;
         Ok(target)
+    }
+
+    /// The merge of a tree with itself.
+    fn alone(self) -> Self {
+        Self {
+            with_itself: true,
+            ..self
+        }
     }
 
     fn merge_fields(self, target: &mut Node, patch: Option<&Node>, schema: Option<Field<'s>>) -> Result<()> {

@@ -39,6 +39,9 @@ impl Transform<'_> {
             *counts.entry(resource.id.key()).or_default() += 1;
         }
         for resource in set.as_mut_slice() {
+            if is_from_chart(&resource.node) {
+                continue;
+            }
             let before = resource.id.key();
             resource.store_previous_id();
             self.change(resource)
@@ -129,4 +132,14 @@ impl Transform<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a resource is noted to come from a chart, which has its namespace from there.
+fn is_from_chart(node: &Node) -> bool {
+    let note = node.at(&[
+        "metadata",
+        "annotations",
+        "internal.config.kubernetes.io/helm-generated",
+    ]);
+    note.and_then(Node::as_text) == Some("true")
 }

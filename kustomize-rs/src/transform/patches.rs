@@ -3,8 +3,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::Result;
 use super::select::Matcher;
 use crate::error::Error;
@@ -12,6 +10,7 @@ use crate::merge::json6902::{self, Operation};
 use crate::merge::openapi::Schemas;
 use crate::merge::strategic;
 use crate::model::Selector;
+use crate::notes;
 use crate::resource::Resource;
 use crate::set::{ResourceSet, is_empty};
 use crate::yaml::{self, Content, Mapping, Node, Schema};
@@ -228,36 +227,34 @@ pub(crate) fn apply_json(
         if renames {
             resource.store_previous_id();
         }
-        patch_json(resource, operations).map_err(|e| e.context(format!("patching {}", resource.id)))?;
+        patch_json(resource, operations, renames)
+            .map_err(|e| e.context(format!("patching {}", resource.id)))?;
     }
     set.drop_empty();
     Ok(())
 }
 
-fn patch_json(resource: &mut Resource, operations: &[Operation]) -> Result<()> {
+fn patch_json(resource: &mut Resource, operations: &[Operation], keeps_notes: bool) -> Result<()> {
     let mut value = resource.to_value()?;
-    if resource.has_build_annotations() {
-        // kustomize keeps its notes in annotations, so that a patch finds some to add to.
-        let metadata = value.as_object_mut().map(|o| {
-            o.entry("metadata")
-                .or_insert_with(|| Value::Object(<_>::default()))
-        });
-        if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
-            let annotations = metadata.entry("annotations").or_insert(Value::Null);
-            if annotations.is_null() {
-                *annotations = Value::Object(<_>::default());
-            }
-        }
-    }
+    notes::write(resource, &mut value);
     json6902::apply(&mut value, operations)?;
     json6902::lose_precision(&mut value);
     if !value.is_object() {
         return Err(Error::resource("the patched resource is no object"));
     }
-    resource.node = Node {
-        position: resource.node.position,
-        ..Node::from_value(&value)
+    let mut patched = Resource {
+        node: Node {
+            position: resource.node.position,
+            ..Node::from_value(&value)
+        },
+        ..resource.clone()
     };
+    notes::take(&mut patched)?;
+    if keeps_notes {
+        resource.node = patched.node;
+    } else {
+        *resource = patched;
+    }
     resource.refresh();
     Ok(())
 }
