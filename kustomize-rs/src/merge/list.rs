@@ -78,7 +78,7 @@ impl<'s> Merge<'s> {
         let new = patch.and_then(|patch| find_item(patch, &keys, &values).map(|i| &patch[i]));
         let merged = self.merge(old.map(|i| list[i].clone()), new, items)?;
         let replaced = new.and_then(|n| n.get("$patch")).and_then(Node::as_text) == Some("replace");
-        if let (Some(i), Some(merged), false) = (old, &merged, replaced) {
+        if let (Some(i), Some(merged), false) = (old, &merged, replaced && !self.with_itself) {
             list[i] = merged.clone();
         }
         Ok(merged)

@@ -40,7 +40,7 @@ pub(crate) fn merge_resource(target: Node, patch: &Node, schemas: &Schemas) -> R
 pub(super) struct Merge<'s> {
     definitions: &'s Definitions,
     /// Whether target and patch are the same tree, so that a directive is taken out of both.
-    with_itself: bool,
+    pub(super) with_itself: bool,
 }
 
 impl<'s> Merge<'s> {
@@ -253,7 +253,7 @@ fn kind(node: &Node) -> &'static str {
 
 /// Decides the type of a scalar by its text before its style changes.
 pub(crate) fn fix_tag(node: &mut Node) {
-    if node.tag != Tag::Implicit {
+    if node.tag != Tag::Implicit || node.undecided {
         return;
     }
     node.tag = match node.resolved(Schema::GoYamlV3) {

@@ -113,6 +113,9 @@ impl Transform<'_> {
             Subjects::Default | Subjects::None => ("name", "default"),
         };
         for subject in subjects {
+            if let Some(found) = subject.get(field) {
+                super::metadata::refuse_collection(found)?;
+            }
             let matches = subject
                 .get(field)
                 .filter(|n| !n.is_null())
