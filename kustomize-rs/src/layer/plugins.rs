@@ -100,10 +100,7 @@ impl Layer<'_> {
                 Ok(mut inline) => {
                     if let Some(way) = &self.way {
                         let path = way.join(self.file.file_name().unwrap_or_default());
-                        let note = Note {
-                            path,
-                            ..Note::default()
-                        };
+                        let note = Note { path, ..self.note() };
                         inline.iter_mut().for_each(|resource| note.set_origin(resource));
                     }
                     gathered
@@ -136,7 +133,7 @@ impl Layer<'_> {
         Some(Note {
             configured_in: path,
             configured_by,
-            ..Note::default()
+            ..self.note()
         })
     }
 

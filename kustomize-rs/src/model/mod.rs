@@ -243,10 +243,12 @@ impl Kustomization {
     }
 }
 
-/// Helm runs a program, which a library that builds untrusted files must not do.
+/// Helm runs a program, which a library that builds untrusted files must not do. Settings without a chart ask for nothing.
 fn refuse_helm(fields: &mut Fields<'_>) -> Result<()> {
-    for field in ["helmCharts", "helmGlobals", "helmChartInflationGenerator"] {
-        if let Some(node) = fields.node(field) {
+    fields.node("helmGlobals");
+    for field in ["helmCharts", "helmChartInflationGenerator"] {
+        let node = fields.node(field);
+        if let Some(node) = node.filter(|n| n.as_sequence().is_none_or(|items| !items.is_empty())) {
             let message = format!(
                 "{field} is not supported: charts are not rendered during a build; render the chart in CI (`helm template`) \
                  and list its output under resources, or deploy it with a HelmRelease"

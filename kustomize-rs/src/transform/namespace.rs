@@ -113,6 +113,12 @@ impl Transform<'_> {
             Subjects::Default | Subjects::None => ("name", "default"),
         };
         for subject in subjects {
+            if subject.as_mapping().is_none() && !subject.is_null() {
+                let line = subject.position.line;
+                return Err(Error::resource(format!(
+                    "the subject at line {line} must be a mapping"
+                )));
+            }
             if let Some(found) = subject.get(field) {
                 super::metadata::refuse_collection(found)?;
             }
