@@ -61,6 +61,17 @@ pub(crate) fn take(resource: &mut Resource) -> Result<()> {
     Ok(())
 }
 
+/// Takes all notes out of the annotations of a tree.
+pub(crate) fn remove_all(node: &mut Node) {
+    let metadata = node.get_mut("metadata");
+    let annotations = metadata.and_then(|m| m.get_mut("annotations"));
+    if let Some(annotations) = annotations.and_then(Node::as_mapping_mut) {
+        for key in [NAMES, NAMESPACES, KINDS, PREFIXES, SUFFIXES, BEHAVIOR, HASH] {
+            annotations.remove(key);
+        }
+    }
+}
+
 fn remove(annotations: &mut Mapping, key: &str) -> Option<String> {
     let text = annotations.get(key)?.as_text().unwrap_or_default().to_string();
     annotations.remove(key);

@@ -30,7 +30,11 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
         .current_dir(directory)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_string()
 }
 
@@ -57,7 +61,11 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn what_is_built_goes_to_standard_output_and_warnings_to_standard_error() {
     let root = TempDir::new().unwrap();
-    write(root.path(), "kustomization.yaml", "resources: [c.yaml]\ncommonLabels: {a: b}\n");
+    write(
+        root.path(),
+        "kustomization.yaml",
+        "resources: [c.yaml]\ncommonLabels: {a: b}\n",
+    );
     write(root.path(), "c.yaml", CONFIG_MAP);
     let output = kustomize(root.path(), &["build"]);
     assert!(output.status.success());
@@ -68,12 +76,19 @@ fn what_is_built_goes_to_standard_output_and_warnings_to_standard_error() {
 #[test]
 fn a_failure_is_one_line_and_exit_code_one() {
     let root = TempDir::new().unwrap();
-    write(root.path(), "kustomization.yaml", "resources: [c.yaml]\nnameprefx: a\n");
+    write(
+        root.path(),
+        "kustomization.yaml",
+        "resources: [c.yaml]\nnameprefx: a\n",
+    );
     let output = kustomize(root.path(), &["build", "."]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     let message = text(&output.stderr);
-    assert!(message.contains("kustomization.yaml:2:1: unknown field \"nameprefx\""), "{message}");
+    assert!(
+        message.contains("kustomization.yaml:2:1: unknown field \"nameprefx\""),
+        "{message}"
+    );
     assert!(message.contains("did you mean \"namePrefix\"?"), "{message}");
 }
 
@@ -102,15 +117,26 @@ fn a_base_in_a_repository_is_fetched_and_then_found_by_its_commit() {
     let root = TempDir::new().unwrap();
     let commit = repository(root.path());
     let repository = root.path().join("repository");
-    overlay(root.path(), &format!("file://{}//app?ref=main", repository.display()));
+    overlay(
+        root.path(),
+        &format!("file://{}//app?ref=main", repository.display()),
+    );
     let first = kustomize(root.path(), &["build", "overlay"]);
     assert!(first.status.success(), "{}", text(&first.stderr));
     assert!(text(&first.stdout).contains("name: dev-c"));
 
-    overlay(root.path(), &format!("file://{}//app?ref={commit}", repository.display()));
+    overlay(
+        root.path(),
+        &format!("file://{}//app?ref={commit}", repository.display()),
+    );
     std::fs::remove_dir_all(&repository).unwrap();
     let second = kustomize(root.path(), &["build", "overlay"]);
-    assert_eq!(text(&second.stdout), text(&first.stdout), "{}", text(&second.stderr));
+    assert_eq!(
+        text(&second.stdout),
+        text(&first.stdout),
+        "{}",
+        text(&second.stderr)
+    );
 }
 
 #[test]
@@ -119,13 +145,21 @@ fn the_directory_to_build_can_be_in_a_repository() {
     repository(root.path());
     let url = format!("file://{}//app", root.path().join("repository").display());
     let output = kustomize(root.path(), &["build", &url]);
-    assert!(text(&output.stdout).contains("name: c"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("name: c"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
 fn a_base_in_a_repository_stays_in_it() {
     let root = TempDir::new().unwrap();
-    write(root.path(), "repository/app/kustomization.yaml", "resources: [../../../../outside]\n");
+    write(
+        root.path(),
+        "repository/app/kustomization.yaml",
+        "resources: [../../../../outside]\n",
+    );
     write(root.path(), "outside/kustomization.yaml", "resources: []\n");
     let repository = root.path().join("repository");
     git(&repository, &["init", "--quiet"]);
@@ -134,10 +168,18 @@ fn a_base_in_a_repository_stays_in_it() {
     overlay(root.path(), &format!("file://{}//app", repository.display()));
     // The way out of the cache leads to the same directory as that out of the repository would.
     let cache = root.path().join("cache/kustomize-rs");
-    write(&cache, "outside/kustomization.yaml", "configMapGenerator: [{name: a}]\n");
+    write(
+        &cache,
+        "outside/kustomization.yaml",
+        "configMapGenerator: [{name: a}]\n",
+    );
     let output = kustomize(root.path(), &["build", "overlay"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("is outside of the repository"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("is outside of the repository"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -147,5 +189,8 @@ fn a_repository_that_is_not_there_is_named_without_the_password() {
     let output = kustomize(root.path(), &["build", "overlay"]);
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output.stderr);
-    assert!(message.contains("https://***@127.0.0.1:1/o/r: git ls-remote"), "{message}");
+    assert!(
+        message.contains("https://***@127.0.0.1:1/o/r: git ls-remote"),
+        "{message}"
+    );
 }

@@ -192,11 +192,17 @@ impl<'a> Layer<'a> {
 
     /// Adds resources of a file, with what is known of their kinds.
     fn append(&self, into: &mut Accumulated, mut resources: Vec<Resource>) -> Result<()> {
-        for resource in &mut resources {
+        self.note_scopes(&mut resources)?;
+        into.set.append_all(resources)
+    }
+
+    /// Notes of which kinds a schema says that they live outside of namespaces.
+    fn note_scopes(&self, resources: &mut [Resource]) -> Result<()> {
+        for resource in resources {
             let gvk = &mut resource.id.gvk;
             gvk.outside_namespaces = self.schemas.is_cluster_scoped(&gvk.api_version(), &gvk.kind)?;
         }
-        into.set.append_all(resources)
+        Ok(())
     }
 
     fn remote(&self, entry: &Located) -> Result<&dyn Remote> {

@@ -22,6 +22,10 @@ use crate::yaml::Position;
 impl Layer<'_> {
     /// Runs the transformers of the fields, then those of `transformers`. All files are read first.
     pub(super) fn run_transformers(&self, into: &mut Accumulated) -> Result<()> {
+        // A schema that was chosen after a resource was read says something about that, too.
+        if self.schemas.has_document() {
+            self.note_scopes(into.set.as_mut_slice())?;
+        }
         let config = into.config.clone().unwrap_or_else(config::defaults);
         let mut steps = self.steps(&config)?;
         steps.extend(self.plugin_steps(&self.kustomization.transformers, "transformers")?);
@@ -199,11 +203,12 @@ impl Layer<'_> {
 
     /// Reads an entry that is a patch itself, if it can be read as one, or else names a file.
     pub(super) fn load_strategic_merge(&self, text: &str) -> Result<Vec<Resource>> {
-        if let Ok(inline) = resource_file::parse(text, &self.file) {
-            return Ok(inline);
-        }
-        let bytes = self.read(text)?;
-        resource_file::parse_bytes(&bytes, &normalize(&self.root.join(text)))
+        let mut patches = match resource_file::parse(text, &self.file) {
+            Ok(inline) => inline,
+            Err(_) => resource_file::parse_bytes(&self.read(text)?, &normalize(&self.root.join(text)))?,
+        };
+        self.note_scopes(&mut patches)?;
+        Ok(patches)
     }
 
     pub(super) fn load_patch(&self, patch: &Patch) -> Result<LoadedPatch> {
@@ -228,6 +233,7 @@ impl Layer<'_> {
         };
         let mut body = patches::parse(&text, &path, &name)?;
         if let PatchBody::StrategicMerge(resources) = &mut body {
+            self.note_scopes(resources)?;
             for resource in resources {
                 resource.allow_name_change = patch.allow_name_change;
                 resource.allow_kind_change = patch.allow_kind_change;

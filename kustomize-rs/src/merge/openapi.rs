@@ -54,6 +54,10 @@ impl Schemas {
         state.ready = false;
     }
 
+    pub(crate) fn has_document(&self) -> bool {
+        self.0.borrow().custom.is_some()
+    }
+
     pub(crate) fn is_chosen(&self) -> bool {
         self.0.borrow().chosen
     }

@@ -227,14 +227,14 @@ pub(crate) fn apply_json(
         if renames {
             resource.store_previous_id();
         }
-        patch_json(resource, operations, renames)
-            .map_err(|e| e.context(format!("patching {}", resource.id)))?;
+        patch_json(resource, operations).map_err(|e| e.context(format!("patching {}", resource.id)))?;
     }
     set.drop_empty();
     Ok(())
 }
 
-fn patch_json(resource: &mut Resource, operations: &[Operation], keeps_notes: bool) -> Result<()> {
+/// A patch sees kustomize's notes, but what it does to them is undone.
+fn patch_json(resource: &mut Resource, operations: &[Operation]) -> Result<()> {
     let mut value = resource.to_value()?;
     notes::write(resource, &mut value);
     json6902::apply(&mut value, operations)?;
@@ -242,19 +242,11 @@ fn patch_json(resource: &mut Resource, operations: &[Operation], keeps_notes: bo
     if !value.is_object() {
         return Err(Error::resource("the patched resource is no object"));
     }
-    let mut patched = Resource {
-        node: Node {
-            position: resource.node.position,
-            ..Node::from_value(&value)
-        },
-        ..resource.clone()
+    resource.node = Node {
+        position: resource.node.position,
+        ..Node::from_value(&value)
     };
-    notes::take(&mut patched)?;
-    if keeps_notes {
-        resource.node = patched.node;
-    } else {
-        *resource = patched;
-    }
+    notes::remove_all(&mut resource.node);
     resource.refresh();
     Ok(())
 }
