@@ -21,7 +21,7 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Tell the whole story on an embedded cluster (ARGS=--once checks it and ends)
-	cargo run -q -p coracle -- demo $(ARGS)
+	@cargo run -p coracle -- demo $(ARGS)
 
 # A scenario that fails beside others is tried once more by itself: a few still lose races of their own on a busy
 # machine. What fails twice fails.

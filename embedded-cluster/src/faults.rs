@@ -198,6 +198,21 @@ impl Fault {
         ))
     }
 
+    /// 404 of another object than the one that is asked for, as when the role of a binding is not there.
+    #[must_use]
+    pub fn missing(group: &str, plural: &str, name: &str) -> Self {
+        let message = format!("{plural}.{group} {name:?} not found");
+        Self::Refuse(ApiError {
+            details: Some(Box::new(Details {
+                name: name.into(),
+                group: group.into(),
+                kind: plural.into(),
+                ..Details::default()
+            })),
+            ..ApiError::new(404, "NotFound", message)
+        })
+    }
+
     /// 403 in the words of RBAC.
     #[must_use]
     pub fn forbidden(message: &str) -> Self {

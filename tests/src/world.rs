@@ -86,6 +86,7 @@ impl World {
             artifact_address: ([127, 0, 0, 1], 0).into(),
             failure_grace: Duration::from_millis(300),
             late_write_bound: Duration::from_secs(1),
+            debounce: Duration::from_millis(200),
             ..Config::default()
         };
         let metrics = Metrics::new().unwrap();
@@ -179,6 +180,17 @@ impl World {
         running.stop.cancel();
         (&mut running.task).await.unwrap().unwrap();
         running.end();
+    }
+
+    /// Waits until the controller ends by itself, and gives why it did.
+    ///
+    /// # Panics
+    /// When it does not run, or ends without an error.
+    pub async fn until_ended(&mut self) -> String {
+        let mut running = self.controller.take().expect("the controller runs");
+        let error = (&mut running.task).await.unwrap().unwrap_err();
+        running.end();
+        error.to_string()
     }
 
     /// Numbers of the controller that runs.

@@ -161,15 +161,10 @@ impl Look {
     ) -> Result<Option<(ObjectId, String)>, Error> {
         let gvk = Gvk {
             group: object.id.group.clone(),
-            version: object.id.version.clone(),
+            version: object.version.clone(),
             kind: object.id.kind.clone(),
         };
-        let mut id = ObjectId {
-            namespace: object.id.namespace,
-            name: object.id.name,
-            group: object.id.group,
-            kind: object.id.kind,
-        };
+        let mut id = object.id;
         let kind = match self.discovery.resolve(&self.api, &gvk).await {
             Ok(kind) => kind,
             Err(ApiError::UnknownKind { .. }) => {
@@ -231,7 +226,7 @@ impl Look {
                 Effect::Unchecked("its namespace comes with this Kustomization".to_owned())
             }
             Previewed::Rejected(rejection) => Effect::Refused(rejection.message),
-            Previewed::Deferred(why) => Effect::Unchecked(why),
+            Previewed::Deferred(_, why) => Effect::Unchecked(why),
             Previewed::Terminating { .. } => Effect::Unchecked("the old one is being deleted".to_owned()),
             Previewed::OwnedBy(other, _) => Effect::Refused(format!("the Kustomization {other} owns it")),
         };

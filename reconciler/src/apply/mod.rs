@@ -6,12 +6,11 @@
 //! Recorded + Permit --write--> Entry{object, action, answer}     the only writer
 //! ```
 
-mod permit;
 mod preview;
 mod prune;
 mod write;
 
-pub use permit::{Permit, Revoked};
-pub use preview::{Known, Preview, PreviewError, Previewed, Rejection, preview};
-pub use prune::{PruneError, Pruned, prune};
-pub use write::{Recorded, WriteError, Written, write};
+pub use crate::cluster::{Permit, Revoked};
+pub use preview::{Absent, Known, Preview, Previewed, Rejection, preview};
+pub use prune::{Pruned, prune};
+pub use write::{Recorded, Written, make_room, write};

@@ -13,7 +13,7 @@ use crate::plan::{
     self, Action, Drift, ObjectId, Owner, Ownership, SkipReason, Wanted, drift, immutable_fields,
 };
 
-use super::{Permit, Revoked};
+use super::Permit;
 
 /// How much of a name is kept in that of a replacement, which fits a label value then.
 const REPLACEMENT_NAME: usize = 51;
@@ -59,6 +59,17 @@ impl Preview {
     }
 }
 
+/// What an object cannot be previewed without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Its kind: the server does not serve it, or no longer.
+    Kind,
+    /// Its namespace.
+    Namespace,
+    /// The role that it binds.
+    Role,
+}
+
 /// The answer to a preview (rule 6).
 #[derive(Debug)]
 pub enum Previewed {
@@ -66,8 +77,8 @@ pub enum Previewed {
     Ok(Preview),
     /// It cannot.
     Rejected(Rejection),
-    /// It cannot be known yet: its kind or its namespace comes with this plan.
-    Deferred(String),
+    /// It cannot be known yet, for what is not there; that may come with this plan. With the server's words.
+    Deferred(Absent, String),
     /// A webhook refuses dry runs: it is applied without a preview.
     Unverified(Preview),
     /// The live object is going away; it is created when it is gone (rule 4).
@@ -80,7 +91,7 @@ pub enum Previewed {
 }
 
 /// Why an object was rejected.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rejection {
     /// `Kind/namespace/name`.
     pub subject: String,
@@ -127,7 +138,7 @@ pub async fn preview(
     us: &Owner,
     known: Known,
     force: bool,
-) -> Result<Previewed, PreviewError> {
+) -> Result<Previewed, ApiError> {
     if let Some(reason) = plan::skip_reason(&wanted.value, None)
         && reason != SkipReason::Present
     {
@@ -152,11 +163,14 @@ pub async fn preview(
             };
             Ok(compare(wanted, us, &live, &object))
         }
+        Err(ApiError::Refused(status)) if status.is_unserved() => {
+            Ok(Previewed::Deferred(Absent::Kind, status.message))
+        }
         Err(ApiError::Refused(status)) => {
             let live = match permit.race(api.get(kind, &wanted.id)).await? {
                 Ok(live) => live,
                 Err(error) if error.is_forbidden() => None,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
             let previewed = refused(wanted, us, live.as_ref(), &status, force);
             if !recreates(&previewed) {
@@ -166,7 +180,7 @@ pub async fn preview(
                 .await
                 .map(|rejected| rejected.unwrap_or(previewed))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -181,7 +195,7 @@ async fn prove_replacement(
     permit: &Permit,
     kind: &Kind,
     wanted: &Wanted,
-) -> Result<Option<Previewed>, PreviewError> {
+) -> Result<Option<Previewed>, ApiError> {
     let kept = &wanted.id.name[..wanted.id.name.floor_char_boundary(REPLACEMENT_NAME)];
     let name = format!(
         "{}-replacement",
@@ -209,7 +223,7 @@ async fn prove_replacement(
             ),
             transient: is_transient(&status),
         }))),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -268,8 +282,11 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
     if let Some(settled) = live.and_then(|live| settled_by_live(wanted, us, live)) {
         return settled;
     }
-    if is_missing_namespace(status) {
-        return Previewed::Deferred(status.message.clone());
+    if status.is_missing_namespace() {
+        return Previewed::Deferred(Absent::Namespace, status.message.clone());
+    }
+    if is_missing_role(status) {
+        return Previewed::Deferred(Absent::Role, status.message.clone());
     }
     if refuses_dry_runs(status) {
         return Previewed::Unverified(Preview::of(
@@ -306,8 +323,12 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
     })
 }
 
-fn is_missing_namespace(status: &Status) -> bool {
-    status.code == 404 && status.details.get("kind").and_then(Value::as_str) == Some("namespaces")
+/// A binding is refused under impersonation while the role that it refers to is not there.
+fn is_missing_role(status: &Status) -> bool {
+    let detail = |key| status.details.get(key).and_then(Value::as_str);
+    status.code == 404
+        && detail("group") == Some("rbac.authorization.k8s.io")
+        && matches!(detail("kind"), Some("roles" | "clusterroles"))
 }
 
 fn refuses_dry_runs(status: &Status) -> bool {
@@ -348,15 +369,4 @@ fn uid_of(object: &Value) -> Option<String> {
         .pointer("/metadata/uid")
         .and_then(Value::as_str)
         .map(ToOwned::to_owned)
-}
-
-/// Why no preview could be made.
-#[derive(Debug, thiserror::Error)]
-pub enum PreviewError {
-    /// The permit was revoked.
-    #[error(transparent)]
-    Revoked(#[from] Revoked),
-    /// The server could not be asked.
-    #[error(transparent)]
-    Api(#[from] ApiError),
 }

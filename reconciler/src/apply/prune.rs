@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cluster::{Api, ApiError, Kind, Preconditions};
 use crate::plan::{self, ObjectId, Owner, Ownership};
 
-use super::{Permit, Recorded, Revoked};
+use super::{Permit, Recorded};
 
 /// What became of an object that left the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,22 +18,11 @@ pub enum Pruned {
     Kept,
 }
 
-/// Why an object could not be pruned.
-#[derive(Debug, thiserror::Error)]
-pub enum PruneError {
-    /// The permit was revoked.
-    #[error(transparent)]
-    Revoked(#[from] Revoked),
-    /// The server refused, or was not heard.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-}
-
 /// Deletes an object of the inventory if both owner labels are ours, nothing keeps it, and it is still the
 /// object that was looked at (rule 15).
 ///
 /// # Errors
-/// [`PruneError`]; the object's entry must then stay in the inventory.
+/// [`ApiError`]; the object's entry must then stay in the inventory.
 pub async fn prune(
     _recorded: &Recorded,
     permit: &Permit,
@@ -42,7 +31,7 @@ pub async fn prune(
     id: &ObjectId,
     us: &Owner,
     applied_uids: &[String],
-) -> Result<Pruned, PruneError> {
+) -> Result<Pruned, ApiError> {
     for _ in 0..3 {
         permit.check()?;
         let Some(live) = api.get_metadata(kind, id).await? else {
@@ -66,10 +55,12 @@ pub async fn prune(
             Ok(true) => return Ok(Pruned::Deleted),
             Ok(false) => return Ok(Pruned::Absent),
             Err(error) if error.is_conflict() => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
-    Err(ApiError::Unreadable(format!("{id} changed each time it was about to be deleted")).into())
+    Err(ApiError::Unreadable(format!(
+        "{id} changed each time it was about to be deleted"
+    )))
 }
 
 /// Whether an annotation or label keeps an object from being pruned.

@@ -4,16 +4,24 @@ use serde_json::Value;
 
 use crate::api::APPLY_MANAGER;
 use crate::cluster::{Api, ApiError, ApplyOptions, Kind, Preconditions};
-use crate::plan::{Action, Wanted};
+use crate::plan::{Action, ObjectId, Wanted};
 
-use super::{Permit, Preview, Revoked};
+use super::{Permit, Preview};
 
 /// Proof that the intent is in the inventory: nothing can be written without it.
 ///
 /// It is made only by the code that has read back the answer to the status patch, or found that the inventory
 /// already holds every object of the plan.
 #[derive(Debug)]
-pub struct Recorded(pub(crate) ());
+pub struct Recorded(());
+
+impl Recorded {
+    /// To be called by those only who know that the inventory of the Kustomization's status lists every object that is
+    /// about to be written or deleted.
+    pub(crate) fn in_inventory() -> Self {
+        Self(())
+    }
+}
 
 /// What a write came to.
 #[derive(Debug)]
@@ -26,29 +34,10 @@ pub struct Written {
     pub repeated: bool,
 }
 
-/// Why an object was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The permit was revoked.
-    #[error(transparent)]
-    Revoked(#[from] Revoked),
-    /// The server refused, or was not heard.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-}
-
-impl WriteError {
-    /// Whether the write may have been carried out, or may yet be.
-    #[must_use]
-    pub fn is_ambiguous(&self) -> bool {
-        matches!(self, Self::Api(ApiError::Ambiguous(_)))
-    }
-}
-
 /// Applies one object as it was previewed.
 ///
 /// # Errors
-/// [`WriteError`]; the object's entry stays in the inventory whatever it is.
+/// [`ApiError`]; the object's entry stays in the inventory whatever it is.
 pub async fn write(
     _recorded: &Recorded,
     permit: &Permit,
@@ -56,12 +45,8 @@ pub async fn write(
     kind: &Kind,
     wanted: &Wanted,
     preview: &Preview,
-) -> Result<Written, WriteError> {
-    let mut uid = preview.uid.clone();
-    if preview.action == Action::Recreated {
-        recreate(permit, api, kind, wanted, uid.as_deref()).await?;
-        uid = None;
-    }
+) -> Result<Written, ApiError> {
+    let uid = preview.uid.as_deref();
     if let Some(patch) = &preview.takeover {
         permit.check()?;
         api.json_patch(kind, &wanted.id, patch, APPLY_MANAGER).await?;
@@ -72,7 +57,7 @@ pub async fn write(
         force: true,
         manager: APPLY_MANAGER,
     };
-    let applied = match with_uid(&wanted.value, uid.as_deref()) {
+    let applied = match with_uid(&wanted.value, uid) {
         Some(object) => api.apply(kind, &wanted.id, &object, options).await?,
         None => api.apply(kind, &wanted.id, &wanted.value, options).await?,
     };
@@ -96,37 +81,23 @@ fn with_uid(object: &Value, uid: Option<&str>) -> Option<Value> {
     Some(object)
 }
 
-/// Deletes an object whose replacement is known to be valid (rule 18).
-async fn recreate(
+/// Deletes an object whose replacement is known to be valid (rule 18). It is created by [`write`] once it is gone.
+///
+/// # Errors
+/// [`ApiError`]; the object's entry stays in the inventory whatever it is.
+pub async fn make_room(
+    _recorded: &Recorded,
     permit: &Permit,
     api: &Api,
     kind: &Kind,
-    wanted: &Wanted,
+    id: &ObjectId,
     uid: Option<&str>,
-) -> Result<(), WriteError> {
+) -> Result<(), ApiError> {
     permit.check()?;
     let preconditions = Preconditions {
         uid: uid.map(ToOwned::to_owned),
         resource_version: None,
     };
-    api.delete(kind, &wanted.id, &preconditions).await?;
-    permit.race(until_gone(api, kind, wanted, uid)).await??;
+    api.delete(kind, id, &preconditions).await?;
     Ok(())
-}
-
-async fn until_gone(api: &Api, kind: &Kind, wanted: &Wanted, uid: Option<&str>) -> Result<(), ApiError> {
-    let mut pause = std::time::Duration::from_millis(20);
-    loop {
-        let live = api.get_metadata(kind, &wanted.id).await?;
-        let same = live
-            .as_ref()
-            .and_then(|live| live.pointer("/metadata/uid"))
-            .and_then(Value::as_str)
-            == uid;
-        if live.is_none() || !same {
-            return Ok(());
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(std::time::Duration::from_secs(2));
-    }
 }

@@ -2,67 +2,16 @@
 //!
 //! In: the answers to an apply, or the spec's healthChecks. Out: [`Target`]s. Pure.
 
-use std::fmt;
-
 use serde_json::Value;
 
 use super::freshness::Expected;
-
-/// An object by what stays the same when its API version changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectRef {
-    /// API group; empty for the core group.
-    pub group: Box<str>,
-    /// Kind.
-    pub kind: Box<str>,
-    /// Namespace; empty for objects of the whole cluster.
-    pub namespace: Box<str>,
-    /// Name.
-    pub name: Box<str>,
-}
-
-impl ObjectRef {
-    /// Makes a reference from its parts.
-    #[must_use]
-    pub fn new(group: &str, kind: &str, namespace: &str, name: &str) -> Self {
-        Self {
-            group: group.into(),
-            kind: kind.into(),
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-
-    /// Reads the reference of an object; what is missing is empty.
-    #[must_use]
-    pub fn of(object: &Value) -> Self {
-        let text = |value: &Value| -> Box<str> { value.as_str().unwrap_or_default().into() };
-        let version = object["apiVersion"].as_str().unwrap_or_default();
-        let metadata = &object["metadata"];
-        Self {
-            group: version.split_once('/').map_or("", |(group, _)| group).into(),
-            kind: text(&object["kind"]),
-            namespace: text(&metadata["namespace"]),
-            name: text(&metadata["name"]),
-        }
-    }
-}
-
-/// Writes `Kind/namespace/name`, or `Kind/name` without a namespace, as Flux's messages do.
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            return write!(formatter, "{}/{}", self.kind, self.name);
-        }
-        write!(formatter, "{}/{}/{}", self.kind, self.namespace, self.name)
-    }
-}
+use crate::plan::ObjectId;
 
 /// One object that a verdict waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Which object.
-    pub object: ObjectRef,
+    pub object: ObjectId,
     /// The answer to its apply; `None` for an object that this run did not apply (a health check elsewhere), of
     /// which any state counts.
     pub expected: Option<Expected>,
@@ -76,7 +25,7 @@ impl Target {
     #[must_use]
     pub fn applied(answer: &Value) -> Self {
         Self {
-            object: ObjectRef::of(answer),
+            object: ObjectId::of(answer),
             expected: Some(Expected::from_answer(answer)),
             vanishes_when_done: is_job_with_ttl(answer),
         }
@@ -84,7 +33,7 @@ impl Target {
 
     /// Waits for an object that others apply.
     #[must_use]
-    pub fn elsewhere(object: ObjectRef) -> Self {
+    pub fn elsewhere(object: ObjectId) -> Self {
         Self {
             object,
             expected: None,
@@ -107,7 +56,7 @@ fn is_job_with_ttl(object: &Value) -> bool {
 pub fn without_self(mut targets: Vec<Target>, namespace: &str, name: &str) -> Vec<Target> {
     targets.retain(|target| {
         let object = &target.object;
-        !(&*object.kind == "Kustomization" && &*object.namespace == namespace && &*object.name == name)
+        !(object.kind == "Kustomization" && object.namespace == namespace && object.name == name)
     });
     targets
 }
@@ -117,18 +66,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn references_are_written_as_flux_writes_them() {
-        assert_eq!(
-            ObjectRef::new("apps", "Deployment", "web", "api").to_string(),
-            "Deployment/web/api"
-        );
-        assert_eq!(
-            ObjectRef::new("", "Namespace", "", "web").to_string(),
-            "Namespace/web"
-        );
-    }
 
     #[test]
     fn only_a_job_with_a_ttl_vanishes_when_done() {
@@ -141,8 +78,8 @@ mod tests {
     #[test]
     fn a_kustomization_does_not_wait_for_itself() {
         let flux = "kustomize.toolkit.fluxcd.io";
-        let itself = Target::elsewhere(ObjectRef::new(flux, "Kustomization", "flux-system", "apps"));
-        let other = Target::elsewhere(ObjectRef::new(flux, "Kustomization", "flux-system", "infra"));
+        let itself = Target::elsewhere(ObjectId::new(flux, "Kustomization", "flux-system", "apps"));
+        let other = Target::elsewhere(ObjectId::new(flux, "Kustomization", "flux-system", "infra"));
         assert_eq!(
             without_self(vec![itself, other.clone()], "flux-system", "apps"),
             [other]

@@ -8,8 +8,9 @@ use std::fmt;
 use super::freshness::Freshness;
 use super::reduce::Observed;
 use super::status::StatusKind;
-use super::targets::{ObjectRef, Target};
+use super::targets::Target;
 use super::why::{Outlook, Why};
+use crate::plan::ObjectId;
 
 /// Objects that a message lists; the rest is counted.
 const LISTED: usize = 20;
@@ -46,7 +47,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Which object.
-    pub object: ObjectRef,
+    pub object: ObjectId,
     /// Its state; `None` when nothing is known of it.
     pub kind: Option<StatusKind>,
     /// The cause if it is known, else kstatus' message; may be empty.
@@ -94,8 +95,8 @@ fn listed(opening: &str, findings: &[Finding]) -> String {
 /// that is not current; an explanation without hope makes an object that is in progress count as failed.
 pub fn judge<'a>(
     targets: &[Target],
-    seen: impl Fn(&ObjectRef) -> Seen<'a>,
-    whys: impl Fn(&ObjectRef) -> &'a [Why],
+    seen: impl Fn(&ObjectId) -> Seen<'a>,
+    whys: impl Fn(&ObjectId) -> &'a [Why],
 ) -> Verdict {
     let mut waiting = Vec::new();
     let mut failed = Vec::new();
@@ -203,8 +204,8 @@ mod tests {
 
     struct World {
         targets: Vec<Target>,
-        states: BTreeMap<ObjectRef, Observed>,
-        whys: BTreeMap<ObjectRef, Vec<Why>>,
+        states: BTreeMap<ObjectId, Observed>,
+        whys: BTreeMap<ObjectId, Vec<Why>>,
     }
 
     impl World {
@@ -220,7 +221,7 @@ mod tests {
 
         fn seeing(mut self, object: &Value) -> Self {
             self.states
-                .insert(ObjectRef::of(object), Observed::reduce(object, NOW));
+                .insert(ObjectId::of(object), Observed::reduce(object, NOW));
             self
         }
 
@@ -231,7 +232,7 @@ mod tests {
                 message: "manifest unknown".into(),
                 ..Why::new(Reason::ImagePull, outlook)
             };
-            self.whys.insert(ObjectRef::of(object), vec![why]);
+            self.whys.insert(ObjectId::of(object), vec![why]);
             self
         }
 
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_health_check_on_an_object_that_does_not_exist_names_it() {
-        let target = Target::elsewhere(ObjectRef::new(
+        let target = Target::elsewhere(ObjectId::new(
             "helm.toolkit.fluxcd.io",
             "HelmRelease",
             "db",

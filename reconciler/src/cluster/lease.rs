@@ -1,8 +1,8 @@
 //! Holding Flux's own leases, so that Coracle and Flux exclude each other by construction. Does I/O;
 //! [`evaluate`] is pure.
 //!
-//! Rule 24. The names are those of source- and kustomize-controller's leader election. A lease is renewed
-//! every 30 s and lasts 90 s, which spares the small database under k3s.
+//! Rule 24. The names are those of source- and kustomize-controller's leader election. A lease lasts 90 s
+//! and is renewed every 30 s, which spares the small database under k3s.
 
 use std::time::Duration;
 
@@ -17,11 +17,6 @@ pub(crate) const FLUX_LEASES: [&str; 2] = [
     "source-controller-leader-election",
     "kustomize-controller-leader-election",
 ];
-
-/// How long a lease lasts without being renewed.
-pub(crate) const LEASE_DURATION: Duration = Duration::from_secs(90);
-/// How often it is renewed.
-pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(30);
 
 /// A lease as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,13 +66,19 @@ pub struct LeaseHold {
     api: Api,
     namespace: String,
     me: String,
+    duration: Duration,
 }
 
 impl LeaseHold {
-    /// Nothing is held yet. `me` names this process.
+    /// Nothing is held yet. `me` names this process; what it holds lasts for `duration`.
     #[must_use]
-    pub fn new(api: Api, namespace: String, me: String) -> Self {
-        Self { api, namespace, me }
+    pub fn new(api: Api, namespace: String, me: String, duration: Duration) -> Self {
+        Self {
+            api,
+            namespace,
+            me,
+            duration,
+        }
     }
 
     /// Takes or renews both; says who holds the one that cannot be had.
@@ -93,7 +94,22 @@ impl LeaseHold {
         Ok(Ok(()))
     }
 
+    /// A renewal whose answer was lost is sent again and refused then, though it was carried out: another look tells
+    /// who holds it.
     async fn hold_one(&self, name: &str) -> Result<Result<(), (String, Duration)>, ApiError> {
+        match self.try_to_hold(name).await {
+            Err(error) if error.is_conflict() => {}
+            answer => return answer,
+        }
+        match self.try_to_hold(name).await {
+            Err(error) if error.is_conflict() => {
+                Ok(Err(("another process".to_owned(), Duration::from_secs(1))))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn try_to_hold(&self, name: &str) -> Result<Result<(), (String, Duration)>, ApiError> {
         let kind = Kind::fixed("coordination.k8s.io/v1", "Lease", "leases", true);
         let id = ObjectId {
             namespace: self.namespace.clone(),
@@ -114,7 +130,7 @@ impl LeaseHold {
         let stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
         let mut spec = json!({
             "holderIdentity": self.me,
-            "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+            "leaseDurationSeconds": self.duration.as_secs().max(1),
             "renewTime": stamp,
             "leaseTransitions": transitions,
         });
@@ -137,13 +153,7 @@ impl LeaseHold {
                 self.api.create(&kind, &self.namespace, &object).await
             }
         };
-        match answer {
-            Ok(_) => Ok(Ok(())),
-            Err(error) if error.is_conflict() => {
-                Ok(Err(("another process".to_owned(), Duration::from_secs(1))))
-            }
-            Err(error) => Err(error),
-        }
+        answer.map(|_| Ok(()))
     }
 
     /// Lets both go, so that the next holder need not wait for them to run out.

@@ -7,13 +7,14 @@ mod fingerprint;
 mod index;
 mod lease;
 mod outcome;
+mod permit;
 mod watches;
 
 pub use api::{Api, Applied, ApplyOptions, Identity, Preconditions};
 pub use discovery::{Discovery, Kind};
 pub use fingerprint::Fingerprint;
 pub use index::{Index, Seen};
-pub(crate) use lease::{LEASE_DURATION, RENEW_EVERY};
 pub use lease::{Lease, LeaseDecision, LeaseHold, evaluate as evaluate_lease};
 pub use outcome::{ApiError, Status};
+pub use permit::{Permit, Revoked};
 pub use watches::{ObjectEvent, Watches};

@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Revoked;
+use crate::plan::ObjectId;
+
 /// The body of a refusal (`metav1.Status`).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Status {
@@ -29,6 +32,27 @@ impl fmt::Display for Status {
             return write!(f, "the API server answered {} {}", self.code, self.reason);
         }
         f.write_str(&self.message)
+    }
+}
+
+impl Status {
+    /// A 404 that names no object: the path itself is not served, as when the kind's definition was deleted.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        self.code == 404 && self.named("kind").is_empty() && self.named("name").is_empty()
+    }
+
+    /// A 404 that names the namespace.
+    #[must_use]
+    pub fn is_missing_namespace(&self) -> bool {
+        self.code == 404 && self.named("kind") == "namespaces"
+    }
+
+    fn named(&self, detail: &str) -> &str {
+        self.details
+            .get(detail)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 }
 
@@ -56,6 +80,9 @@ pub enum ApiError {
         /// The bound, in bytes.
         limit: usize,
     },
+    /// The object was deleted, and another one has its name.
+    #[error("{0} was deleted, and another object has its name")]
+    Replaced(ObjectId),
     /// The kind is not served.
     #[error(
         "no matches for kind \"{kind}\" in version \"{api_version}\": is its CustomResourceDefinition installed?"
@@ -66,12 +93,18 @@ pub enum ApiError {
         /// The kind.
         kind: String,
     },
-    /// The permit to write was withdrawn: leadership lost, time over, or superseded.
-    #[error("{0}")]
-    NotPermitted(&'static str),
+    /// The permit to write was withdrawn before the request was sent.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
 }
 
 impl ApiError {
+    /// Whether the request may have been carried out, or may yet be.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Ambiguous(_))
+    }
+
     /// The refusal, if it was one.
     #[must_use]
     pub fn status(&self) -> Option<&Status> {
@@ -89,6 +122,12 @@ impl ApiError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.has_code(404)
+    }
+
+    /// 404 because the kind is not served.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        self.status().is_some_and(Status::is_unserved)
     }
 
     /// 409.

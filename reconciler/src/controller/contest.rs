@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::plan::ObjectId;
 
-use super::run::Correction;
+use super::job::Correction;
 
 /// Corrections of one field within [`WINDOW`] that make it contested.
 const CORRECTIONS: usize = 3;

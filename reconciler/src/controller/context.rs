@@ -9,6 +9,7 @@ use super::config::Config;
 use super::configs::Configs;
 use super::doubts::Doubts;
 use super::fleet::Message;
+use super::places::Places;
 use super::registry::Registry;
 use crate::cluster::{Api, Discovery, Index, Watches};
 use crate::report::redact::Redactor;
@@ -16,9 +17,9 @@ use crate::report::redact::Redactor;
 /// Shared by all runs.
 pub(crate) struct Context {
     pub(crate) config: Config,
-    /// Acts as the controller itself.
+    /// Acts as the controller itself; writes only while it leads.
     pub(crate) api: Api,
-    pub(crate) discovery: Discovery,
+    pub(crate) discovery: Arc<Discovery>,
     pub(crate) watches: Watches,
     pub(crate) configs: Arc<Configs>,
     pub(crate) index: Arc<Index>,
@@ -26,7 +27,7 @@ pub(crate) struct Context {
     /// Bounds renders: each takes a core and the memory of one application.
     pub(crate) renders: Arc<Semaphore>,
     /// Bounds runs under way.
-    pub(crate) runs: Arc<Semaphore>,
+    pub(crate) places: Places,
     /// To the fleet.
     pub(crate) messages: mpsc::Sender<Message>,
     /// Cancelled when leadership is lost.

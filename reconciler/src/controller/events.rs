@@ -12,7 +12,7 @@ use crate::cluster::{Api, Kind};
 use crate::plan::{Gvk, Owner};
 use crate::report::{Event, Failure, Severity};
 
-use super::run::Job;
+use super::job::Job;
 
 /// Events that wait to be sent; more are dropped, since they only inform.
 const QUEUE: usize = 1024;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::assess::targets::ObjectRef;
 use crate::assess::why::{self, Facts, LOG_TAIL_LINES, LogTail, Need, Patience, Why};
 use crate::cluster::{Api, Kind};
 use crate::plan::{Gvk, ObjectId};
@@ -19,10 +18,10 @@ const EXPLAINED: usize = 5;
 const FETCHED: usize = 100;
 
 /// Explanations by object, the worst first.
-pub(crate) type Whys = HashMap<ObjectRef, Vec<Why>>;
+pub(crate) type Whys = HashMap<ObjectId, Vec<Why>>;
 
 /// Explains the first few of these objects.
-pub(crate) async fn explain(cx: &Arc<Context>, api: &Api, objects: Vec<ObjectRef>) -> Whys {
+pub(crate) async fn explain(cx: &Arc<Context>, api: &Api, objects: Vec<ObjectId>) -> Whys {
     let mut whys = Whys::new();
     for object in objects.into_iter().take(EXPLAINED) {
         let found = explain_one(cx, api, &object).await;
@@ -33,22 +32,16 @@ pub(crate) async fn explain(cx: &Arc<Context>, api: &Api, objects: Vec<ObjectRef
     whys
 }
 
-async fn explain_one(cx: &Context, api: &Api, object: &ObjectRef) -> Vec<Why> {
+async fn explain_one(cx: &Context, api: &Api, object: &ObjectId) -> Vec<Why> {
     let gvk = Gvk {
-        group: object.group.to_string(),
+        group: object.group.clone(),
         version: "v1".to_owned(),
-        kind: object.kind.to_string(),
+        kind: object.kind.clone(),
     };
     let Ok(kind) = cx.discovery.resolve_any_version(&cx.api, &gvk).await else {
         return Vec::new();
     };
-    let id = ObjectId {
-        namespace: object.namespace.to_string(),
-        name: object.name.to_string(),
-        group: object.group.to_string(),
-        kind: object.kind.to_string(),
-    };
-    let Ok(Some(workload)) = api.get(&kind, &id).await else {
+    let Ok(Some(workload)) = api.get(&kind, object).await else {
         return Vec::new();
     };
     let mut fetched = Fetched::default();

@@ -1,23 +1,32 @@
 //! The end of a Kustomization: what its deletion policy asks for, then the finalizer. Does I/O.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::{Value, json};
-
-use crate::api::{DeletionPolicy, FINALIZER, KUSTOMIZATION_STATUS_MANAGER};
-use crate::apply::{self, PruneError, Pruned, Recorded};
+use crate::api::{DeletionPolicy, Reason};
+use crate::apply::Revoked;
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, Inventory, ObjectId};
-use crate::report::Failure;
+use crate::report::{Failure, Severity};
 
+use super::claims;
 use super::context::Context;
-use super::run::{Job, revoked};
-use super::statuses::kustomization_kind;
+use super::events::Recorder;
+use super::finalizer;
+use super::gone::until_gone;
+use super::job::Job;
+use super::places::Place;
+use super::removal::{Removed, remove};
+use super::run::revoked;
 
 /// Deletes what is to be deleted and lets the object go (Flux's `finalize`, with one difference: the finalizer
 /// of `WaitForTermination` stays until the objects are gone).
-pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure> {
+pub(crate) async fn finalize(
+    cx: &Arc<Context>,
+    recorder: &Recorder,
+    job: &Job,
+    place: &Place,
+) -> Result<(), Failure> {
     let spec = &job.kustomization.spec;
     let inventory = job.statuses.inventory().await;
     let policy = spec.deletion_policy.unwrap_or(DeletionPolicy::MirrorPrune);
@@ -26,56 +35,38 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job) -> Result<(), Failure
         DeletionPolicy::Delete | DeletionPolicy::WaitForTermination => true,
         DeletionPolicy::Orphan => false,
     };
-    if delete && !spec.suspend {
+    if delete && !spec.suspend && account_is_gone(cx, job).await? {
+        leave_behind(job, recorder, &inventory);
+    } else if delete && !spec.suspend {
         let deleted = delete_all(cx, job, &inventory).await?;
         if let Some(until) = doubted_until(cx, job, &inventory) {
             // Rule 2: a late write may bring back what nobody would look after any more.
-            job.permit
-                .race(tokio::time::sleep_until(until.into()))
-                .await
-                .map_err(revoked)?;
+            let sleep = tokio::time::sleep_until(until.into());
+            place.leave_for(job.permit.race(sleep)).await.map_err(revoked)?;
             delete_all(cx, job, &inventory).await?;
         }
         if policy == DeletionPolicy::WaitForTermination {
-            wait_until_gone(cx, job, &deleted).await?;
+            place.leave_for(wait_until_gone(cx, job, &deleted)).await?;
         }
     }
-    remove_finalizer(cx, job).await
+    finalizer::remove(cx, job).await
 }
 
 async fn delete_all(
     cx: &Context,
     job: &Job,
     inventory: &Inventory,
-) -> Result<Vec<(Kind, ObjectId)>, Failure> {
+) -> Result<Vec<(ObjectId, String)>, Failure> {
     let api = job.api(cx);
+    let others = claims::of_others(cx, job).await?;
     let mut failures = Vec::new();
     let mut deleted = Vec::new();
     for (id, version) in inventory.minus(&Inventory::default()) {
-        if super::claims::claimed_by_another(cx, &job.permit, &job.owner, &id)
-            .await?
-            .is_some()
-        {
-            continue;
-        }
-        let gvk = Gvk {
-            group: id.group.clone(),
-            version,
-            kind: id.kind.clone(),
-        };
-        let kind = match cx.discovery.resolve_any_version(&cx.api, &gvk).await {
-            Ok(kind) => kind,
-            Err(ApiError::UnknownKind { .. }) => continue,
-            Err(error) => {
-                failures.push(format!("{id}: {error}"));
-                continue;
-            }
-        };
-        match apply::prune(&Recorded(()), &job.permit, &api, &kind, &id, &job.owner, &[]).await {
-            Ok(Pruned::Deleted) => deleted.push((kind, id)),
-            Ok(Pruned::Absent | Pruned::Kept) => {}
-            Err(PruneError::Revoked(why)) => return Err(revoked(why)),
-            Err(PruneError::Api(error)) => failures.push(format!("{id} could not be deleted: {error}")),
+        match remove(cx, job, &api, &others, (&id, &version), &[]).await {
+            Ok(Removed::Deleted) => deleted.push((id, version)),
+            Ok(Removed::Absent | Removed::Forgotten | Removed::Promised) => {}
+            Err(Failure::Prune(why)) => failures.push(why),
+            Err(failure) => return Err(failure),
         }
     }
     if failures.is_empty() {
@@ -92,78 +83,68 @@ fn doubted_until(cx: &Context, job: &Job, inventory: &Inventory) -> Option<Insta
     latest
 }
 
-async fn wait_until_gone(cx: &Context, job: &Job, deleted: &[(Kind, ObjectId)]) -> Result<(), Failure> {
+async fn wait_until_gone(cx: &Context, job: &Job, deleted: &[(ObjectId, String)]) -> Result<(), Failure> {
     let api = job.api(cx);
-    for (kind, id) in deleted {
-        let gone = async {
-            loop {
-                let changed = cx.index.changed();
-                match api.get_metadata(kind, id).await {
-                    Ok(None) => return Ok(()),
-                    Ok(Some(_)) => {}
-                    Err(error) => return Err(Failure::Prune(format!("{id}: {error}"))),
-                }
-                // An object that no watch shows is looked for now and then.
-                let _ = tokio::time::timeout(Duration::from_secs(5), changed).await;
-            }
+    for (id, version) in deleted {
+        let gvk = Gvk {
+            group: id.group.clone(),
+            version: version.clone(),
+            kind: id.kind.clone(),
         };
+        let kind = match cx.discovery.resolve_any_version(&cx.api, &gvk).await {
+            Ok(kind) => kind,
+            Err(ApiError::UnknownKind { .. }) => continue,
+            Err(error) => return Err(Failure::Prune(format!("{id}: {error}"))),
+        };
+        let gone = until_gone(&api, &cx.index, &kind, id, None);
         match job.permit.race(gone).await {
-            Ok(answer) => answer?,
-            Err(why) => {
-                return Err(match revoked(why) {
-                    Failure::Timeout(_) => Failure::Prune(format!(
-                        "{id} is deleted and not gone yet; what holds it: kubectl get {} {} -o jsonpath='{{.metadata.finalizers}}'",
-                        kind.plural, id.name
-                    )),
-                    other => other,
-                });
-            }
+            Ok(answer) => answer.map_err(|error| Failure::Prune(format!("{id}: {error}")))?,
+            Err(Revoked::Deadline) => return Err(Failure::Prune(held(&kind, id))),
+            Err(why) => return Err(revoked(why)),
         }
     }
     Ok(())
 }
 
-/// Takes our finalizer away, by a patch that tests its place (rule 25).
-async fn remove_finalizer(cx: &Context, job: &Job) -> Result<(), Failure> {
-    let id = ObjectId::from(&*job.owner);
-    let kind = kustomization_kind();
-    for _ in 0..5 {
-        job.permit.check().map_err(revoked)?;
-        let live = cx
-            .api
-            .get_metadata(&kind, &id)
-            .await
-            .map_err(|error| Failure::Apply(error.to_string()))?;
-        let Some(live) = live else { return Ok(()) };
-        let finalizers = live
-            .pointer("/metadata/finalizers")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
-            return Ok(());
-        };
-        let path = format!("/metadata/finalizers/{index}");
-        let patch = json!([
-            {"op": "test", "path": path, "value": FINALIZER},
-            {"op": "remove", "path": path},
-        ]);
-        match cx
-            .api
-            .json_patch(&kind, &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
-            .await
-        {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) if error.is_conflict() || error.is_invalid() => {}
-            Err(error) => {
-                return Err(Failure::Apply(format!(
-                    "the finalizer could not be removed: {error}"
-                )));
-            }
-        }
+fn held(kind: &Kind, id: &ObjectId) -> String {
+    let namespace = if id.namespace.is_empty() {
+        String::new()
+    } else {
+        format!(" -n {}", id.namespace)
+    };
+    format!(
+        "{id} is deleted and not gone yet; what holds it: kubectl{namespace} get {} {} -o jsonpath='{{.metadata.finalizers}}'",
+        kind.plural, id.name
+    )
+}
+
+/// Says so when the account that may delete a Kustomization's objects is gone itself, as it is when a tenant's whole
+/// namespace is deleted: nobody can delete them then, and a finalizer that waits for it would hold the namespace for
+/// ever (Flux lets go as well).
+async fn account_is_gone(cx: &Context, job: &Job) -> Result<bool, Failure> {
+    let Some(identity) = job.identity(cx) else {
+        return Ok(false);
+    };
+    let kind = Kind::fixed("v1", "ServiceAccount", "serviceaccounts", true);
+    let id = ObjectId::new(
+        "",
+        "ServiceAccount",
+        &identity.namespace,
+        &identity.service_account,
+    );
+    let found = cx.api.get_metadata(&kind, &id).await;
+    let found = found.map_err(|error| Failure::Prune(format!("{id} could not be looked for: {error}")))?;
+    Ok(found.is_none())
+}
+
+fn leave_behind(job: &Job, recorder: &Recorder, inventory: &Inventory) {
+    let left: Vec<String> = inventory.iter().map(|(id, _)| id.to_string()).collect();
+    if left.is_empty() {
+        return;
     }
-    Err(Failure::Apply(
-        "the finalizers changed each time ours was about to be removed".to_owned(),
-    ))
+    let message = format!(
+        "the ServiceAccount of this Kustomization is gone, so its objects could not be deleted and stay: {}",
+        left.join(", ")
+    );
+    recorder.about(job, Severity::Error, Reason::PruneFailed, message);
 }

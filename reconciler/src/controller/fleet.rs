@@ -3,7 +3,13 @@
 //! It waits for nothing but messages and timers; whatever asks the API server runs in a task of its own and
 //! reports back.
 
+mod dependencies;
+mod health;
+mod revisions;
+mod surroundings;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,30 +21,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Kustomization, KustomizationStatus, PRUNE_CONFIRM, REQUESTED_AT, Reason, condition_types};
 use crate::apply::Permit;
-use crate::assess::targets::ObjectRef;
-use crate::assess::verdict::{Seen as Sight, Verdict, judge};
-use crate::cluster::{Index, ObjectEvent, Seen};
+use crate::cluster::ObjectEvent;
 use crate::plan::{Inventory, ObjectId, Owner};
-use crate::report::{Failure, Outcome, Progress, Severity, StatusPatch, conditions_of};
+use crate::report::{Failure, Outcome, Severity, conditions_of};
 use crate::source::Checkout;
 
 use super::contest::Contest;
 use super::context::Context;
 use super::events::Recorder;
-use super::explain::{Whys, explain};
+use super::explain::Whys;
 use super::finalize::finalize;
-use super::memory::Memory;
-use super::registry::{Claims, Entry};
-use super::run::{Done, Job, annotation, masked, report, run};
-use super::served::unserved;
-use super::skip::Changes;
+use super::job::{Done, Job, Stand, annotation};
+use super::memory::{Left, Memory};
+use super::places::Place;
+use super::registry::Entry;
+use super::reports::report_outcome;
+use super::run::run;
 use super::statuses::StatusWriter;
-use super::step::{Effect, Ended, Event, Health, Inputs, Scope, State};
-
-/// Changed paths that are compared with what was read; beyond it everything counts as touched.
-const CHANGED_PATHS: usize = 20_000;
-/// Statuses that are written at once when a commit moves the revision of those it does not touch.
-const TRICKLE: usize = 4;
+use super::step::{Effect, Ended, Event, Inputs, Scope, State};
+use super::surroundings::Changes;
 
 /// Names a source: kind is always GitRepository.
 pub(crate) type SourceKey = (String, String);
@@ -66,6 +67,16 @@ pub(crate) enum Message {
         name: String,
     },
     Explain(Arc<Owner>),
+    /// Objects that no watch shows were looked at.
+    Looked(Arc<Owner>),
+    /// What admits objects changed.
+    SurroundingsChanged(Changes),
+    /// What the server serves changed.
+    Discovered,
+    /// A namespace is there.
+    NamespaceAppeared(String),
+    /// A namespace is no longer there.
+    NamespaceGone(String),
     Trickled,
     /// All Kustomizations that there are have been seen.
     Listed,
@@ -87,9 +98,18 @@ struct Member {
     cancel: CancellationToken,
     number: u64,
     started: Instant,
+    /// What the last run, or a revision that needed none, was for: reports outside of runs are about it.
+    stand: Stand,
+    supersede: CancellationToken,
     whys: Whys,
     explaining: bool,
     explain_again: bool,
+    /// A look at the causes is due already.
+    explanation_due: bool,
+    /// Objects that no watch shows are being looked at.
+    looking: bool,
+    /// Its revision moves on when its turn comes.
+    in_trickle: bool,
     waiting_reported: bool,
     contest: Contest,
     wake: Option<Timestamp>,
@@ -112,6 +132,8 @@ pub(crate) struct Fleet {
     trickling: usize,
     listed: bool,
     sources_listed: bool,
+    /// When each namespace was last seen to be there.
+    namespaces: HashMap<String, Instant>,
     pods: super::pods::PodWatch,
 }
 
@@ -131,6 +153,7 @@ impl Fleet {
             trickling: 0,
             listed: false,
             sources_listed: false,
+            namespaces: HashMap::new(),
             pods,
         }
     }
@@ -181,14 +204,13 @@ impl Fleet {
                 namespace,
                 name,
             } => self.config(kind, &namespace, &name),
-            Message::Explain(owner) => {
-                if self
-                    .members
-                    .get(&owner)
-                    .is_some_and(|member| member.state.is_waiting())
-                {
-                    self.start_explaining(&owner);
-                }
+            Message::Explain(owner) => self.explain_again(&owner),
+            Message::Looked(owner) => self.looked(&owner),
+            Message::SurroundingsChanged(changes) => self.surroundings_changed(&changes),
+            Message::Discovered => self.discovered(),
+            Message::NamespaceAppeared(name) => self.namespace_appeared(name),
+            Message::NamespaceGone(name) => {
+                self.namespaces.remove(&name);
             }
             Message::Trickled => {
                 self.trickling -= 1;
@@ -244,7 +266,12 @@ impl Fleet {
         if !same_uid {
             let status = kustomization.status.clone().unwrap_or_default();
             self.forget(&owner);
-            let statuses = Arc::new(StatusWriter::new(owner.clone(), status.clone(), version));
+            let uid = kustomization.metadata.uid.clone().unwrap_or_default();
+            let statuses = Arc::new(StatusWriter::new(owner.clone(), uid, status.clone(), version));
+            let stand = Stand {
+                generation: kustomization.metadata.generation.unwrap_or_default(),
+                revision: status.last_attempted_revision.clone(),
+            };
             self.members.insert(
                 owner.clone(),
                 Member {
@@ -257,9 +284,14 @@ impl Fleet {
                     cancel: CancellationToken::new(),
                     number: 0,
                     started: Instant::now(),
+                    stand,
+                    supersede: CancellationToken::new(),
                     whys: Whys::new(),
                     explaining: false,
                     explain_again: false,
+                    explanation_due: false,
+                    looking: false,
+                    in_trickle: false,
                     waiting_reported: false,
                     contest: Contest::default(),
                     wake: None,
@@ -270,6 +302,7 @@ impl Fleet {
             let statuses = member.statuses.clone();
             tokio::spawn(async move { statuses.saw(&version).await });
         }
+        self.publish(&owner);
         self.register(&owner);
         self.refresh(&owner);
         self.refresh_dependents(&owner);
@@ -317,145 +350,36 @@ impl Fleet {
         self.refresh_dependents(&owner);
     }
 
-    fn source(&mut self, key: &SourceKey, state: &SourceState) {
-        let before = self.sources.insert(key.clone(), state.clone());
-        let changes = match (before.and_then(|before| before.checkout), &state.checkout) {
-            (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => {
-                compare(&old, new)
-            }
-            (Some(_), Some(_)) => Some(Changes::default()),
-            _ => None,
-        };
-        let mut touched = Vec::new();
-        for owner in self.users(key) {
-            self.register(&owner);
-            let (Some(changes), Some(checkout)) = (&changes, &state.checkout) else {
-                touched.push(owner);
-                continue;
-            };
-            if !self.skip(&owner, changes, checkout) {
-                touched.push(owner);
-            }
-        }
-        for owner in touched {
-            self.refresh(&owner);
-        }
-        self.sort_trickle();
-        self.drain_trickle();
-    }
-
-    /// A commit that touches nothing which the last render read moves the revision, and that is all.
-    fn skip(&mut self, owner: &Arc<Owner>, changes: &Changes, checkout: &Checkout) -> bool {
-        let Some(member) = self.members.get_mut(owner) else {
-            return true;
-        };
-        let Some(memory) = &member.memory else {
-            return false;
-        };
-        if !member.state.may_skip() || changes.touch(&memory.read_set) {
-            return false;
-        }
-        let revision = checkout.revision().to_string();
-        if member.applied.as_deref() == Some(&revision) {
-            return true;
-        }
-        member.state.skip_to(&revision);
-        let before = member.applied.replace(revision);
-        self.cx.registry.update(owner, |entry| {
-            let key = entry.key();
-            let of_before = |claims: &&mut Claims| Some(&claims.key.revision) == before.as_ref();
-            if let Some(claims) = entry.claims.as_mut().filter(of_before) {
-                claims.key = key;
-            }
-        });
-        self.trickle.push_back(owner.clone());
-        true
-    }
-
-    /// Those that others depend on come first.
-    fn sort_trickle(&mut self) {
-        let needed: BTreeSet<Owner> = self
-            .members
-            .values()
-            .flat_map(|member| dependencies(&member.kustomization))
-            .collect();
-        if !needed.is_empty() {
-            self.trickle
-                .make_contiguous()
-                .sort_by_key(|owner| !needed.contains(&**owner));
-        }
-    }
-
-    fn drain_trickle(&mut self) {
-        while self.running == 0 && self.trickling < TRICKLE {
-            let Some(owner) = self.trickle.pop_front() else {
-                return;
-            };
-            // What happened since it was put in line has been reported, or will be.
-            let still_so = |member: &&Member| {
-                member.state.may_skip() && member.applied != member.status.last_applied_revision
-            };
-            let Some(member) = self.members.get(&owner).filter(still_so) else {
-                continue;
-            };
-            let job = self.job(&owner, member, Scope::Changes);
-            let cx = self.cx.clone();
-            let wait = member
-                .memory
-                .as_ref()
-                .is_some_and(|memory| !memory.targets.is_empty());
-            self.trickling += 1;
-            tokio::spawn(async move {
-                let outcome = Outcome::Succeeded { health_checked: wait };
-                write_outcome(&cx, &job, &outcome).await;
-                let _ = cx.messages.send(Message::Trickled).await;
-            });
-        }
-    }
-
-    fn users(&self, key: &SourceKey) -> Vec<Arc<Owner>> {
-        let users = self
-            .members
-            .iter()
-            .filter(|(_, member)| source_key(&member.kustomization) == *key);
-        self.most_urgent_first(users.map(|(owner, _)| owner.clone()).collect())
-    }
-
-    fn refresh_users(&mut self, key: &SourceKey) {
-        for owner in self.users(key) {
-            self.register(&owner);
-            self.refresh(&owner);
-        }
-    }
-
-    fn refresh_dependents(&mut self, owner: &Owner) {
-        let dependents: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| dependencies(&member.kustomization).any(|dependency| dependency == *owner))
-            .map(|(dependent, _)| dependent.clone())
-            .collect();
-        for dependent in dependents {
-            self.refresh(&dependent);
-        }
-    }
-
     fn object(&mut self, event: &ObjectEvent) {
         let Some(member) = self.members.get(&event.owner) else {
             return;
         };
-        if let Some(memory) = &member.memory {
-            let seen = self.cx.index.get(&event.id);
-            let touched = memory
-                .objects
-                .get(&event.id)
-                .is_some_and(|left| left.is_touched(seen.as_ref()));
-            // What a run under way has written is not known here yet: it is compared when the run has ended.
-            if touched && !member.state.is_running() {
-                self.step(&event.owner, Event::Touched(event.id.clone()));
+        // What a run under way has written is not known here yet: it is compared when the run has ended.
+        if let Some(memory) = &member.memory
+            && !member.state.is_running()
+        {
+            let left = memory.objects.get(&event.id);
+            if let Some(news) = left.and_then(|left| self.news_of(&event.id, left)) {
+                self.step(&event.owner, news);
+            } else if event.gone && memory.promised.contains(&event.id) {
+                self.step(&event.owner, Event::HandedOver);
             }
         }
         self.judge(&event.owner);
+    }
+
+    /// What an object's present state means, compared with how the last run left it.
+    fn news_of(&self, id: &ObjectId, left: &Left) -> Option<Event> {
+        let seen = self.cx.index.get(id);
+        if left.is_touched(seen.as_ref()) {
+            return Some(Event::Touched(id.clone()));
+        }
+        let check_at = || {
+            let at = Timestamp::now().checked_add(self.cx.config.debounce);
+            at.unwrap_or(Timestamp::MAX)
+        };
+        left.has_moved(seen.as_ref())
+            .then(|| Event::Moved(id.clone(), check_at()))
     }
 
     fn config(&mut self, kind: &'static str, namespace: &str, name: &str) {
@@ -516,100 +440,6 @@ impl Fleet {
         }
     }
 
-    /// What keeps it from running.
-    fn block(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<Failure> {
-        let spec = &kustomization.spec;
-        if let Some(why) = unserved(owner, spec) {
-            return Some(Failure::InvalidSpec(why));
-        }
-        let key = source_key(kustomization);
-        let reference = format!("{:?}/{}/{}", spec.source_ref.kind, key.0, key.1);
-        if self.cx.config.no_cross_namespace_refs && key.0 != owner.namespace {
-            return Some(Failure::AccessDenied(format!(
-                "can't access '{reference}', cross-namespace references have been blocked"
-            )));
-        }
-        match self.sources.get(&key) {
-            None => return Some(Failure::Source(format!("Source '{reference}' not found"))),
-            Some(SourceState {
-                checkout: None,
-                failure,
-            }) => {
-                let why = failure
-                    .as_deref()
-                    .map(|why| format!(": {why}"))
-                    .unwrap_or_default();
-                return Some(Failure::Source(format!(
-                    "Source '{reference}' has no artifact yet{why}"
-                )));
-            }
-            Some(_) => {}
-        }
-        self.unmet_dependency(owner, kustomization)
-            .map(Failure::Dependency)
-    }
-
-    fn unmet_dependency(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<String> {
-        if let Some(cycle) = self.cycle(owner) {
-            return Some(format!(
-                "dependency cycle: {cycle}; remove one of these from spec.dependsOn"
-            ));
-        }
-        for dependency in dependencies(kustomization) {
-            if self.cx.config.no_cross_namespace_refs && dependency.namespace != owner.namespace {
-                return Some(format!(
-                    "dependency '{dependency}' is in another namespace, and cross-namespace references have been blocked"
-                ));
-            }
-            let Some(member) = self.members.get(&dependency) else {
-                return Some(format!("dependency '{dependency}' not found"));
-            };
-            let object = &member.kustomization;
-            let ready = conditions_of(Some(&member.status)).is_true(condition_types::READY)
-                && member.status.observed_generation == object.metadata.generation;
-            let same_source = source_key(object) == source_key(kustomization);
-            let revision = self
-                .checkout(kustomization)
-                .map(|checkout| checkout.revision().to_string());
-            if !ready || (same_source && member.applied != revision) {
-                return Some(format!("dependency '{dependency}' is not ready"));
-            }
-        }
-        None
-    }
-
-    /// A path of dependencies that leads back to where it began.
-    fn cycle(&self, owner: &Arc<Owner>) -> Option<String> {
-        let mut path: Vec<Owner> = vec![(**owner).clone()];
-        let mut seen = BTreeSet::new();
-        self.find_cycle(owner, &mut path, &mut seen).then(|| {
-            path.iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" -> ")
-        })
-    }
-
-    fn find_cycle(&self, start: &Owner, path: &mut Vec<Owner>, seen: &mut BTreeSet<Owner>) -> bool {
-        let Some(member) = path.last().and_then(|last| self.members.get(last)) else {
-            return false;
-        };
-        for dependency in dependencies(&member.kustomization) {
-            if dependency == *start {
-                path.push(dependency);
-                return true;
-            }
-            if seen.insert(dependency.clone()) {
-                path.push(dependency);
-                if self.find_cycle(start, path, seen) {
-                    return true;
-                }
-                path.pop();
-            }
-        }
-        false
-    }
-
     fn step(&mut self, owner: &Arc<Owner>, event: Event) {
         if !self.listed {
             return;
@@ -647,6 +477,8 @@ impl Fleet {
                 return;
             }
             self.set_timer(&owner, None);
+            // What became healthy without an event is not to time out.
+            self.judge(&owner);
             self.step(&owner, Event::Tick);
         }
     }
@@ -659,6 +491,11 @@ impl Fleet {
                     member.cancel.cancel();
                 }
             }
+            Effect::Supersede => {
+                if let Some(member) = self.members.get(owner) {
+                    member.supersede.cancel();
+                }
+            }
             Effect::Judge => self.judge(owner),
             Effect::ReportUnhealthy(_) => self.report_unhealthy(owner),
             Effect::ReportReady => self.report_ready(owner),
@@ -667,12 +504,27 @@ impl Fleet {
         }
     }
 
+    /// A job about what a run would be for now.
+    fn job_now(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
+        let checkout = self.checkout(&member.kustomization);
+        let stand = Stand {
+            generation: member.kustomization.metadata.generation.unwrap_or_default(),
+            revision: checkout.map(|checkout| checkout.revision().to_string()),
+        };
+        Job {
+            stand,
+            ..self.job(owner, member, scope)
+        }
+    }
+
+    /// A job about what the last run was for.
     fn job(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
         let checkout = self.checkout(&member.kustomization).cloned();
         let timeout = timeout(&member.kustomization);
         Job {
             owner: owner.clone(),
             kustomization: member.kustomization.clone(),
+            stand: member.stand.clone(),
             checkout,
             memory: member.memory.clone(),
             scope,
@@ -692,6 +544,7 @@ impl Fleet {
             return;
         };
         member.cancel = CancellationToken::new();
+        member.supersede = CancellationToken::new();
         member.number = number;
         member.started = Instant::now();
         member.waiting_reported = false;
@@ -702,36 +555,32 @@ impl Fleet {
             return;
         };
         let finalizing = scope == Scope::Finalize;
-        let job = self.job(owner, member, scope);
+        let mut job = self.job_now(owner, member, scope);
+        let (cancel, supersede) = (member.cancel.clone(), member.supersede.clone());
+        if let Some(member) = self.members.get_mut(owner) {
+            member.stand.clone_from(&job.stand);
+        }
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         self.running += 1;
         // Asked for here, so that runs begin in the order in which they were decided on.
-        let mut place = Box::pin(cx.runs.clone().acquire_owned());
+        let mut place = Box::pin(cx.places.enter());
         let at_once = place.as_mut().now_or_never();
         tokio::spawn(async move {
-            let _place = match at_once {
+            let place = match at_once {
                 Some(place) => place,
                 None => place.await,
             };
-            let owner = job.owner.clone();
-            // The fleet waits for runs under way before it ends, so it is there to be told.
-            if finalizing {
-                let result = finalize(&cx, &job).await;
-                if let Err(failure) = &result
-                    && !matches!(failure, Failure::Canceled(_))
-                {
-                    let failure = masked(&cx, failure);
-                    write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
-                    recorder.failed(&job, &failure);
-                }
-                let _ = cx.messages.send(Message::Finalized(owner, number, result)).await;
+            // The time of a run begins now that it has its place.
+            job.permit = Permit::new(cx.leadership.clone(), cancel, job.timeout).superseded_by(supersede);
+            let message = if finalizing {
+                let ended = finalize_to_the_end(&cx, &recorder, &job, &place).await;
+                Message::Finalized(job.owner.clone(), number, ended)
             } else {
-                let done = run(&cx, &recorder, &job).await;
-                let _ = cx
-                    .messages
-                    .send(Message::RunEnded(owner, number, Box::new(done)))
-                    .await;
-            }
+                let done = run_to_the_end(&cx, &recorder, &job, &place).await;
+                Message::RunEnded(job.owner.clone(), number, Box::new(done))
+            };
+            // The fleet waits for runs under way before it ends, so it is there to be told.
+            let _ = cx.messages.send(message).await;
         });
     }
 
@@ -762,7 +611,10 @@ impl Fleet {
                 );
             }
         }
-        let took = member.started.elapsed();
+        member.started = done.began;
+        let took = done.began.elapsed();
+        member.state.began(now.checked_sub(took).unwrap_or(now));
+        let before = member.applied.clone();
         let ended = match done.result {
             Ok(applied) => {
                 if !applied.wait {
@@ -777,13 +629,18 @@ impl Fleet {
             Err(Failure::Canceled(_)) => Ended::Canceled,
             Err(failure) => Ended::Failed(failure),
         };
+        let moved = member.applied != before;
         self.cx.metrics.observe_reconcile(
             &super::metrics::key("Kustomization", &owner.namespace, &owner.name),
             took,
         );
         self.watch_inputs(owner);
         self.step(owner, Event::Finished(ended));
+        self.retry_if_there(owner);
         self.catch_up(owner);
+        if moved {
+            self.refresh_dependents(owner);
+        }
         self.drain_trickle();
     }
 
@@ -792,14 +649,13 @@ impl Fleet {
         let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else {
             return;
         };
-        let touched: Vec<ObjectId> = memory
+        let news: Vec<Event> = memory
             .objects
             .iter()
-            .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
-            .map(|(id, _)| id.clone())
+            .filter_map(|(id, left)| self.news_of(id, left))
             .collect();
-        for id in touched {
-            self.step(owner, Event::Touched(id));
+        for event in news {
+            self.step(owner, event);
         }
     }
 
@@ -833,261 +689,74 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        member.applied.clone_from(&status.last_applied_revision);
         member.status = status;
+        self.publish(owner);
         self.register(owner);
-        super::metrics::publish(
-            &self.cx.metrics,
-            owner,
-            &self.members[owner].kustomization,
-            &self.members[owner].status,
-        );
         self.refresh_dependents(owner);
     }
 
-    /// Judges what was applied, from what watches have shown.
-    fn judge(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else {
-            return;
-        };
-        if member.state.is_running() {
-            return;
+    fn publish(&self, owner: &Arc<Owner>) {
+        if let Some(member) = self.members.get(owner) {
+            super::metrics::publish(&self.cx.metrics, owner, &member.kustomization, &member.status);
         }
-        let Some(memory) = member.memory.clone().filter(|memory| !memory.targets.is_empty()) else {
-            return;
-        };
-        let verdict = self.verdict(member, &memory);
-        let health = match &verdict {
-            Verdict::Healthy => Health::Healthy,
-            Verdict::Waiting { .. } => Health::InProgress,
-            Verdict::Failed { .. } => Health::Failed(verdict.failure().unwrap_or_default()),
-        };
-        let in_progress = health == Health::InProgress;
-        self.step(owner, Event::Judged(health));
-        if in_progress {
-            self.report_waiting(owner);
-        }
-    }
-
-    fn verdict(&self, member: &Member, memory: &Memory) -> Verdict {
-        verdict(&self.cx.index, memory, &member.whys)
-    }
-
-    /// Says that health is waited for, once a run; and looks at pods while somebody waits.
-    fn report_waiting(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        if !member.state.is_waiting() || member.waiting_reported {
-            return;
-        }
-        member.waiting_reported = true;
-        let member = &self.members[owner];
-        let job = self.job(owner, member, Scope::Changes);
-        let cx = self.cx.clone();
-        tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Progressing(Progress::Waiting)).await;
-        });
-        self.watch_pods();
-    }
-
-    fn watch_pods(&mut self) {
-        let waits = self.members.values().any(|member| member.state.is_waiting());
-        self.pods.keep(waits);
-    }
-
-    fn pod_trouble(&mut self, namespace: &str) {
-        let waiting: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| {
-                member.state.is_waiting()
-                    && member.memory.as_ref().is_some_and(|memory| {
-                        memory
-                            .targets
-                            .iter()
-                            .any(|target| &*target.object.namespace == namespace)
-                    })
-            })
-            .map(|(owner, _)| owner.clone())
-            .collect();
-        for owner in waiting {
-            self.start_explaining(&owner);
-        }
-    }
-
-    fn start_explaining(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        if member.explaining {
-            member.explain_again = true;
-            return;
-        }
-        let Some(memory) = member.memory.clone() else {
-            return;
-        };
-        member.explaining = true;
-        let member = &self.members[owner];
-        let objects = unhealthy(&self.verdict(member, &memory));
-        let job = self.job(owner, member, Scope::Changes);
-        let cx = self.cx.clone();
-        tokio::spawn(async move {
-            let whys = explain(&cx, &job.api(&cx), objects).await;
-            let _ = cx
-                .messages
-                .send(Message::Explained(job.owner.clone(), job.number, whys))
-                .await;
-        });
-    }
-
-    fn explained(&mut self, owner: &Arc<Owner>, number: u64, whys: Whys) {
-        let grace = self.cx.config.failure_grace;
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        member.explaining = false;
-        let again = std::mem::take(&mut member.explain_again);
-        if member.number != number {
-            return;
-        }
-        let unsure = !whys.is_empty();
-        member.whys = whys;
-        self.judge(owner);
-        let still_waits = self
-            .members
-            .get(owner)
-            .is_some_and(|member| member.state.is_waiting());
-        if !still_waits {
-            return;
-        }
-        if again {
-            self.start_explaining(owner);
-        } else if unsure {
-            // Trouble that may pass is looked at again when its time of grace is over.
-            let (cx, owner) = (self.cx.clone(), owner.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(grace.max(Duration::from_millis(200))).await;
-                let _ = cx.messages.send(Message::Explain(owner)).await;
-            });
-        }
-    }
-
-    fn report_unhealthy(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get(owner) else {
-            return;
-        };
-        let Some(memory) = member.memory.clone() else {
-            return;
-        };
-        let objects = unhealthy(&self.verdict(member, &memory));
-        let known = member.whys.clone();
-        let job = self.job(owner, member, Scope::Changes);
-        let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
-        self.watch_pods();
-        tokio::spawn(async move {
-            let mut whys = explain(&cx, &job.api(&cx), objects).await;
-            for (object, known) in known {
-                whys.entry(object).or_insert(known);
-            }
-            let verdict = verdict(&cx.index, &memory, &whys);
-            let Some(text) = verdict.failure() else { return };
-            let failure = masked(&cx, &Failure::Health(text));
-            write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
-            recorder.failed(&job, &failure);
-        });
-    }
-
-    fn report_ready(&mut self, owner: &Arc<Owner>) {
-        let Some(member) = self.members.get_mut(owner) else {
-            return;
-        };
-        member.whys.clear();
-        let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
-        let member = &self.members[owner];
-        let job = self.job(owner, member, Scope::Changes);
-        let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
-        self.watch_pods();
-        tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Succeeded { health_checked: true }).await;
-            if !was_ready {
-                let message = format!(
-                    "Health check passed in {}",
-                    crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64))
-                );
-                recorder.about(&job, Severity::Info, Reason::ReconciliationSucceeded, message);
-            }
-        });
     }
 
     fn report_blocked(&self, owner: &Arc<Owner>, failure: Failure) {
         let Some(member) = self.members.get(owner) else {
             return;
         };
-        let job = self.job(owner, member, Scope::Changes);
+        let job = self.job_now(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         tokio::spawn(async move {
-            write_outcome(&cx, &job, &Outcome::Failed(failure.clone())).await;
+            report_outcome(&cx, &job, Outcome::Failed(failure.clone()), None).await;
             recorder.failed(&job, &failure);
         });
     }
 }
 
-/// Reports what was decided outside of a run; only an end handles a request and counts in the history.
-async fn write_outcome(cx: &Context, job: &Job, outcome: &Outcome) {
-    let memory = job.memory.as_ref().map(|memory| memory.digest.as_str());
-    let ended = !matches!(outcome, Outcome::Progressing(_));
-    let digest = memory.filter(|digest| ended && !digest.is_empty());
-    let revision = job.revision();
-    let patch = StatusPatch {
-        handled: job.requested().filter(|_| ended),
-        built: digest.map(|digest| (digest, Duration::ZERO)),
-        ..job.patch(outcome, revision.as_deref())
-    };
-    report(cx, job, &patch).await;
-}
-
-fn compare(old: &Checkout, new: &Checkout) -> Option<Changes> {
-    let paths = tokio::task::block_in_place(|| {
-        let (old, new) = (old.tree().ok()?, new.tree().ok()?);
-        old.changed_paths(&new, CHANGED_PATHS).ok().flatten()
-    })?;
-    Some(Changes::new(paths))
-}
-
-/// Judges targets by what watches have shown, and by what is known of the causes.
-fn verdict(index: &Index, memory: &Memory, whys: &Whys) -> Verdict {
-    let sights: HashMap<&ObjectRef, Seen> = memory
-        .targets
-        .iter()
-        .filter_map(|target| Some((&target.object, index.get(&id_of(&target.object))?)))
-        .collect();
-    judge(
-        &memory.targets,
-        |object| {
-            sights
-                .get(object)
-                .map_or(Sight::Absent, |seen| Sight::Present(&seen.observed))
-        },
-        |object| whys.get(object).map(Vec::as_slice).unwrap_or_default(),
-    )
-}
-
-fn unhealthy(verdict: &Verdict) -> Vec<ObjectRef> {
-    match verdict {
-        Verdict::Healthy => Vec::new(),
-        Verdict::Waiting { on } => on.iter().map(|finding| finding.object.clone()).collect(),
-        Verdict::Failed { why } => why.iter().map(|finding| finding.object.clone()).collect(),
+/// A panic in a run ends that run, and nothing else.
+async fn run_to_the_end(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
+    let began = Instant::now();
+    match AssertUnwindSafe(run(cx, recorder, job, place))
+        .catch_unwind()
+        .await
+    {
+        Ok(done) => done,
+        Err(_) => {
+            let failure = broken();
+            report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
+            recorder.failed(job, &failure);
+            Done {
+                result: Err(failure),
+                memory: None,
+                revision: job.revision(),
+                corrections: Vec::new(),
+                began,
+            }
+        }
     }
 }
 
-fn id_of(object: &ObjectRef) -> ObjectId {
-    ObjectId {
-        namespace: object.namespace.to_string(),
-        name: object.name.to_string(),
-        group: object.group.to_string(),
-        kind: object.kind.to_string(),
+async fn finalize_to_the_end(
+    cx: &Arc<Context>,
+    recorder: &Recorder,
+    job: &Job,
+    place: &Place,
+) -> Result<(), Failure> {
+    let finalizing = AssertUnwindSafe(finalize(cx, recorder, job, place)).catch_unwind();
+    let result = finalizing.await.unwrap_or_else(|_| Err(broken()));
+    if let Err(failure) = &result
+        && !matches!(failure, Failure::Canceled(_))
+    {
+        let failure = failure.masked(&cx.redactor);
+        report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
+        recorder.failed(job, &failure);
     }
+    result
+}
+
+fn broken() -> Failure {
+    Failure::Apply("the run broke off by a defect of Coracle; its log has the place".to_owned())
 }
 
 /// The source of a Kustomization.
@@ -1098,14 +767,6 @@ pub(crate) fn source_key(kustomization: &Kustomization) -> SourceKey {
         .clone()
         .or_else(|| kustomization.metadata.namespace.clone());
     (namespace.unwrap_or_default(), reference.name.clone())
-}
-
-fn dependencies(kustomization: &Kustomization) -> impl Iterator<Item = Owner> + '_ {
-    let own = kustomization.metadata.namespace.clone().unwrap_or_default();
-    kustomization.spec.depends_on.iter().map(move |dependency| Owner {
-        namespace: dependency.namespace.clone().unwrap_or_else(|| own.clone()),
-        name: dependency.name.clone(),
-    })
 }
 
 /// `spec.timeout`, or the interval less 30 s, at least 30 s (Flux's `GetTimeout`).
@@ -1128,7 +789,7 @@ fn phase(uid: &str) -> u16 {
     (sum % 1000) as u16
 }
 
-async fn sleep_until(at: Option<Timestamp>) {
+pub(super) async fn sleep_until(at: Option<Timestamp>) {
     let Some(at) = at else {
         return std::future::pending().await;
     };

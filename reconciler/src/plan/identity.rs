@@ -69,6 +69,25 @@ impl fmt::Display for Gvk {
 }
 
 impl ObjectId {
+    /// An id from its parts; group and namespace may be empty.
+    #[must_use]
+    pub fn new(group: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+        }
+    }
+
+    /// The id of an object; what is missing is empty.
+    #[must_use]
+    pub fn of(object: &Value) -> Self {
+        let gvk = Gvk::of(object);
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+        Self::new(&gvk.group, &gvk.kind, text("namespace"), text("name"))
+    }
+
     /// The id as it stands in `status.inventory.entries[].id`; a colon in a name (RBAC) is written `__`
     /// (fluxcd/cli-utils `pkg/object/objmetadata.go`).
     #[must_use]
@@ -148,6 +167,15 @@ mod tests {
             assert_eq!(object.inventory_id(), text);
             assert_eq!(ObjectId::parse(text), Ok(object));
         }
+    }
+
+    #[test]
+    fn ids_are_written_as_flux_writes_them() {
+        assert_eq!(
+            id("web", "api", "apps", "Deployment").to_string(),
+            "Deployment/web/api"
+        );
+        assert_eq!(id("", "web", "", "Namespace").to_string(), "Namespace/web");
     }
 
     #[test]

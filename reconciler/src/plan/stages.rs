@@ -9,7 +9,8 @@ use super::{ObjectId, Wanted};
 pub enum Stage {
     /// CustomResourceDefinitions, Namespaces and ClusterRoles.
     Definitions,
-    /// Kinds that end in `Class`.
+    /// Kinds that end in `Class`; and Roles, which Flux leaves to the rest: their bindings are refused while they are
+    /// not there, so they have to come before them (rule 6).
     Classes,
     /// Everything else.
     Rest,
@@ -22,6 +23,7 @@ pub fn stage_of(id: &ObjectId) -> Stage {
         ("apiextensions.k8s.io", "CustomResourceDefinition")
         | ("", "Namespace")
         | ("rbac.authorization.k8s.io", "ClusterRole") => Stage::Definitions,
+        ("rbac.authorization.k8s.io", "Role") => Stage::Classes,
         (_, kind) if kind.ends_with("Class") => Stage::Classes,
         _ => Stage::Rest,
     }

@@ -27,10 +27,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use error::RenderError;
-pub use object::{CommonMetadata, Object, ObjectId, Origin};
+pub use object::{CommonMetadata, Object, Origin};
 pub use overlay::{Image, Overlay, Patch, Target};
 pub use secrets::SecretValues;
 
+use crate::plan::ObjectId;
 use overlay::Effective;
 use sops::Keyring;
 use substitute::{SUBSTITUTE_KEY, Substitution, Variables};
@@ -162,7 +163,7 @@ struct Assembly<'r> {
     variables: Option<Variables>,
     objects: Vec<Object>,
     /// Where each object came from, by group, kind, namespace and name.
-    seen: HashMap<[String; 4], Origin>,
+    seen: HashMap<ObjectId, Origin>,
     bytes: usize,
     hash: Sha256,
     secrets: SecretValues,
@@ -207,7 +208,7 @@ impl<'r> Assembly<'r> {
         };
         let built = |error: kustomize_rs::Error| RenderError::build(&error, None);
         let mut value = resource.to_value().map_err(built)?;
-        let id = identify(&value, &origin)?;
+        let (id, _) = identify(&value, &origin)?;
         let decrypted = self.decrypt(&mut value, &id, &origin)?;
         let mut text = if decrypted {
             yaml::emit(&value)
@@ -291,8 +292,8 @@ impl<'r> Assembly<'r> {
     }
 
     fn push(&mut self, mut value: Value, origin: &Origin) -> Result<(), RenderError> {
-        let id = identify(&value, origin)?;
-        if id.is_kustomize_configuration() {
+        let (id, version) = identify(&value, origin)?;
+        if object::is_kustomize_configuration(&id) {
             return Ok(());
         }
         if let Some(recipients) = sops::recipients_if_encrypted(&value) {
@@ -304,13 +305,7 @@ impl<'r> Assembly<'r> {
                 configured,
             });
         }
-        let key = [
-            id.group.clone(),
-            id.kind.clone(),
-            id.namespace.clone(),
-            id.name.clone(),
-        ];
-        if let Some(first) = self.seen.insert(key, origin.clone()) {
+        if let Some(first) = self.seen.insert(id.clone(), origin.clone()) {
             return Err(RenderError::Duplicate {
                 object: id.to_string(),
                 first,
@@ -325,6 +320,7 @@ impl<'r> Assembly<'r> {
         self.request.common_metadata.apply(&mut value);
         self.objects.push(Object {
             id,
+            version,
             value,
             origin: origin.clone(),
         });
@@ -332,8 +328,8 @@ impl<'r> Assembly<'r> {
     }
 }
 
-fn identify(value: &Value, origin: &Origin) -> Result<ObjectId, RenderError> {
-    ObjectId::of(value).map_err(|missing| RenderError::NotAnObject {
+fn identify(value: &Value, origin: &Origin) -> Result<(ObjectId, String), RenderError> {
+    object::identify(value).map_err(|missing| RenderError::NotAnObject {
         origin: origin.clone(),
         missing,
     })

@@ -6,11 +6,15 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use crate::plan::ObjectId;
+
 /// A Kubernetes object as it is to be applied.
 #[derive(Clone, PartialEq)]
 pub struct Object {
-    /// Which object it is.
+    /// Which object it is, as it is written: whether a namespace means anything is for the API server to say.
     pub id: ObjectId,
+    /// The API version that it is written in, without the group.
+    pub version: String,
     /// The whole object.
     pub value: Value,
     /// Where it came from.
@@ -21,30 +25,6 @@ pub struct Object {
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Object({} from {})", self.id, self.origin)
-    }
-}
-
-/// The identity of an object, as it is written in it: the namespace is empty where none is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct ObjectId {
-    /// The API group, empty for the core group.
-    pub group: String,
-    /// The API version.
-    pub version: String,
-    /// The kind.
-    pub kind: String,
-    /// The namespace.
-    pub namespace: String,
-    /// The name.
-    pub name: String,
-}
-
-impl fmt::Display for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.namespace.as_str() {
-            "" => write!(f, "{}/{}", self.kind, self.name),
-            namespace => write!(f, "{}/{namespace}/{}", self.kind, self.name),
-        }
     }
 }
 
@@ -68,28 +48,27 @@ impl fmt::Display for Origin {
     }
 }
 
-impl ObjectId {
-    /// Reads the identity of an object; `Err` names the field that is missing or no text.
-    pub(super) fn of(value: &Value) -> Result<Self, &'static str> {
-        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        let api_version = text(&value["apiVersion"]).ok_or("apiVersion")?;
-        let kind = text(&value["kind"]).ok_or("kind")?;
-        let name = text(&value["metadata"]["name"]).ok_or("metadata.name")?;
-        let namespace = text(&value["metadata"]["namespace"]).unwrap_or_default();
-        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        Ok(Self {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            kind,
-            namespace,
-            name,
-        })
-    }
+/// Reads identity and version of an object as they are written in it: the namespace is empty where none is. `Err` names
+/// the field that is missing or no text.
+pub(super) fn identify(value: &Value) -> Result<(ObjectId, String), &'static str> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let api_version = text(&value["apiVersion"]).ok_or("apiVersion")?;
+    let kind = text(&value["kind"]).ok_or("kind")?;
+    let name = text(&value["metadata"]["name"]).ok_or("metadata.name")?;
+    let namespace = text(&value["metadata"]["namespace"]).unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let id = ObjectId {
+        namespace,
+        name,
+        group: group.to_owned(),
+        kind,
+    };
+    Ok((id, version.to_owned()))
+}
 
-    /// Whether it is a part of the build and not something to apply.
-    pub(super) fn is_kustomize_configuration(&self) -> bool {
-        self.group == "kustomize.config.k8s.io" && self.kind.eq_ignore_ascii_case("kustomization")
-    }
+/// Whether it is a part of the build and not something to apply.
+pub(super) fn is_kustomize_configuration(id: &ObjectId) -> bool {
+    id.group == "kustomize.config.k8s.io" && id.kind.eq_ignore_ascii_case("kustomization")
 }
 
 /// `spec.commonMetadata`: wins over what the objects say.

@@ -1,6 +1,8 @@
 //! Rules 21 to 26: when runs happen, who else may run, what is written about them, and as whom.
 
-use embedded_cluster::{HoldAt, Match, Verb};
+use std::time::Duration;
+
+use embedded_cluster::{Fault, HoldAt, Match, RequestKey, Verb};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::world::{NAMESPACE, condition};
@@ -30,6 +32,45 @@ async fn rule_21_a_cycle_of_dependencies_is_named() {
         "dependency cycle: flux-system/one -> flux-system/two -> flux-system/three -> flux-system/one; remove one of \
          these from spec.dependsOn"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_21_a_run_that_waits_for_an_object_to_go_holds_no_other_up() {
+    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    scene.world.stop().await;
+    scene.world = scene.world.configured(|config| config.concurrent = 1);
+    let finalizers = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
+    scene.world.amend(
+        "v1",
+        "ConfigMap",
+        "default",
+        "a",
+        &finalizers(&["example.org/hold"]),
+    );
+    scene
+        .world
+        .cluster
+        .delete("v1", "ConfigMap", "default", "a")
+        .unwrap();
+    // The first look is the preview's, the second waits.
+    let looks = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Get)
+        .resource("", "configmaps")
+        .name("a");
+    let mut holding = scene.world.cluster.faults().hold(looks.nth(2), HoldAt::After);
+    scene.world.start().await;
+    held(&mut holding).await.release();
+    scene.upstream.write("marker/m.yaml", config_map("m", "1"));
+    let marked = scene.push(&[]);
+    scene.world.kustomization("marker", "app", "./marker", &json!({}));
+    scene.world.until_applied("marker", &marked).await;
+    assert!(scene.world.get("v1", "ConfigMap", "default", "a").is_some());
+    scene
+        .world
+        .amend("v1", "ConfigMap", "default", "a", &finalizers(&[]));
+    scene.world.until_applied("app", &marked).await;
+    assert_eq!(scene.data("a")["key"], "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,6 +266,31 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rule_24_a_controller_that_cannot_renew_its_leases_ends_before_another_may_take_them() {
+    let mut scene = Scene::new().await;
+    scene.world = scene
+        .world
+        .configured(|config| config.lease_duration = Duration::from_secs(3));
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    let world = &mut scene.world;
+    world.git_repository("app", "main");
+    world.kustomization("app", "app", "./app", &json!({}));
+    world.start().await;
+    world.until_applied("app", &commit).await;
+    let renewals = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Update)
+        .resource("coordination.k8s.io", "leases");
+    let holding = world.cluster.faults().hold(renewals, HoldAt::Before);
+    let why = world.until_ended().await;
+    assert_eq!(
+        why,
+        "leadership was lost to nobody: the leases could not be renewed before they ran out"
+    );
+    drop(holding);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
     let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
     scene.world.stop().await;
@@ -390,9 +456,11 @@ async fn rule_25_finalizers_of_others_stay() {
 /// Requests about objects of the application, by whom they were made.
 fn identities(scene: &Scene, mark: u64) -> Vec<(String, Option<String>)> {
     let requests = scene.world.requests_since(mark);
+    // Watches are the controller's own, and so is their look whether a list came too early.
+    let of_watches = |key: &&RequestKey| key.verb == Some(Verb::List) && key.resource == "deployments";
     let about = requests
         .iter()
-        .filter(|key| key.namespace == "default" && key.resource != "events");
+        .filter(|key| key.namespace == "default" && key.resource != "events" && !of_watches(key));
     about
         .map(|key| (key.to_string(), key.impersonated.clone()))
         .collect()
@@ -402,6 +470,9 @@ fn identities(scene: &Scene, mark: u64) -> Vec<(String, Option<String>)> {
 async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
     let spec = json!({"serviceAccountName": "deployer", "force": true, "wait": true, "timeout": "20s"});
     let scene = Scene::new().await;
+    scene.world.apply(&json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deployer", "namespace": NAMESPACE},
+    }));
     let broken = crate::deployment("web", "").replace("web:1", "web:does-not-exist");
     let mut scene = scene;
     scene.world.git_repository("app", "main");
@@ -446,6 +517,65 @@ async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
             .iter()
             .all(|(_, identity)| *identity == account)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_26_health_that_the_account_may_not_know_is_not_told() {
+    let mut scene = Scene::new().await;
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    let world = &mut scene.world;
+    let looks = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Get)
+        .resource("apps", "deployments")
+        .name("theirs");
+    let refused = world.cluster.faults().add(
+        looks,
+        Fault::forbidden("deployments.apps \"theirs\" is forbidden: User cannot get it"),
+    );
+    world.git_repository("app", "main");
+    let check =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "other", "name": "theirs"});
+    world.kustomization(
+        "app",
+        "app",
+        "./app",
+        &json!({"serviceAccountName": "tenant", "healthChecks": [check]}),
+    );
+    world.start().await;
+    let message = world.until_failed("app", "HealthCheckFailed").await;
+    assert_eq!(
+        message,
+        "the health of Deployment/other/theirs is not for ServiceAccount flux-system/tenant to know: \
+         deployments.apps \"theirs\" is forbidden: User cannot get it"
+    );
+    assert!(!commit.is_empty() && refused.matched() >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kustomization_whose_account_is_gone_is_let_go_and_names_what_stays() {
+    let mut scene = Scene::new().await;
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    let world = &mut scene.world;
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "tenant", "namespace": NAMESPACE},
+    });
+    world.apply(&account);
+    world.git_repository("app", "main");
+    world.kustomization("app", "app", "./app", &json!({"serviceAccountName": "tenant"}));
+    world.start().await;
+    world.until_applied("app", &commit).await;
+    world
+        .cluster
+        .delete("v1", "ServiceAccount", NAMESPACE, "tenant")
+        .unwrap();
+    world.delete_kustomization("app").await;
+    let told = "the ServiceAccount of this Kustomization is gone, so its objects could not be deleted and stay: \
+                ConfigMap/default/a";
+    world
+        .until_event_says("Kustomization", "app", "PruneFailed", told)
+        .await;
+    assert_eq!(scene.data("a")["key"], "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

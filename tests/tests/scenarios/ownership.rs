@@ -3,7 +3,7 @@
 use embedded_cluster::{Fault, HoldAt, Match, Verb};
 use serde_json::{Value, json};
 use tests::observe::{OWNER, uid};
-use tests::world::NAMESPACE;
+use tests::world::{KUSTOMIZE_API, NAMESPACE};
 
 use crate::{Scene, config_map, held};
 
@@ -108,6 +108,47 @@ async fn rule_16_two_kustomizations_that_render_one_object_are_both_named() {
     let labels = scene.world.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["labels"].clone();
     assert_eq!(labels[OWNER], "app");
     assert_eq!(scene.world.inventory("twin"), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_16_data_that_a_kustomization_which_cannot_be_built_may_want_stays_until_it_is_confirmed() {
+    let scene = Scene::applied(
+        &[("claim.yaml", CLAIM), ("a.yaml", &config_map("a", "1"))],
+        &json!({}),
+    )
+    .await;
+    let world = &scene.world;
+    world.kustomization("broken", "app", "./nowhere", &json!({}));
+    world.until_failed("broken", "BuildFailed").await;
+    let claim = || world.get("v1", "PersistentVolumeClaim", "default", "data");
+    let commit = scene.push(&[("claim.yaml", "")]);
+    let message = world.until_failed("app", "PruneFailed").await;
+    let remedy = format!(
+        "Mend that one; or, if PersistentVolumeClaim/default/data is to go with its data, run: kubectl annotate \
+         kustomization --namespace flux-system app --overwrite coracle.dev/prune-confirm=main@sha1:{commit}"
+    );
+    assert!(message.ends_with(&remedy), "{message}");
+    assert!(claim().is_some());
+    let confirmed =
+        json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
+    world.amend(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app", &confirmed);
+    world.until_applied("app", &commit).await;
+    assert_eq!(claim(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_16_a_kustomization_of_another_source_that_cannot_be_built_holds_nothing_back() {
+    let scene = Scene::applied(
+        &[("claim.yaml", CLAIM), ("a.yaml", &config_map("a", "1"))],
+        &json!({}),
+    )
+    .await;
+    let world = &scene.world;
+    world.git_repository("other", "main");
+    world.kustomization("broken", "other", "./nowhere", &json!({}));
+    world.until_failed("broken", "BuildFailed").await;
+    scene.deploy(&[("claim.yaml", "")]).await;
+    assert_eq!(world.get("v1", "PersistentVolumeClaim", "default", "data"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,51 @@ async fn rule_6_objects_whose_namespace_comes_along_are_previewed_when_it_is_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rule_6_a_binding_whose_role_comes_along_is_previewed_when_it_is_there() {
+    let mut scene = Scene::new().await;
+    let rbac = "rbac.authorization.k8s.io";
+    let role = format!(
+        "apiVersion: {rbac}/v1\nkind: Role\nmetadata: {{name: reader, namespace: default}}\nrules: []\n"
+    );
+    let binding = format!(
+        "apiVersion: {rbac}/v1\nkind: RoleBinding\nmetadata: {{name: reader, namespace: default}}\n\
+         roleRef: {{apiGroup: {rbac}, kind: Role, name: reader}}\n"
+    );
+    let commit = scene.commit(&[("role.yaml", &role), ("binding.yaml", &binding)]);
+    let world = &mut scene.world;
+    let bindings = Match::default()
+        .user_agent("coracle")
+        .resource(rbac, "rolebindings")
+        .dry_run(true);
+    world
+        .cluster
+        .faults()
+        .add(bindings.times(1), Fault::missing(rbac, "roles", "reader"));
+    world.git_repository("app", "main");
+    world.kustomization("app", "app", "./app", &json!({}));
+    let mark = world.mark();
+    world.start().await;
+    world.until_applied("app", &commit).await;
+    let mut patches: Vec<String> = world
+        .since(mark)
+        .into_iter()
+        .filter(|line| line.contains("role") && line.starts_with("patch"))
+        .collect();
+    // The two first looks are made at once.
+    patches[..2].sort();
+    assert_eq!(
+        patches,
+        [
+            "patch rolebindings.rbac.authorization.k8s.io default/reader (dry run) -> 404",
+            "patch roles.rbac.authorization.k8s.io default/reader (dry run) -> 201",
+            "patch roles.rbac.authorization.k8s.io default/reader -> 201",
+            "patch rolebindings.rbac.authorization.k8s.io default/reader (dry run) -> 201",
+            "patch rolebindings.rbac.authorization.k8s.io default/reader -> 201",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rule_6_what_was_deferred_and_is_rejected_then_fails_before_its_stage_writes_anything() {
     let scene = Scene::applied(&[("first.yaml", &config_map("first", "1"))], &json!({})).await;
     scene.push(&[

@@ -394,7 +394,7 @@ async fn rule_4_an_object_that_is_going_away_is_left_alone_and_created_when_it_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rule_4_an_update_of_an_object_that_is_gone_does_not_create_it() {
+async fn rule_4_an_update_of_an_object_that_is_gone_does_not_create_it_but_looks_again() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
     let mut holding = scene
         .world
@@ -410,16 +410,22 @@ async fn rule_4_an_update_of_an_object_that_is_gone_does_not_create_it() {
         .delete("v1", "ConfigMap", "default", "a")
         .unwrap();
     update.release();
-    scene.world.until_failed("app", "ReconciliationFailed").await;
-    assert!(
-        scene
-            .world
-            .since(mark)
-            .contains(&"patch configmaps default/a -> 409".to_owned())
-    );
-    assert_eq!(scene.data("a"), Value::Null);
-    scene.world.reconcile("app", "again").await;
     scene.world.until_applied("app", &commit).await;
+    let writes: Vec<String> = scene
+        .world
+        .since(mark)
+        .into_iter()
+        .filter(|line| line.contains("patch configmaps default/a"))
+        .collect();
+    assert_eq!(
+        writes,
+        [
+            "patch configmaps default/a (dry run) -> 200",
+            "patch configmaps default/a -> 409",
+            "patch configmaps default/a (dry run) -> 201",
+            "patch configmaps default/a -> 201",
+        ]
+    );
     assert_eq!(scene.data("a")["key"], "2");
 }
 
@@ -449,4 +455,54 @@ async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
         scene.world.inventory("app"),
         ["_shop__Namespace", "default_a__ConfigMap"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted_any_more() {
+    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut holding = scene
+        .world
+        .cluster
+        .faults()
+        .hold(applies("configmaps").times(1), HoldAt::Before);
+    let mark = scene.world.mark();
+    scene.push(&[("a.yaml", &config_map("a", "2"))]);
+    let write = held(&mut holding).await;
+    scene.world.respec("app", &json!({"suspend": true}));
+    scene
+        .world
+        .kustomization("marker", "app", "./app/none", &json!({}));
+    scene.world.until_failed("marker", "BuildFailed").await;
+    write.cut();
+    scene.world.stop().await;
+    let writes: Vec<String> = scene
+        .world
+        .since(mark)
+        .into_iter()
+        .filter(|line| line.starts_with("patch configmaps default/a") && !line.contains("dry run"))
+        .collect();
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert_eq!(scene.data("a")["key"], "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_could_not_be_written_is_written_without_another_run() {
+    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let world = &scene.world;
+    let statuses = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Patch)
+        .subresource("status")
+        .name("app");
+    let refused = world.cluster.faults().add(statuses.times(5), Fault::throttled(0));
+    let mark = world.mark();
+    let commit = scene.push(&[("a.yaml", &config_map("a", "2"))]);
+    world.until_applied("app", &commit).await;
+    assert!(refused.matched() > 5);
+    let previews: Vec<String> = world
+        .since(mark)
+        .into_iter()
+        .filter(|line| line.contains("(dry run)"))
+        .collect();
+    assert_eq!(previews, ["patch configmaps default/a (dry run) -> 200"]);
 }

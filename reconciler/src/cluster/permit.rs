@@ -5,8 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::ApiError;
-
 /// Why a permit no longer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Revoked {
@@ -21,12 +19,13 @@ pub enum Revoked {
     Canceled,
 }
 
-/// Every write asks it first, and stops when it no longer holds.
+/// Every write asks it first, each time it is sent, and is not sent when it no longer holds.
 #[derive(Clone, Debug)]
 pub struct Permit {
     leadership: CancellationToken,
     canceled: CancellationToken,
-    deadline: Instant,
+    superseded: CancellationToken,
+    deadline: Option<Instant>,
 }
 
 impl Permit {
@@ -36,7 +35,25 @@ impl Permit {
         Self {
             leadership,
             canceled,
-            deadline: Instant::now() + timeout,
+            superseded: CancellationToken::new(),
+            deadline: Some(Instant::now() + timeout),
+        }
+    }
+
+    /// The same permit, for a run that waits for nothing any more once `superseded` is cancelled.
+    #[must_use]
+    pub fn superseded_by(self, superseded: CancellationToken) -> Self {
+        Self { superseded, ..self }
+    }
+
+    /// A permit that holds as long as `leadership` does: for what is written outside of runs.
+    #[must_use]
+    pub fn of_leader(leadership: CancellationToken) -> Self {
+        Self {
+            leadership,
+            canceled: CancellationToken::new(),
+            superseded: CancellationToken::new(),
+            deadline: None,
         }
     }
 
@@ -51,10 +68,22 @@ impl Permit {
         if self.canceled.is_cancelled() {
             return Err(Revoked::Canceled);
         }
-        if Instant::now() >= self.deadline {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Revoked::Deadline);
         }
         Ok(())
+    }
+
+    /// Waits for something that others have to do; gives it up as well when there is something newer to run for.
+    ///
+    /// # Errors
+    /// Why the permit was revoked.
+    pub async fn wait<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Revoked> {
+        tokio::select! {
+            biased;
+            () = self.superseded.cancelled() => Err(Revoked::Canceled),
+            awaited = self.race(waiting) => awaited,
+        }
     }
 
     /// Runs something that only reads, and gives it up when the permit is revoked.
@@ -62,22 +91,18 @@ impl Permit {
     /// # Errors
     /// Why the permit was revoked.
     pub async fn race<T>(&self, reading: impl Future<Output = T>) -> Result<T, Revoked> {
+        let over = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.leadership.cancelled() => Err(Revoked::NotLeader),
             () = self.canceled.cancelled() => Err(Revoked::Canceled),
-            () = tokio::time::sleep_until(self.deadline) => Err(Revoked::Deadline),
+            () = over => Err(Revoked::Deadline),
             value = reading => Ok(value),
         }
-    }
-}
-
-impl From<Revoked> for ApiError {
-    fn from(revoked: Revoked) -> Self {
-        Self::NotPermitted(match revoked {
-            Revoked::NotLeader => "leadership was lost",
-            Revoked::Deadline => "the run took longer than spec.timeout",
-            Revoked::Canceled => "the run was canceled",
-        })
     }
 }

@@ -1,0 +1,117 @@
+//! Our finalizer on a Kustomization: put there before anything is written, taken away at its end. Does I/O.
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::job::Job;
+use super::run::{revoked, text};
+use super::statuses::kustomization_kind;
+use crate::api::{FINALIZER, KUSTOMIZATION_STATUS_MANAGER};
+use crate::cluster::ApiError;
+use crate::plan::ObjectId;
+use crate::report::Failure;
+
+/// How often a patch is tried when the object changes meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// Rule 25: the finalizer is added by a patch that tests what it found.
+pub(crate) async fn ensure(cx: &Context, job: &Job) -> Result<(), Failure> {
+    let metadata = &job.kustomization.metadata;
+    let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+    let mut version = metadata.resource_version.clone().unwrap_or_default();
+    let id = ObjectId::from(&*job.owner);
+    let gone = || Failure::Canceled("the Kustomization is gone".into());
+    let failed = |error: ApiError| Failure::Apply(format!("the finalizer could not be added: {error}"));
+    for _ in 0..ATTEMPTS {
+        if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+            return Ok(());
+        }
+        job.permit.check().map_err(revoked)?;
+        let patch = finalizer_patch(&finalizers, &version);
+        let answer = cx
+            .api
+            .json_patch(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+            .await;
+        match answer {
+            Ok(object) => {
+                job.statuses.saw(text(&object, "/metadata/resourceVersion")).await;
+                return Ok(());
+            }
+            Err(error) if error.is_not_found() => return Err(gone()),
+            Err(error) if error.is_conflict() || error.is_invalid() => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // The object is not as this run was given it: look, and try again on what it is.
+        let live = cx
+            .api
+            .get_metadata(&kustomization_kind(), &id)
+            .await
+            .map_err(failed)?;
+        let live = live.ok_or_else(gone)?;
+        text(&live, "/metadata/resourceVersion").clone_into(&mut version);
+        let found = live.pointer("/metadata/finalizers").cloned().unwrap_or_default();
+        finalizers = serde_json::from_value(found).unwrap_or_default();
+    }
+    Err(Failure::Apply(
+        "the object changed each time the finalizer was about to be added".to_owned(),
+    ))
+}
+
+/// Takes our finalizer away, by a patch that tests its place (rule 25).
+pub(crate) async fn remove(cx: &Context, job: &Job) -> Result<(), Failure> {
+    let id = ObjectId::from(&*job.owner);
+    let kind = kustomization_kind();
+    for _ in 0..ATTEMPTS {
+        job.permit.check().map_err(revoked)?;
+        let live = cx
+            .api
+            .get_metadata(&kind, &id)
+            .await
+            .map_err(|error| Failure::Apply(error.to_string()))?;
+        let Some(live) = live else { return Ok(()) };
+        let finalizers = live
+            .pointer("/metadata/finalizers")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
+            return Ok(());
+        };
+        let path = format!("/metadata/finalizers/{index}");
+        let patch = json!([
+            {"op": "test", "path": path, "value": FINALIZER},
+            {"op": "remove", "path": path},
+        ]);
+        match cx
+            .api
+            .json_patch(&kind, &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
+            .await
+        {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_conflict() || error.is_invalid() => {}
+            Err(error) => {
+                return Err(Failure::Apply(format!(
+                    "the finalizer could not be removed: {error}"
+                )));
+            }
+        }
+    }
+    Err(Failure::Apply(
+        "the finalizers changed each time ours was about to be removed".to_owned(),
+    ))
+}
+
+/// Adds our finalizer to what was found, by a patch that tests what that was.
+fn finalizer_patch(found: &[String], version: &str) -> Value {
+    if found.is_empty() {
+        return json!([
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]},
+        ]);
+    }
+    json!([
+        {"op": "test", "path": "/metadata/finalizers", "value": found},
+        {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER},
+    ])
+}

@@ -1,0 +1,126 @@
+//! What keeps a Kustomization from running: a field, its source, what it depends on. No I/O.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::served::unserved;
+use super::{Fleet, SourceState, source_key};
+use crate::api::{Kustomization, condition_types};
+use crate::plan::Owner;
+use crate::report::{Failure, conditions_of};
+
+impl Fleet {
+    pub(super) fn refresh_dependents(&mut self, owner: &Owner) {
+        let dependents: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| dependencies(&member.kustomization).any(|dependency| dependency == *owner))
+            .map(|(dependent, _)| dependent.clone())
+            .collect();
+        for dependent in dependents {
+            self.refresh(&dependent);
+        }
+    }
+
+    /// What keeps it from running.
+    pub(super) fn block(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<Failure> {
+        let spec = &kustomization.spec;
+        if let Some(why) = unserved(owner, spec) {
+            return Some(Failure::InvalidSpec(why));
+        }
+        let key = source_key(kustomization);
+        let reference = format!("{:?}/{}/{}", spec.source_ref.kind, key.0, key.1);
+        if self.cx.config.no_cross_namespace_refs && key.0 != owner.namespace {
+            return Some(Failure::AccessDenied(format!(
+                "can't access '{reference}', cross-namespace references have been blocked"
+            )));
+        }
+        match self.sources.get(&key) {
+            None => return Some(Failure::Source(format!("Source '{reference}' not found"))),
+            Some(SourceState {
+                checkout: None,
+                failure,
+            }) => {
+                let why = failure
+                    .as_deref()
+                    .map(|why| format!(": {why}"))
+                    .unwrap_or_default();
+                return Some(Failure::Source(format!(
+                    "Source '{reference}' has no artifact yet{why}"
+                )));
+            }
+            Some(_) => {}
+        }
+        self.unmet_dependency(owner, kustomization)
+            .map(Failure::Dependency)
+    }
+
+    fn unmet_dependency(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<String> {
+        if let Some(cycle) = self.cycle(owner) {
+            return Some(format!(
+                "dependency cycle: {cycle}; remove one of these from spec.dependsOn"
+            ));
+        }
+        for dependency in dependencies(kustomization) {
+            if self.cx.config.no_cross_namespace_refs && dependency.namespace != owner.namespace {
+                return Some(format!(
+                    "dependency '{dependency}' is in another namespace, and cross-namespace references have been blocked"
+                ));
+            }
+            let Some(member) = self.members.get(&dependency) else {
+                return Some(format!("dependency '{dependency}' not found"));
+            };
+            let object = &member.kustomization;
+            let ready = conditions_of(Some(&member.status)).is_true(condition_types::READY)
+                && member.status.observed_generation == object.metadata.generation;
+            let same_source = source_key(object) == source_key(kustomization);
+            let revision = self
+                .checkout(kustomization)
+                .map(|checkout| checkout.revision().to_string());
+            if !ready || (same_source && member.applied != revision) {
+                return Some(format!("dependency '{dependency}' is not ready"));
+            }
+        }
+        None
+    }
+
+    /// A path of dependencies that leads back to where it began.
+    fn cycle(&self, owner: &Arc<Owner>) -> Option<String> {
+        let mut path: Vec<Owner> = vec![(**owner).clone()];
+        let mut seen = BTreeSet::new();
+        self.find_cycle(owner, &mut path, &mut seen).then(|| {
+            path.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" -> ")
+        })
+    }
+
+    fn find_cycle(&self, start: &Owner, path: &mut Vec<Owner>, seen: &mut BTreeSet<Owner>) -> bool {
+        let Some(member) = path.last().and_then(|last| self.members.get(last)) else {
+            return false;
+        };
+        for dependency in dependencies(&member.kustomization) {
+            if dependency == *start {
+                path.push(dependency);
+                return true;
+            }
+            if seen.insert(dependency.clone()) {
+                path.push(dependency);
+                if self.find_cycle(start, path, seen) {
+                    return true;
+                }
+                path.pop();
+            }
+        }
+        false
+    }
+}
+
+pub(super) fn dependencies(kustomization: &Kustomization) -> impl Iterator<Item = Owner> + '_ {
+    let own = kustomization.metadata.namespace.clone().unwrap_or_default();
+    kustomization.spec.depends_on.iter().map(move |dependency| Owner {
+        namespace: dependency.namespace.clone().unwrap_or_else(|| own.clone()),
+        name: dependency.name.clone(),
+    })
+}
