@@ -115,7 +115,6 @@ fn class(chars: &[char], out: &mut String) -> usize {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
 

@@ -132,10 +132,8 @@ impl GitUrl {
         if let Some(timeout) = value("timeout").and_then(duration) {
             self.timeout = timeout;
         }
-        self.submodules = match value("submodules") {
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-            _ => true,
-        };
+        let off = ["0", "f", "F", "false", "FALSE", "False"];
+        self.submodules = value("submodules").is_none_or(|text| !off.contains(&text));
     }
 }
 
