@@ -112,6 +112,7 @@ impl World {
             storage: directory.path().join("storage"),
             artifact_address: ([127, 0, 0, 1], 0).into(),
             failure_grace: Duration::from_millis(300),
+            debounce: Duration::from_millis(200),
             ..Config::default()
         };
         let metrics = Metrics::new().unwrap();
