@@ -23,11 +23,8 @@ help: ## List these commands
 demo: ## Tell the whole story on an embedded cluster (ARGS=--once checks it and ends)
 	@cargo run -p coracle -- demo $(ARGS)
 
-# A scenario that fails beside others is tried once more by itself: a few still lose races of their own on a busy
-# machine. What fails twice fails.
 test: install-tools ## Install what the tests need and run them all
-	cargo test --workspace --exclude tests
-	cargo test -p tests || cargo test -p tests -- --test-threads=1
+	cargo test --workspace
 
 # Everything here also holds on upstream's own etcd, kube-apiserver and controllers, which are built from their
 # published modules once. Scenarios that need more than a Kubernetes stay on the embedded cluster: see `Needs`.
