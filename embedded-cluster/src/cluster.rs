@@ -3,7 +3,7 @@
 //! In: a configuration. Out: a URL, a kubeconfig, handles. Does I/O (listens on loopback).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,6 +84,7 @@ pub struct Cluster {
     controllers: Arc<Controllers>,
     faults: Arc<Faults>,
     requests: Arc<Requests>,
+    version: Arc<Mutex<String>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -122,10 +123,12 @@ impl Cluster {
         };
         let stop = CancellationToken::new();
         let token = new_token(&api);
+        let version = Arc::new(Mutex::new(crate::discovery::VERSION.to_owned()));
         let server = Arc::new(Server {
             gate: Arc::new(gate),
             token: token.clone(),
             address,
+            version: Arc::clone(&version),
             stop: stop.clone(),
         });
         seed(&api);
@@ -149,6 +152,7 @@ impl Cluster {
             controllers,
             faults,
             requests,
+            version,
             stop,
             tasks,
         })
@@ -208,6 +212,11 @@ impl Cluster {
     #[must_use]
     pub fn requests(&self) -> &Requests {
         &self.requests
+    }
+
+    /// Has the server say that it is this version from now on, as after an upgrade; nothing else changes.
+    pub fn say_version(&self, version: &str) {
+        version.clone_into(&mut self.version.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Moves a driven clock and waits until the controllers have done what became due.

@@ -6,10 +6,13 @@ use serde_json::{Value, json};
 
 use crate::resource::{Group, Kind, Registry, Version, api_version};
 
+/// The version that is played, until a test says otherwise.
+pub(crate) const VERSION: &str = "v1.36.3";
+
 /// `/version`
-pub(crate) fn version() -> Value {
+pub(crate) fn version(git_version: &str) -> Value {
     json!({
-        "major": "1", "minor": "36", "gitVersion": "v1.36.3", "gitCommit": "", "gitTreeState": "clean",
+        "major": "1", "minor": "36", "gitVersion": git_version, "gitCommit": "", "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "linux/amd64",
         "emulationMajor": "1", "emulationMinor": "36", "minCompatibilityMajor": "1", "minCompatibilityMinor": "35",
     })

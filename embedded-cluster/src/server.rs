@@ -3,7 +3,7 @@
 //! In: bytes from clients. Out: answers. Does I/O; decides nothing about objects.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -34,6 +34,8 @@ pub(crate) struct Server {
     pub(crate) gate: Arc<Gate>,
     pub(crate) token: String,
     pub(crate) address: SocketAddr,
+    /// What `/version` says.
+    pub(crate) version: Arc<Mutex<String>>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -134,7 +136,9 @@ impl Server {
         let path = path.trim_end_matches('/');
         match path {
             "/healthz" | "/livez" | "/readyz" => Some(Answer::Text("ok".into())),
-            "/version" => json(discovery::version()),
+            "/version" => json(discovery::version(
+                &self.version.lock().unwrap_or_else(PoisonError::into_inner),
+            )),
             "/api" | "/apis" if aggregated => Some(Answer::Document {
                 body: render::bytes(&discovery::aggregated(&registry(), path == "/api")),
                 media: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",

@@ -91,6 +91,7 @@ impl World {
             artifact_address: ([127, 0, 0, 1], 0).into(),
             failure_grace: Duration::from_millis(300),
             late_write_bound: Duration::from_secs(1),
+            debounce: Duration::from_millis(200),
             ..Config::default()
         };
         let metrics = Metrics::new().unwrap();

@@ -258,7 +258,9 @@ fn kind_of(error: &ControllerError) -> Kind {
         ControllerError::Discovery(_) | ControllerError::NotInstalled(_) | ControllerError::Deposed(_) => {
             Kind::Cluster
         }
-        ControllerError::Storage(_) | ControllerError::Artifacts(_) => Kind::Internal,
+        ControllerError::Storage(_) | ControllerError::Artifacts(_) | ControllerError::Broken => {
+            Kind::Internal
+        }
     }
 }
 

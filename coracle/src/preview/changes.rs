@@ -226,7 +226,7 @@ impl Look {
                 Effect::Unchecked("its namespace comes with this Kustomization".to_owned())
             }
             Previewed::Rejected(rejection) => Effect::Refused(rejection.message),
-            Previewed::Deferred(why) => Effect::Unchecked(why),
+            Previewed::Deferred(_, why) => Effect::Unchecked(why),
             Previewed::Terminating { .. } => Effect::Unchecked("the old one is being deleted".to_owned()),
             Previewed::OwnedBy(other, _) => Effect::Refused(format!("the Kustomization {other} owns it")),
         };

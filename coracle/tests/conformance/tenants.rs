@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 use crate::installation::Installation;
 
 /// Rights that the controller has for others than the tenants here.
-const NOT_NEEDED_HERE: [(&str, &str); 1] = [
+const NOT_NEEDED_HERE: [(&str, &str); 2] = [
     // One rule holds both of its kinds; a source is known from its watch alone.
     ("gitrepositories", "get"),
+    // No aggregated API is away here.
+    ("apiservices", "get"),
 ];
 
 const SETTINGS: &str = "\

@@ -11,6 +11,6 @@ mod prune;
 mod write;
 
 pub use crate::cluster::{Permit, Revoked};
-pub use preview::{Known, Preview, Previewed, Rejection, preview};
+pub use preview::{Absent, Known, Preview, Previewed, Rejection, preview};
 pub use prune::{Pruned, prune};
 pub use write::{Recorded, Written, make_room, write};

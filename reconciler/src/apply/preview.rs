@@ -59,6 +59,17 @@ impl Preview {
     }
 }
 
+/// What an object cannot be previewed without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Its kind: the server does not serve it, or no longer.
+    Kind,
+    /// Its namespace.
+    Namespace,
+    /// The role that it binds.
+    Role,
+}
+
 /// The answer to a preview (rule 6).
 #[derive(Debug)]
 pub enum Previewed {
@@ -66,8 +77,8 @@ pub enum Previewed {
     Ok(Preview),
     /// It cannot.
     Rejected(Rejection),
-    /// It cannot be known yet: its kind or its namespace comes with this plan.
-    Deferred(String),
+    /// It cannot be known yet, for what is not there; that may come with this plan. With the server's words.
+    Deferred(Absent, String),
     /// A webhook refuses dry runs: it is applied without a preview.
     Unverified(Preview),
     /// The live object is going away; it is created when it is gone (rule 4).
@@ -151,6 +162,9 @@ pub async fn preview(
                 return Ok(Previewed::Ok(Preview::of(Action::Created, None)));
             };
             Ok(compare(wanted, us, &live, &object))
+        }
+        Err(ApiError::Refused(status)) if status.is_unserved() => {
+            Ok(Previewed::Deferred(Absent::Kind, status.message))
         }
         Err(ApiError::Refused(status)) => {
             let live = match permit.race(api.get(kind, &wanted.id)).await? {
@@ -268,11 +282,11 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
     if let Some(settled) = live.and_then(|live| settled_by_live(wanted, us, live)) {
         return settled;
     }
-    if is_missing_namespace(status) {
-        return Previewed::Deferred(status.message.clone());
+    if status.is_missing_namespace() {
+        return Previewed::Deferred(Absent::Namespace, status.message.clone());
     }
     if is_missing_role(status) {
-        return Previewed::Deferred(missing_role(wanted, status));
+        return Previewed::Deferred(Absent::Role, missing_role(wanted, status));
     }
     if refuses_dry_runs(status) {
         return Previewed::Unverified(Preview::of(
@@ -307,10 +321,6 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
         transient: matches!(status.code, 429 | 500 | 502 | 503 | 504),
         ..Rejection::of_dry_run(wanted, &words)
     })
-}
-
-fn is_missing_namespace(status: &Status) -> bool {
-    status.code == 404 && status.details.get("kind").and_then(Value::as_str) == Some("namespaces")
 }
 
 /// A binding is refused under impersonation while the role that it refers to is not there. The API server then names

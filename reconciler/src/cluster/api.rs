@@ -23,6 +23,8 @@ const ATTEMPTS: u32 = 5;
 /// How long an answer is waited for: kube-apiserver gives a write up after 34 s itself.
 const MAX_WAIT: Duration = Duration::from_secs(40);
 const JSON: &str = "application/json";
+pub(super) const PARTIAL_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
 /// The ServiceAccount that requests are made as.
@@ -170,6 +172,19 @@ impl Api {
             },
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// The names of all objects of a kind.
+    ///
+    /// # Errors
+    /// Any answer but the list.
+    pub async fn names(&self, kind: &Kind) -> Result<Vec<String>, ApiError> {
+        let list = self
+            .json(Method::GET, &kind.collection(""), PARTIAL_LIST, None)
+            .await?;
+        let items = list["items"].as_array().into_iter().flatten();
+        let name = |item: &Value| item["metadata"]["name"].as_str().map(ToOwned::to_owned);
+        Ok(items.filter_map(name).collect())
     }
 
     /// Server-side apply.
@@ -382,21 +397,30 @@ impl Api {
     ) -> Result<Answer<Bytes>, ApiError> {
         let permit = self.permit.as_ref().filter(|_| method != Method::GET);
         let mut attempt = 0;
-        let mut repeated = false;
+        let mut lost = None;
         loop {
-            permit.map_or(Ok(()), Permit::check)?;
             attempt += 1;
+            // Not part of the wait for an answer: what was not sent cannot have been carried out.
+            let place = self
+                .gate
+                .acquire()
+                .await
+                .map_err(|_| ApiError::Unreachable("the controller is stopping".to_owned()))?;
+            if let Err(revoked) = permit.map_or(Ok(()), Permit::check) {
+                // What may have been carried out is more than that it is not sent again.
+                return Err(lost.unwrap_or(revoked.into()));
+            }
             let asked = self.attempt(method.clone(), path, accept, body.clone());
             let answer = tokio::time::timeout(MAX_WAIT, asked).await;
             let answer =
                 answer.unwrap_or_else(|_| Err(ApiError::Ambiguous(format!("no answer within {MAX_WAIT:?}"))));
-            repeated |= matches!(answer, Err(ApiError::Ambiguous(_)));
+            drop(place);
             match answer {
                 Ok((status, body)) => {
                     return Ok(Answer {
                         status,
                         body,
-                        repeated,
+                        repeated: lost.is_some(),
                     });
                 }
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
@@ -404,12 +428,14 @@ impl Api {
                         .retry_after()
                         .unwrap_or(Duration::from_millis(50 << (2 * attempt)));
                     tracing::debug!(%method, path, attempt, %error, "request is tried again");
+                    if error.is_ambiguous() {
+                        lost = Some(error);
+                    }
                     let pause = tokio::time::sleep(pause);
                     match permit {
                         None => pause.await,
-                        // What may have been carried out is more than that it is not sent again.
-                        Some(permit) if permit.race(pause).await.is_err() => return Err(error),
-                        Some(_) => {}
+                        // Whether it was revoked is asked before the request is sent again.
+                        Some(permit) => drop(permit.race(pause).await),
                     }
                 }
                 Err(error) => return Err(error),
@@ -441,11 +467,6 @@ impl Api {
         let request = request
             .body(body)
             .map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        let _place = self
-            .gate
-            .acquire()
-            .await
-            .map_err(|_| ApiError::Unreachable("the controller is stopping".to_owned()))?;
         let response = self
             .client
             .send(request)
@@ -495,7 +516,8 @@ impl From<&Owner> for ObjectId {
 fn absent_as_none(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_not_found() => Ok(None),
+        // A path that is not served says nothing of the object.
+        Err(error) if error.is_not_found() && !error.is_unserved() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,12 +1,17 @@
 //! Which kinds the API server serves, and where. Does I/O when a kind is not known yet.
 //!
 //! Aggregated discovery (two requests for everything) is used; servers older than 1.27 are not supported.
+//!
+//! What is known can be outdated: a kind whose requests find no such path is forgotten and looked for anew, and one
+//! whose definition is being deleted counts as not served, so that nothing is created only to go with it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::sync::{Notify, watch};
 
 use super::{Api, ApiError};
 use crate::plan::{Gvk, ObjectId};
@@ -38,6 +43,12 @@ impl Kind {
         }
     }
 
+    /// The name of the CustomResourceDefinition that would have it served.
+    #[must_use]
+    pub fn definition(&self) -> String {
+        format!("{}.{}", self.plural, self.gvk.group)
+    }
+
     /// Path of an object.
     #[must_use]
     pub fn path(&self, id: &ObjectId) -> String {
@@ -63,10 +74,27 @@ impl Kind {
 type Kinds = HashMap<(String, String), Vec<Kind>>;
 
 /// A cache of the kinds, read anew when one is missing.
-#[derive(Default)]
 pub struct Discovery {
-    kinds: RwLock<Arc<Kinds>>,
+    /// What can be used: what was read, less what was forgotten since or is going.
+    kinds: watch::Sender<Arc<Kinds>>,
     read: tokio::sync::Mutex<Option<Instant>>,
+    /// Something was forgotten since it was read.
+    outdated: AtomicBool,
+    forgot: Notify,
+    /// Names of definitions that are being deleted: `<plural>.<group>`.
+    going: Mutex<HashSet<String>>,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            kinds: watch::Sender::default(),
+            read: tokio::sync::Mutex::default(),
+            outdated: AtomicBool::new(false),
+            forgot: Notify::new(),
+            going: Mutex::default(),
+        }
+    }
 }
 
 /// A missing kind is looked for at most this often.
@@ -96,11 +124,8 @@ impl Discovery {
     pub async fn resolve_any_version(&self, api: &Api, gvk: &Gvk) -> Result<Kind, ApiError> {
         match self.resolve(api, gvk).await {
             Err(ApiError::UnknownKind { api_version, kind }) => {
-                let kinds = self.snapshot();
-                let served = kinds
-                    .get(&(gvk.group.clone(), gvk.kind.clone()))
-                    .and_then(|kinds| kinds.first());
-                served.cloned().ok_or(ApiError::UnknownKind { api_version, kind })
+                let served = self.known_in_any_version(gvk);
+                served.ok_or(ApiError::UnknownKind { api_version, kind })
             }
             answer => answer,
         }
@@ -117,27 +142,116 @@ impl Discovery {
             .cloned()
     }
 
+    /// The kind in whatever version is served, the wanted one first, if it is known without asking.
+    pub(crate) fn known_in_any_version(&self, gvk: &Gvk) -> Option<Kind> {
+        in_any_version(&self.snapshot(), gvk)
+    }
+
     /// Reads what is served, unless that was done less than `pause` ago.
     ///
     /// # Errors
     /// Why the server could not be asked.
     pub async fn refresh(&self, api: &Api, pause: Duration) -> Result<(), ApiError> {
         let mut read = self.read.lock().await;
-        if read.is_some_and(|at| at.elapsed() < pause) {
+        if read.is_some_and(|at| at.elapsed() < pause) && !self.outdated.load(Ordering::Relaxed) {
             return Ok(());
         }
+        self.outdated.store(false, Ordering::Relaxed);
         let mut kinds = Kinds::new();
         for path in ["/api", "/apis"] {
             collect(&api.raw(path, AGGREGATED).await?, &mut kinds);
         }
-        *self.kinds.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kinds);
+        let going = self.going.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        kinds.values_mut().for_each(|versions| {
+            versions.retain(|kind| going.is_empty() || !going.contains(&kind.definition()));
+        });
+        kinds.retain(|_, versions| !versions.is_empty());
+        self.change(|known| *known = kinds);
         *read = Some(Instant::now());
         Ok(())
     }
 
-    fn snapshot(&self) -> Arc<Kinds> {
-        self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Forgets a kind whose requests find no such path; it is looked for anew.
+    pub fn forget(&self, gvk: &Gvk) {
+        self.outdated.store(true, Ordering::Relaxed);
+        self.change(|known| {
+            let key = (gvk.group.clone(), gvk.kind.clone());
+            if let Some(versions) = known.get_mut(&key) {
+                versions.retain(|kind| kind.gvk.version != gvk.version);
+                if versions.is_empty() {
+                    known.remove(&key);
+                }
+            }
+        });
+        self.forgot.notify_one();
     }
+
+    /// Completes when something was forgotten since it was last asked.
+    pub(crate) async fn forgotten(&self) {
+        self.forgot.notified().await;
+    }
+
+    /// Says whether the definition `<plural>.<group>` is being deleted.
+    pub(crate) fn definition_goes(&self, name: &str, goes: bool) {
+        let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
+        if !goes {
+            going.remove(name);
+            return;
+        }
+        going.insert(name.to_owned());
+        drop(going);
+        self.change(|known| {
+            known.retain(|_, versions| versions.iter().all(|kind| kind.definition() != name))
+        });
+    }
+
+    /// The kinds that a definition `<plural>.<group>` has the server serve.
+    pub(crate) fn defined_by(&self, name: &str) -> Vec<Gvk> {
+        let kinds = self.snapshot();
+        let all = kinds.values().flatten();
+        all.filter(|kind| kind.definition() == name)
+            .map(|kind| kind.gvk.clone())
+            .collect()
+    }
+
+    /// Tells of each change of what is known.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Kinds>> {
+        self.kinds.subscribe()
+    }
+
+    /// Waits until a kind is served in whatever version, the wanted one first.
+    pub(crate) async fn served(&self, gvk: &Gvk) -> Kind {
+        let mut changes = self.changes();
+        loop {
+            if let Some(kind) = in_any_version(&changes.borrow_and_update(), gvk) {
+                return kind;
+            }
+            // The sender is here as long as `self`.
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Kinds)) {
+        self.kinds.send_if_modified(|known| {
+            let mut kinds = (**known).clone();
+            change(&mut kinds);
+            let changed = kinds != **known;
+            if changed {
+                *known = Arc::new(kinds);
+            }
+            changed
+        });
+    }
+
+    fn snapshot(&self) -> Arc<Kinds> {
+        self.kinds.borrow().clone()
+    }
+}
+
+fn in_any_version(kinds: &Kinds, gvk: &Gvk) -> Option<Kind> {
+    let versions = kinds.get(&(gvk.group.clone(), gvk.kind.clone()))?;
+    let wanted = versions.iter().find(|kind| kind.gvk.version == gvk.version);
+    wanted.or(versions.first()).cloned()
 }
 
 fn collect(list: &Value, kinds: &mut Kinds) {

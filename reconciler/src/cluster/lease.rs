@@ -94,7 +94,22 @@ impl LeaseHold {
         Ok(Ok(()))
     }
 
+    /// A renewal whose answer was lost is sent again and refused then, though it was carried out: another look tells
+    /// who holds it.
     async fn hold_one(&self, name: &str) -> Result<Result<(), (String, Duration)>, ApiError> {
+        match self.try_to_hold(name).await {
+            Err(error) if error.is_conflict() => {}
+            answer => return answer,
+        }
+        match self.try_to_hold(name).await {
+            Err(error) if error.is_conflict() => {
+                Ok(Err(("another process".to_owned(), Duration::from_secs(1))))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn try_to_hold(&self, name: &str) -> Result<Result<(), (String, Duration)>, ApiError> {
         let kind = Kind::fixed("coordination.k8s.io/v1", "Lease", "leases", true);
         let id = ObjectId {
             namespace: self.namespace.clone(),
@@ -138,13 +153,7 @@ impl LeaseHold {
                 self.api.create(&kind, &self.namespace, &object).await
             }
         };
-        match answer {
-            Ok(_) => Ok(Ok(())),
-            Err(error) if error.is_conflict() => {
-                Ok(Err(("another process".to_owned(), Duration::from_secs(1))))
-            }
-            Err(error) => Err(error),
-        }
+        answer.map(|_| Ok(()))
     }
 
     /// Lets both go, so that the next holder need not wait for them to run out.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Revoked;
+use crate::plan::ObjectId;
 
 /// The body of a refusal (`metav1.Status`).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -34,6 +35,27 @@ impl fmt::Display for Status {
     }
 }
 
+impl Status {
+    /// A 404 that names no object: the path itself is not served, as when the kind's definition was deleted.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        self.code == 404 && self.named("kind").is_empty() && self.named("name").is_empty()
+    }
+
+    /// A 404 that names the namespace.
+    #[must_use]
+    pub fn is_missing_namespace(&self) -> bool {
+        self.code == 404 && self.named("kind") == "namespaces"
+    }
+
+    fn named(&self, detail: &str) -> &str {
+        self.details
+            .get(detail)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
 /// In the words of structured-merge-diff, which the API server passes on.
 const NOT_OF_THE_SCHEMA: &str = "failed to create typed patch object";
 
@@ -58,6 +80,9 @@ pub enum ApiError {
         /// The bound, in bytes.
         limit: usize,
     },
+    /// The object was deleted, and another one has its name.
+    #[error("{0} was deleted, and another object has its name")]
+    Replaced(ObjectId),
     /// The kind is not served.
     #[error(
         "no matches for kind \"{kind}\" in version \"{api_version}\": is its CustomResourceDefinition installed?"
@@ -97,6 +122,12 @@ impl ApiError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.has_code(404)
+    }
+
+    /// 404 because the kind is not served.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        self.status().is_some_and(Status::is_unserved)
     }
 
     /// 409.

@@ -24,6 +24,7 @@ pub enum Revoked {
 pub struct Permit {
     leadership: CancellationToken,
     canceled: CancellationToken,
+    superseded: CancellationToken,
     deadline: Option<Instant>,
 }
 
@@ -34,8 +35,15 @@ impl Permit {
         Self {
             leadership,
             canceled,
+            superseded: CancellationToken::new(),
             deadline: Some(Instant::now() + timeout),
         }
+    }
+
+    /// The same permit, for a run that waits for nothing any more once `superseded` is cancelled.
+    #[must_use]
+    pub fn superseded_by(self, superseded: CancellationToken) -> Self {
+        Self { superseded, ..self }
     }
 
     /// A permit that holds as long as `leadership` does: for what is written outside of runs.
@@ -44,6 +52,7 @@ impl Permit {
         Self {
             leadership,
             canceled: CancellationToken::new(),
+            superseded: CancellationToken::new(),
             deadline: None,
         }
     }
@@ -65,7 +74,19 @@ impl Permit {
         Ok(())
     }
 
-    /// Runs something that only reads or waits, and gives it up when the permit is revoked.
+    /// Waits for something that others have to do; gives it up as well when there is something newer to run for.
+    ///
+    /// # Errors
+    /// Why the permit was revoked.
+    pub async fn wait<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Revoked> {
+        tokio::select! {
+            biased;
+            () = self.superseded.cancelled() => Err(Revoked::Canceled),
+            awaited = self.race(waiting) => awaited,
+        }
+    }
+
+    /// Runs something that only reads, and gives it up when the permit is revoked.
     ///
     /// # Errors
     /// Why the permit was revoked.

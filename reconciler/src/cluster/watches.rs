@@ -3,10 +3,13 @@
 //! In: kinds to watch. Out: an [`Index`] kept true, and an [`ObjectEvent`] for each change that matters to an
 //! owner: its fields changed hands, its health changed, it appeared or went. Objects are reduced and dropped
 //! at once; of kinds without a status only metadata is asked for, so Secrets stay on the server.
+//!
+//! A kind whose definition is deleted takes its objects with it: they are gone then, and its watch begins again when
+//! the kind is served again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
@@ -18,7 +21,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Api, Fingerprint, Index, Kind, Seen};
+use super::{Api, Discovery, Fingerprint, Index, Kind, Seen};
 use crate::api::{OWNER_NAME, OWNER_NAMESPACE};
 use crate::assess::reduce::Observed;
 use crate::plan::{Gvk, ObjectId, Owner};
@@ -27,8 +30,6 @@ use crate::plan::{Gvk, ObjectId, Owner};
 const PAGE: u32 = 50;
 /// When a watch that is not allowed is tried again.
 const UNTIL_RIGHTS_CHANGE: Duration = Duration::from_secs(300);
-const METADATA_LIST: &str =
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// Something about an owned object changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +45,10 @@ pub struct ObjectEvent {
 /// The set of running watches.
 pub struct Watches {
     api: Api,
+    discovery: Arc<Discovery>,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
-    started: Mutex<HashMap<(String, String), Subscribers>>,
+    started: Mutex<HashMap<(String, String), Started>>,
     stop: CancellationToken,
 }
 
@@ -55,12 +57,14 @@ impl Watches {
     #[must_use]
     pub fn new(
         api: Api,
+        discovery: Arc<Discovery>,
         index: Arc<Index>,
         events: mpsc::Sender<ObjectEvent>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             api,
+            discovery,
             index,
             events,
             started: Mutex::default(),
@@ -84,40 +88,61 @@ impl Watches {
         if started.contains_key(&key) {
             return;
         }
-        started.insert(key, Subscribers::default());
-        self.spawn(kind, Extent::Owned);
+        let watch = Started::default();
+        started.insert(key, watch.clone());
+        self.spawn(kind, Extent::Owned, watch.health);
+    }
+
+    /// Whether the index is kept true for the objects of a kind: there is a watch, and no error came for as long as one
+    /// that is still broken would be silent. What no watch shows has to be looked at.
+    #[must_use]
+    pub fn is_in_sync(&self, group: &str, kind: &str) -> bool {
+        self.is_good(&(group.to_owned(), kind.to_owned()))
+    }
+
+    /// The same for a single object that is watched by name.
+    #[must_use]
+    pub fn is_object_in_sync(&self, id: &ObjectId) -> bool {
+        self.is_good(&key_of(id))
+    }
+
+    fn is_good(&self, key: &(String, String)) -> bool {
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = started.get(key);
+        watch.is_some_and(|watch| watch.health.is_good(Instant::now()))
     }
 
     /// Watches a single object that need not carry our label, for a Kustomization.
     pub fn ensure_object(&self, kind: &Kind, id: &ObjectId, owner: &Arc<Owner>) {
-        let key = (
-            kind.gvk.group.clone(),
-            format!("{}/{}/{}", kind.gvk.kind, id.namespace, id.name),
-        );
+        let key = key_of(id);
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(subscribers) = started.get(&key) {
-            subscribers.add(owner);
+        if let Some(watch) = started.get(&key) {
+            watch.subscribers.add(owner);
             return;
         }
-        let subscribers = Subscribers::default();
-        subscribers.add(owner);
-        started.insert(key, subscribers.clone());
+        let watch = Started::default();
+        watch.subscribers.add(owner);
+        started.insert(key, watch.clone());
         self.spawn(
             kind,
             Extent::One {
                 namespace: id.namespace.clone(),
                 name: id.name.clone(),
-                subscribers,
+                subscribers: watch.subscribers,
+                told: None,
             },
+            watch.health,
         );
     }
 
-    fn spawn(&self, kind: &Kind, extent: Extent) {
+    fn spawn(&self, kind: &Kind, extent: Extent, health: Arc<Health>) {
         let stop = self.stop.clone();
         let watch = Watch {
             kind: kind.clone(),
             api: self.api.clone(),
+            discovery: self.discovery.clone(),
             extent,
+            health,
             index: self.index.clone(),
             events: self.events.clone(),
             seen: None,
@@ -131,6 +156,40 @@ impl Watches {
                 () = watch.run(client) => {}
             }
         });
+    }
+}
+
+fn key_of(id: &ObjectId) -> (String, String) {
+    (
+        id.group.clone(),
+        format!("{}/{}/{}", id.kind, id.namespace, id.name),
+    )
+}
+
+/// A watch that was started.
+#[derive(Clone, Default)]
+struct Started {
+    subscribers: Subscribers,
+    health: Arc<Health>,
+}
+
+/// When a watch failed last.
+#[derive(Default)]
+struct Health(Mutex<Option<Instant>>);
+
+/// A watch that is opened in vain says so at least this often.
+const SILENCE: Duration = Duration::from_secs(60);
+
+impl Health {
+    /// Notes an error; gives whether it is the first for a while.
+    fn failed(&self, at: Instant) -> bool {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(at);
+        before.is_none_or(|before| at.duration_since(before) > SILENCE)
+    }
+
+    fn is_good(&self, now: Instant) -> bool {
+        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_none_or(|at| now.duration_since(at) > SILENCE)
     }
 }
 
@@ -160,13 +219,17 @@ enum Extent {
         namespace: String,
         name: String,
         subscribers: Subscribers,
+        /// What they were told last: others keep the index as well, so that it may show it before this watch does.
+        told: Option<Seen>,
     },
 }
 
 struct Watch {
     kind: Kind,
     api: Api,
+    discovery: Arc<Discovery>,
     extent: Extent,
+    health: Arc<Health>,
     index: Arc<Index>,
     events: mpsc::Sender<ObjectEvent>,
     /// Ids that a list under way has shown.
@@ -179,6 +242,17 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self, client: kube::Client) {
+        loop {
+            self.follow(client.clone()).await;
+            tracing::info!(kind = %self.kind.gvk, "the kind is not served any more; it is watched again when it is");
+            self.discovery.forget(&self.kind.gvk);
+            self.all_gone().await;
+            self.kind = self.discovery.served(&self.kind.gvk).await;
+        }
+    }
+
+    /// Follows the kind for as long as it is served.
+    async fn follow(&mut self, client: kube::Client) {
         let gvk = &self.kind.gvk;
         let resource = ApiResource {
             group: gvk.group.clone(),
@@ -227,6 +301,7 @@ impl Watch {
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => self.take(event).await,
+                Err(error) if is_unserved(&error) => return,
                 Err(error) if is_forbidden(&error) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::info!(
@@ -237,7 +312,9 @@ impl Watch {
                     tokio::time::sleep(UNTIL_RIGHTS_CHANGE).await;
                 }
                 Err(error) => {
-                    tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
+                    if self.health.failed(Instant::now()) {
+                        tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -288,29 +365,38 @@ impl Watch {
         {
             self.send(old_owner.clone(), id, true).await;
         }
+        self.tell_subscribers(id, Some(&seen)).await;
         if before.is_some_and(|old| !differs(&old, &seen)) {
             return;
         }
-        self.tell_subscribers(id, false).await;
         if let Some(owner) = owner {
             self.send(owner, id, false).await;
         }
     }
 
-    async fn tell_subscribers(&self, id: &ObjectId, gone: bool) {
-        if let Extent::One { subscribers, .. } = &self.extent {
-            for owner in subscribers.all() {
-                self.send(owner, id, gone).await;
-            }
+    async fn tell_subscribers(&mut self, id: &ObjectId, seen: Option<&Seen>) {
+        let Extent::One {
+            subscribers, told, ..
+        } = &mut self.extent
+        else {
+            return;
+        };
+        let before = std::mem::replace(told, seen.cloned());
+        if before
+            .zip(seen)
+            .is_some_and(|(before, seen)| !differs(&before, seen))
+        {
+            return;
+        }
+        for owner in subscribers.all() {
+            self.send(owner, id, seen.is_none()).await;
         }
     }
 
-    async fn gone(&self, id: &ObjectId) {
-        self.tell_subscribers(id, true).await;
-        if let Some(Seen {
-            owner: Some(owner), ..
-        }) = self.index.remove(id)
-        {
+    async fn gone(&mut self, id: &ObjectId) {
+        let before = self.index.remove(id);
+        self.tell_subscribers(id, None).await;
+        if let Some(owner) = before.and_then(|before| before.owner) {
             self.send(owner, id, true).await;
         }
     }
@@ -329,11 +415,20 @@ impl Watch {
         }
     }
 
+    async fn all_gone(&mut self) {
+        self.seen = None;
+        for id in self.index.ids_of_kind(&self.kind.gvk.group, &self.kind.gvk.kind) {
+            if self.covers(&id) {
+                self.gone(&id).await;
+            }
+        }
+    }
+
     /// Asked as a list, which is what a watch is allowed.
     async fn is_there(&self, id: &ObjectId) -> bool {
         let collection = self.kind.collection(&id.namespace);
         let path = format!("{collection}?fieldSelector=metadata.name%3D{}", id.name);
-        let list = self.api.raw(&path, METADATA_LIST).await;
+        let list = self.api.raw(&path, super::api::PARTIAL_LIST).await;
         list.is_ok_and(|list| list["items"].as_array().is_some_and(|items| !items.is_empty()))
     }
 
@@ -377,6 +472,16 @@ fn is_forbidden(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 403,
+        _ => false,
+    }
+}
+
+/// Whether there is no such collection; a namespace that does not exist answers an empty list.
+fn is_unserved(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 404,
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! From a Kustomization and a checkout to identified objects: reads variables and keys, renders, names each
 //! object. Reads only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::api::{Kustomization, KustomizationSpec, SubstituteKind};
 use crate::apply::Permit;
 use crate::cluster::{ApiError, Kind};
-use crate::plan::{self, Gvk, ObjectId, Owner, Wanted};
+use crate::plan::{self, Gvk, Missing, ObjectId, Owner, Wanted};
 use crate::render::sops::Keyring;
 use crate::render::substitute::{Substitution, VariableSource};
 use crate::render::{self, Rendered};
@@ -270,6 +270,7 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
     let defined = definitions(&rendered);
     let mut wanted = Vec::with_capacity(rendered.objects.len());
     let mut refused = Vec::new();
+    let mut missing = BTreeSet::new();
     for object in rendered.objects {
         let gvk = Gvk {
             group: object.id.group.clone(),
@@ -286,6 +287,7 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
                 Ok(kind) => kind.namespaced,
                 Err(error @ ApiError::UnknownKind { .. }) => {
                     refused.push(format!("{} ({}): {error}", object.id, object.origin));
+                    missing.insert(Missing::Kind(gvk));
                     continue;
                 }
                 Err(error) => return Err(Failure::Apply(error.to_string())),
@@ -314,7 +316,7 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
     if refused.is_empty() {
         return Ok(wanted);
     }
-    Err(Failure::Apply(refused.join("\n")))
+    Err(Failure::of_apply(refused.join("\n"), missing))
 }
 
 /// Kinds that definitions among the objects bring along, and whether they are namespaced.

@@ -37,35 +37,63 @@ pub(crate) async fn of(
     Ok(claims)
 }
 
-/// The Kustomization, other than the job's own, that wants an object which is about to be pruned.
+/// What all other Kustomizations want, for a look at what may be removed.
+#[derive(Default)]
+pub(crate) struct OthersClaims {
+    known: Vec<(Owner, Claims)>,
+    unknown: Vec<(Owner, Failure)>,
+}
+
+/// Finds out what the others want. One of another source need not be known: it cannot have been given an object in the
+/// commit that took it away here.
 ///
 /// # Errors
-/// When one that may want it cannot be rendered and the object holds data that Git cannot bring back. Only one of the
-/// same source can have been given the object in the commit that took it away here; and whoever confirmed the prune
-/// has answered for it.
-pub(crate) async fn claimed_by_another(
-    cx: &Context,
-    job: &Job,
-    id: &ObjectId,
-) -> Result<Option<Owner>, Failure> {
+/// The run was canceled.
+pub(crate) async fn of_others(cx: &Context, job: &Job) -> Result<OthersClaims, Failure> {
     let source = source_key(&job.kustomization);
-    for (other, entry) in cx.registry.others(&job.owner) {
+    let mut others = OthersClaims::default();
+    for (owner, entry) in cx.registry.others(&job.owner) {
         if entry.kustomization.metadata.deletion_timestamp.is_some() {
             continue;
         }
-        match of(cx, &job.permit, &other, &entry).await {
-            Ok(claims) if claims.contains(id) => return Ok(Some(other)),
-            Ok(_) => {}
+        match of(cx, &job.permit, &owner, &entry).await {
+            Ok(claims) => others.known.push((owner, claims)),
             Err(failure @ Failure::Canceled(_)) => return Err(failure),
-            Err(failure)
-                if id.holds_data() && source_key(&entry.kustomization) == source && !job.is_confirmed() =>
-            {
-                return Err(Failure::Prune(refusal(job, id, &other, &failure)));
+            Err(failure) if source_key(&entry.kustomization) == source => {
+                others.unknown.push((owner, failure))
             }
             Err(_) => {}
         }
     }
-    Ok(None)
+    Ok(others)
+}
+
+impl OthersClaims {
+    /// Who else wants an object that is about to be pruned.
+    ///
+    /// # Errors
+    /// Why it cannot be known and the object must stay for now: one that may want it could not be built for a passing
+    /// reason; or at all, and the object holds data that Git cannot bring back, unless the prune was confirmed.
+    pub(crate) fn claimant(&self, job: &Job, id: &ObjectId) -> Result<Option<&Owner>, String> {
+        if let Some((owner, _)) = self.known.iter().find(|(_, claims)| claims.contains(id)) {
+            return Ok(Some(owner));
+        }
+        for (other, failure) in &self.unknown {
+            if is_passing(failure) {
+                return Err(format!(
+                    "{id} is not deleted yet: whether Kustomization {other} wants it could not be found out ({failure})"
+                ));
+            }
+            if id.holds_data() && !job.is_confirmed() {
+                return Err(refusal(job, id, other, failure));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn is_passing(failure: &Failure) -> bool {
+    matches!(failure, Failure::Apply(_) | Failure::Timeout(_))
 }
 
 fn refusal(job: &Job, id: &ObjectId, other: &Owner, failure: &Failure) -> String {

@@ -40,9 +40,13 @@ pub struct Config {
     pub log_excerpts: bool,
     /// How long a crash or a refused image may last before it counts as a failure.
     pub failure_grace: Duration,
+    /// How long a burst of changes lasts at least before it is acted on: of definitions and admission, and of objects
+    /// whose generation moves.
+    pub debounce: Duration,
     /// Flux's leases are held.
     pub leases: bool,
-    /// How long a lease lasts without being renewed; it is renewed three times in that time.
+    /// How long a lease lasts without being renewed; it is renewed three times in that time, and the
+    /// server asked for its version.
     pub lease_duration: Duration,
     /// How long a write of an earlier process may still arrive (rule 2).
     pub late_write_bound: Duration,
@@ -68,6 +72,7 @@ impl Default for Config {
             prune_guard: Guard::default(),
             log_excerpts: true,
             failure_grace: Duration::from_secs(60),
+            debounce: Duration::from_secs(15),
             leases: true,
             lease_duration: Duration::from_secs(90),
             late_write_bound: Duration::from_secs(60),

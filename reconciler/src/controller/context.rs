@@ -19,7 +19,7 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     /// Acts as the controller itself; writes only while it leads.
     pub(crate) api: Api,
-    pub(crate) discovery: Discovery,
+    pub(crate) discovery: Arc<Discovery>,
     pub(crate) watches: Watches,
     pub(crate) configs: Arc<Configs>,
     pub(crate) index: Arc<Index>,

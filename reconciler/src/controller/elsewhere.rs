@@ -1,10 +1,16 @@
-//! Watches single objects that do not carry our label: health checks elsewhere (rule 20). Does I/O.
+//! Objects that the watches of owned kinds do not show: health checks elsewhere are watched by name (rule 20), and what
+//! cannot be watched is looked at. Does I/O.
 
 use std::sync::Arc;
 
-use crate::plan::{Gvk, ObjectId, Owner};
+use jiff::Timestamp;
+
+use crate::assess::reduce::Observed;
+use crate::cluster::{Fingerprint, Seen};
+use crate::plan::{self, Gvk, ObjectId, Owner, Ownership};
 
 use super::context::Context;
+use super::job::Job;
 
 /// Makes sure that an object is watched for a Kustomization.
 pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectId) {
@@ -20,4 +26,30 @@ pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectId) {
             Err(error) => tracing::warn!(object = %id, %error, "a health check names what cannot be watched"),
         }
     });
+}
+
+/// Looks at an object as the account of a run, and puts it where watches put what they see.
+pub(crate) async fn look(cx: &Context, job: &Job, id: &ObjectId) {
+    let gvk = Gvk {
+        group: id.group.clone(),
+        version: "v1".to_owned(),
+        kind: id.kind.clone(),
+    };
+    let Ok(kind) = cx.discovery.resolve_any_version(&cx.api, &gvk).await else {
+        return;
+    };
+    let before = cx.index.get(id);
+    match job.api(cx).get(&kind, id).await {
+        Ok(Some(live)) => {
+            let ours = plan::owner_of(&live, &job.owner) == Ownership::Ours;
+            let seen = Seen {
+                observed: Observed::reduce(&live, Timestamp::now()),
+                fingerprint: Fingerprint::of(&live),
+                owner: ours.then(|| job.owner.clone()),
+            };
+            cx.index.put_if_unchanged(id, before.as_ref(), seen);
+        }
+        Ok(None) => drop(cx.index.remove(id)),
+        Err(error) => tracing::debug!(object = %id, %error, "it could not be looked at"),
+    }
 }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::api::{DeletionPolicy, Reason};
-use crate::apply::{Pruned, Revoked};
+use crate::apply::Revoked;
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, Inventory, ObjectId};
 use crate::report::{Failure, Severity};
 
+use super::claims;
 use super::context::Context;
 use super::events::Recorder;
 use super::finalizer;
 use super::gone::until_gone;
 use super::job::Job;
 use super::places::Place;
-use super::removal::remove;
+use super::removal::{Removed, remove};
 use super::run::revoked;
 
 /// Deletes what is to be deleted and lets the object go (Flux's `finalize`, with one difference: the finalizer
@@ -57,12 +58,13 @@ async fn delete_all(
     inventory: &Inventory,
 ) -> Result<Vec<(ObjectId, String)>, Failure> {
     let api = job.api(cx);
+    let others = claims::of_others(cx, job).await?;
     let mut failures = Vec::new();
     let mut deleted = Vec::new();
     for (id, version) in inventory.minus(&Inventory::default()) {
-        match remove(cx, job, &api, (&id, &version), &[]).await {
-            Ok(Pruned::Deleted) => deleted.push((id, version)),
-            Ok(Pruned::Absent | Pruned::Kept) => {}
+        match remove(cx, job, &api, &others, (&id, &version), &[]).await {
+            Ok(Removed::Deleted) => deleted.push((id, version)),
+            Ok(Removed::Absent | Removed::Forgotten | Removed::Promised) => {}
             Err(Failure::Prune(why)) => failures.push(why),
             Err(failure) => return Err(failure),
         }

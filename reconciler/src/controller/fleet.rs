@@ -6,8 +6,10 @@
 mod dependencies;
 mod health;
 mod revisions;
+mod surroundings;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,13 +31,15 @@ use super::context::Context;
 use super::events::Recorder;
 use super::explain::Whys;
 use super::finalize::finalize;
-use super::job::{Done, Job, annotation};
-use super::memory::Memory;
+use super::job::{Done, Job, Stand, annotation};
+use super::memory::{Left, Memory};
+use super::places::Place;
 use super::registry::Entry;
 use super::reports::report_outcome;
 use super::run::run;
 use super::statuses::StatusWriter;
 use super::step::{Effect, Ended, Event, Inputs, Scope, State};
+use super::surroundings::Changes;
 
 /// Names a source: kind is always GitRepository.
 pub(crate) type SourceKey = (String, String);
@@ -63,6 +67,16 @@ pub(crate) enum Message {
         name: String,
     },
     Explain(Arc<Owner>),
+    /// Objects that no watch shows were looked at.
+    Looked(Arc<Owner>),
+    /// What admits objects changed.
+    SurroundingsChanged(Changes),
+    /// What the server serves changed.
+    Discovered,
+    /// A namespace is there.
+    NamespaceAppeared(String),
+    /// A namespace is no longer there.
+    NamespaceGone(String),
     Trickled,
     /// All Kustomizations that there are have been seen.
     Listed,
@@ -84,9 +98,18 @@ struct Member {
     cancel: CancellationToken,
     number: u64,
     started: Instant,
+    /// What the last run, or a revision that needed none, was for: reports outside of runs are about it.
+    stand: Stand,
+    supersede: CancellationToken,
     whys: Whys,
     explaining: bool,
     explain_again: bool,
+    /// A look at the causes is due already.
+    explanation_due: bool,
+    /// Objects that no watch shows are being looked at.
+    looking: bool,
+    /// Its revision moves on when its turn comes.
+    in_trickle: bool,
     waiting_reported: bool,
     contest: Contest,
     wake: Option<Timestamp>,
@@ -109,6 +132,8 @@ pub(crate) struct Fleet {
     trickling: usize,
     listed: bool,
     sources_listed: bool,
+    /// When each namespace was last seen to be there.
+    namespaces: HashMap<String, Instant>,
     pods: super::pods::PodWatch,
 }
 
@@ -128,6 +153,7 @@ impl Fleet {
             trickling: 0,
             listed: false,
             sources_listed: false,
+            namespaces: HashMap::new(),
             pods,
         }
     }
@@ -178,14 +204,13 @@ impl Fleet {
                 namespace,
                 name,
             } => self.config(kind, &namespace, &name),
-            Message::Explain(owner) => {
-                if self
-                    .members
-                    .get(&owner)
-                    .is_some_and(|member| member.state.is_waiting())
-                {
-                    self.start_explaining(&owner);
-                }
+            Message::Explain(owner) => self.explain_again(&owner),
+            Message::Looked(owner) => self.looked(&owner),
+            Message::SurroundingsChanged(changes) => self.surroundings_changed(&changes),
+            Message::Discovered => self.discovered(),
+            Message::NamespaceAppeared(name) => self.namespace_appeared(name),
+            Message::NamespaceGone(name) => {
+                self.namespaces.remove(&name);
             }
             Message::Trickled => {
                 self.trickling -= 1;
@@ -241,7 +266,12 @@ impl Fleet {
         if !same_uid {
             let status = kustomization.status.clone().unwrap_or_default();
             self.forget(&owner);
-            let statuses = Arc::new(StatusWriter::new(owner.clone(), status.clone(), version));
+            let uid = kustomization.metadata.uid.clone().unwrap_or_default();
+            let statuses = Arc::new(StatusWriter::new(owner.clone(), uid, status.clone(), version));
+            let stand = Stand {
+                generation: kustomization.metadata.generation.unwrap_or_default(),
+                revision: status.last_attempted_revision.clone(),
+            };
             self.members.insert(
                 owner.clone(),
                 Member {
@@ -254,9 +284,14 @@ impl Fleet {
                     cancel: CancellationToken::new(),
                     number: 0,
                     started: Instant::now(),
+                    stand,
+                    supersede: CancellationToken::new(),
                     whys: Whys::new(),
                     explaining: false,
                     explain_again: false,
+                    explanation_due: false,
+                    looking: false,
+                    in_trickle: false,
                     waiting_reported: false,
                     contest: Contest::default(),
                     wake: None,
@@ -267,6 +302,7 @@ impl Fleet {
             let statuses = member.statuses.clone();
             tokio::spawn(async move { statuses.saw(&version).await });
         }
+        self.publish(&owner);
         self.register(&owner);
         self.refresh(&owner);
         self.refresh_dependents(&owner);
@@ -318,18 +354,32 @@ impl Fleet {
         let Some(member) = self.members.get(&event.owner) else {
             return;
         };
-        if let Some(memory) = &member.memory {
-            let seen = self.cx.index.get(&event.id);
-            let touched = memory
-                .objects
-                .get(&event.id)
-                .is_some_and(|left| left.is_touched(seen.as_ref()));
-            // What a run under way has written is not known here yet: it is compared when the run has ended.
-            if touched && !member.state.is_running() {
-                self.step(&event.owner, Event::Touched(event.id.clone()));
+        // What a run under way has written is not known here yet: it is compared when the run has ended.
+        if let Some(memory) = &member.memory
+            && !member.state.is_running()
+        {
+            let left = memory.objects.get(&event.id);
+            if let Some(news) = left.and_then(|left| self.news_of(&event.id, left)) {
+                self.step(&event.owner, news);
+            } else if event.gone && memory.promised.contains(&event.id) {
+                self.step(&event.owner, Event::HandedOver);
             }
         }
         self.judge(&event.owner);
+    }
+
+    /// What an object's present state means, compared with how the last run left it.
+    fn news_of(&self, id: &ObjectId, left: &Left) -> Option<Event> {
+        let seen = self.cx.index.get(id);
+        if left.is_touched(seen.as_ref()) {
+            return Some(Event::Touched(id.clone()));
+        }
+        let check_at = || {
+            let at = Timestamp::now().checked_add(self.cx.config.debounce);
+            at.unwrap_or(Timestamp::MAX)
+        };
+        left.has_moved(seen.as_ref())
+            .then(|| Event::Moved(id.clone(), check_at()))
     }
 
     fn config(&mut self, kind: &'static str, namespace: &str, name: &str) {
@@ -427,6 +477,8 @@ impl Fleet {
                 return;
             }
             self.set_timer(&owner, None);
+            // What became healthy without an event is not to time out.
+            self.judge(&owner);
             self.step(&owner, Event::Tick);
         }
     }
@@ -439,6 +491,11 @@ impl Fleet {
                     member.cancel.cancel();
                 }
             }
+            Effect::Supersede => {
+                if let Some(member) = self.members.get(owner) {
+                    member.supersede.cancel();
+                }
+            }
             Effect::Judge => self.judge(owner),
             Effect::ReportUnhealthy(_) => self.report_unhealthy(owner),
             Effect::ReportReady => self.report_ready(owner),
@@ -447,12 +504,27 @@ impl Fleet {
         }
     }
 
+    /// A job about what a run would be for now.
+    fn job_now(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
+        let checkout = self.checkout(&member.kustomization);
+        let stand = Stand {
+            generation: member.kustomization.metadata.generation.unwrap_or_default(),
+            revision: checkout.map(|checkout| checkout.revision().to_string()),
+        };
+        Job {
+            stand,
+            ..self.job(owner, member, scope)
+        }
+    }
+
+    /// A job about what the last run was for.
     fn job(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
         let checkout = self.checkout(&member.kustomization).cloned();
         let timeout = timeout(&member.kustomization);
         Job {
             owner: owner.clone(),
             kustomization: member.kustomization.clone(),
+            stand: member.stand.clone(),
             checkout,
             memory: member.memory.clone(),
             scope,
@@ -472,6 +544,7 @@ impl Fleet {
             return;
         };
         member.cancel = CancellationToken::new();
+        member.supersede = CancellationToken::new();
         member.number = number;
         member.started = Instant::now();
         member.waiting_reported = false;
@@ -482,7 +555,11 @@ impl Fleet {
             return;
         };
         let finalizing = scope == Scope::Finalize;
-        let job = self.job(owner, member, scope);
+        let mut job = self.job_now(owner, member, scope);
+        let (cancel, supersede) = (member.cancel.clone(), member.supersede.clone());
+        if let Some(member) = self.members.get_mut(owner) {
+            member.stand.clone_from(&job.stand);
+        }
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         self.running += 1;
         // Asked for here, so that runs begin in the order in which they were decided on.
@@ -493,25 +570,17 @@ impl Fleet {
                 Some(place) => place,
                 None => place.await,
             };
-            let owner = job.owner.clone();
-            // The fleet waits for runs under way before it ends, so it is there to be told.
-            if finalizing {
-                let result = finalize(&cx, &recorder, &job, &place).await;
-                if let Err(failure) = &result
-                    && !matches!(failure, Failure::Canceled(_))
-                {
-                    let failure = failure.masked(&cx.redactor);
-                    report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
-                    recorder.failed(&job, &failure);
-                }
-                let _ = cx.messages.send(Message::Finalized(owner, number, result)).await;
+            // The time of a run begins now that it has its place.
+            job.permit = Permit::new(cx.leadership.clone(), cancel, job.timeout).superseded_by(supersede);
+            let message = if finalizing {
+                let ended = finalize_to_the_end(&cx, &recorder, &job, &place).await;
+                Message::Finalized(job.owner.clone(), number, ended)
             } else {
-                let done = run(&cx, &recorder, &job, &place).await;
-                let _ = cx
-                    .messages
-                    .send(Message::RunEnded(owner, number, Box::new(done)))
-                    .await;
-            }
+                let done = run_to_the_end(&cx, &recorder, &job, &place).await;
+                Message::RunEnded(job.owner.clone(), number, Box::new(done))
+            };
+            // The fleet waits for runs under way before it ends, so it is there to be told.
+            let _ = cx.messages.send(message).await;
         });
     }
 
@@ -542,7 +611,10 @@ impl Fleet {
                 );
             }
         }
-        let took = member.started.elapsed();
+        member.started = done.began;
+        let took = done.began.elapsed();
+        member.state.began(now.checked_sub(took).unwrap_or(now));
+        let before = member.applied.clone();
         let ended = match done.result {
             Ok(applied) => {
                 if !applied.wait {
@@ -557,13 +629,18 @@ impl Fleet {
             Err(Failure::Canceled(_)) => Ended::Canceled,
             Err(failure) => Ended::Failed(failure),
         };
+        let moved = member.applied != before;
         self.cx.metrics.observe_reconcile(
             &super::metrics::key("Kustomization", &owner.namespace, &owner.name),
             took,
         );
         self.watch_inputs(owner);
         self.step(owner, Event::Finished(ended));
+        self.retry_if_there(owner);
         self.catch_up(owner);
+        if moved {
+            self.refresh_dependents(owner);
+        }
         self.drain_trickle();
     }
 
@@ -572,14 +649,13 @@ impl Fleet {
         let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else {
             return;
         };
-        let touched: Vec<ObjectId> = memory
+        let news: Vec<Event> = memory
             .objects
             .iter()
-            .filter(|(id, left)| left.is_touched(self.cx.index.get(id).as_ref()))
-            .map(|(id, _)| id.clone())
+            .filter_map(|(id, left)| self.news_of(id, left))
             .collect();
-        for id in touched {
-            self.step(owner, Event::Touched(id));
+        for event in news {
+            self.step(owner, event);
         }
     }
 
@@ -613,29 +689,74 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        member.applied.clone_from(&status.last_applied_revision);
         member.status = status;
+        self.publish(owner);
         self.register(owner);
-        super::metrics::publish(
-            &self.cx.metrics,
-            owner,
-            &self.members[owner].kustomization,
-            &self.members[owner].status,
-        );
         self.refresh_dependents(owner);
+    }
+
+    fn publish(&self, owner: &Arc<Owner>) {
+        if let Some(member) = self.members.get(owner) {
+            super::metrics::publish(&self.cx.metrics, owner, &member.kustomization, &member.status);
+        }
     }
 
     fn report_blocked(&self, owner: &Arc<Owner>, failure: Failure) {
         let Some(member) = self.members.get(owner) else {
             return;
         };
-        let job = self.job(owner, member, Scope::Changes);
+        let job = self.job_now(owner, member, Scope::Changes);
         let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
         tokio::spawn(async move {
-            report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
+            report_outcome(&cx, &job, Outcome::Failed(failure.clone()), None).await;
             recorder.failed(&job, &failure);
         });
     }
+}
+
+/// A panic in a run ends that run, and nothing else.
+async fn run_to_the_end(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
+    let began = Instant::now();
+    match AssertUnwindSafe(run(cx, recorder, job, place))
+        .catch_unwind()
+        .await
+    {
+        Ok(done) => done,
+        Err(_) => {
+            let failure = broken();
+            report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
+            recorder.failed(job, &failure);
+            Done {
+                result: Err(failure),
+                memory: None,
+                revision: job.revision(),
+                corrections: Vec::new(),
+                began,
+            }
+        }
+    }
+}
+
+async fn finalize_to_the_end(
+    cx: &Arc<Context>,
+    recorder: &Recorder,
+    job: &Job,
+    place: &Place,
+) -> Result<(), Failure> {
+    let finalizing = AssertUnwindSafe(finalize(cx, recorder, job, place)).catch_unwind();
+    let result = finalizing.await.unwrap_or_else(|_| Err(broken()));
+    if let Err(failure) = &result
+        && !matches!(failure, Failure::Canceled(_))
+    {
+        let failure = failure.masked(&cx.redactor);
+        report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
+        recorder.failed(job, &failure);
+    }
+    result
+}
+
+fn broken() -> Failure {
+    Failure::Apply("the run broke off by a defect of Coracle; its log has the place".to_owned())
 }
 
 /// The source of a Kustomization.
@@ -668,7 +789,7 @@ fn phase(uid: &str) -> u16 {
     (sum % 1000) as u16
 }
 
-async fn sleep_until(at: Option<Timestamp>) {
+pub(super) async fn sleep_until(at: Option<Timestamp>) {
     let Some(at) = at else {
         return std::future::pending().await;
     };

@@ -27,8 +27,12 @@ pub(crate) async fn until_gone(
     let mut uid = uid.map(ToOwned::to_owned);
     let mut pause = FIRST_PAUSE;
     loop {
-        let Some(live) = api.get_metadata(kind, id).await? else {
-            return Ok(());
+        let live = match api.get_metadata(kind, id).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Ok(()),
+            // Its definition is gone, and all of its objects with it.
+            Err(error) if error.is_unserved() => return Ok(()),
+            Err(error) => return Err(error),
         };
         let found = live.pointer("/metadata/uid").and_then(Value::as_str);
         if uid.is_some() && uid.as_deref() != found {

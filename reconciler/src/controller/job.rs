@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -22,6 +22,8 @@ use super::step::Scope;
 pub(crate) struct Job {
     pub(crate) owner: Arc<Owner>,
     pub(crate) kustomization: Arc<Kustomization>,
+    /// What it is about: what a report says was tried.
+    pub(crate) stand: Stand,
     pub(crate) checkout: Option<Checkout>,
     pub(crate) memory: Option<Arc<Memory>>,
     pub(crate) scope: Scope,
@@ -35,6 +37,13 @@ pub(crate) struct Job {
     pub(crate) contested: BTreeSet<ObjectId>,
 }
 
+/// A generation of a Kustomization at a revision of its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stand {
+    pub(crate) generation: i64,
+    pub(crate) revision: Option<String>,
+}
+
 /// What a run came to.
 pub(crate) struct Done {
     pub(crate) result: Result<Applied, Failure>,
@@ -44,6 +53,8 @@ pub(crate) struct Done {
     pub(crate) revision: Option<String>,
     /// Objects that were put back, with who had changed what.
     pub(crate) corrections: Vec<Correction>,
+    /// When it got its place and began.
+    pub(crate) began: Instant,
 }
 
 /// Everything is applied.
@@ -77,13 +88,11 @@ impl Job {
     }
 
     pub(crate) fn revision(&self) -> Option<String> {
-        self.checkout
-            .as_ref()
-            .map(|checkout| checkout.revision().to_string())
+        self.stand.revision.clone()
     }
 
     pub(crate) fn generation(&self) -> i64 {
-        self.kustomization.metadata.generation.unwrap_or_default()
+        self.stand.generation
     }
 
     /// The `requestedAt` that this run handles.
@@ -93,8 +102,8 @@ impl Job {
 
     /// Whether this very revision's prune was confirmed.
     pub(crate) fn is_confirmed(&self) -> bool {
-        let confirmed = annotation(&self.kustomization, crate::api::PRUNE_CONFIRM);
-        confirmed.is_some() && confirmed == self.revision().as_deref()
+        let revision = self.revision().unwrap_or_default();
+        annotation(&self.kustomization, crate::api::PRUNE_CONFIRM) == Some(&*revision)
     }
 
     /// The account that stands for this Kustomization; the controller itself when there is none.

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::fleet::Message;
+use super::surroundings::Changes;
 use crate::cluster::{Api, Kind, LeaseHold};
 use crate::plan::ObjectId;
 
@@ -43,6 +45,7 @@ impl<'a> Election<'a> {
         // Clocks differ a little, so nothing is written any more for a while before the leases run out.
         let trusted = lasts - lasts / 18;
         let mut until: Option<Instant> = None;
+        let mut version = None;
         loop {
             let asked = Instant::now();
             let attempt = tokio::select! {
@@ -79,8 +82,39 @@ impl<'a> Election<'a> {
             tokio::select! {
                 () = stop.cancelled() => return None,
                 () = at(until) => return Some(NOBODY.to_owned()),
-                () = tokio::time::sleep(pause) => {}
+                () = self.rest(pause, until.is_some(), &mut version) => {}
             }
+        }
+    }
+
+    /// Waits, and looks at the server's version meanwhile while this process leads.
+    async fn rest(&self, pause: Duration, leads: bool, version: &mut Option<String>) {
+        let look = async {
+            if leads {
+                // What is not answered by then is asked again the next time.
+                let _ = tokio::time::timeout(pause, self.look_at_version(version)).await;
+            }
+        };
+        tokio::join!(look, tokio::time::sleep(pause));
+    }
+
+    /// Another version of the server may default, validate and convert otherwise (rule 12).
+    async fn look_at_version(&self, known: &mut Option<String>) {
+        let Ok(answer) = self.api.raw("/version", "application/json").await else {
+            return;
+        };
+        let Some(version) = answer["gitVersion"].as_str() else {
+            return;
+        };
+        let before = known.replace(version.to_owned());
+        if before.is_some_and(|before| before != version) {
+            tracing::info!(version, "the API server's version changed: everything is checked");
+            // The fleet ends only when the controller does.
+            let _ = self
+                .cx
+                .messages
+                .send(Message::SurroundingsChanged(Changes::of_everything()))
+                .await;
         }
     }
 

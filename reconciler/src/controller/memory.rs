@@ -1,6 +1,6 @@
 //! What a successful run leaves behind so that the next one can leave out what did not change. No I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use kustomize_rs::fs::ReadSet;
@@ -17,8 +17,12 @@ pub(crate) struct Memory {
     pub(crate) read_set: ReadSet,
     /// The objects as they were left.
     pub(crate) objects: HashMap<ObjectId, Left>,
+    /// Objects that another Kustomization wants and has not applied yet.
+    pub(crate) promised: HashSet<ObjectId>,
     /// What health is about.
     pub(crate) targets: Vec<Target>,
+    /// Whether it changed anything, was asked for, or built something new: it counts in the history.
+    pub(crate) is_news: bool,
     /// Digest of what was built.
     pub(crate) digest: String,
 }
@@ -30,6 +34,8 @@ pub(crate) struct Left {
     pub(crate) wanted: u64,
     /// Fingerprint of the answer to the apply.
     pub(crate) fingerprint: Fingerprint,
+    /// Its generation then; 0 for kinds that have none.
+    pub(crate) generation: i64,
     /// Versions before that apply: an event that still shows one of them comes late and means nothing.
     pub(crate) before: [u64; 2],
     /// A mark on it keeps us from applying it.
@@ -45,6 +51,15 @@ impl Left {
             Some(seen) => seen.fingerprint != self.fingerprint && !self.before.contains(&version(seen)),
             None => !self.vanishes,
         }
+    }
+
+    /// Whether it was changed, and nothing says by whom: what admission changes leaves our fields ours (rule 10), and
+    /// so does somebody who changes what is not ours.
+    pub(crate) fn has_moved(&self, seen: Option<&Seen>) -> bool {
+        !self.skipped
+            && seen.is_some_and(|seen| {
+                seen.fingerprint == self.fingerprint && seen.observed.generation > self.generation
+            })
     }
 }
 

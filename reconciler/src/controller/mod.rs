@@ -37,6 +37,7 @@ mod skip;
 mod sources;
 mod statuses;
 pub mod step;
+mod surroundings;
 mod watching;
 
 use std::sync::Arc;
@@ -50,6 +51,8 @@ use crate::source::{SourceError, Store};
 
 pub use config::Config;
 
+/// Requests of the election that are under way at once.
+const ELECTION_REQUESTS: usize = 2;
 /// Messages that wait for the fleet.
 const MESSAGES: usize = 4096;
 
@@ -70,6 +73,9 @@ pub enum ControllerError {
     /// The address for artifacts cannot be listened on.
     #[error("artifacts cannot be served")]
     Artifacts(#[source] telemetry::server::ServeError),
+    /// The task that decides what runs broke off by a defect; the log has the place.
+    #[error("the controller broke off by a defect; its log has the place")]
+    Broken,
     /// Leadership was lost to another process.
     #[error("leadership was lost to {0}")]
     Deposed(String),
@@ -93,13 +99,14 @@ pub struct Services {
 /// [`ControllerError`]
 pub async fn run(config: Config, services: Services, stop: CancellationToken) -> Result<(), ControllerError> {
     let leadership = CancellationToken::new();
-    let election = Api::new(services.client, config.requests);
-    let api = election.under(Permit::of_leader(leadership.clone()));
+    // The election waits in no queue: a slow API server must not cost leadership.
+    let election = Api::new(services.client.clone(), ELECTION_REQUESTS);
+    let api = Api::new(services.client, config.requests).under(Permit::of_leader(leadership.clone()));
     let storage = config.storage.clone();
     let limits = config.limits.clone();
     let store =
         tokio::task::block_in_place(|| Store::open(storage, limits)).map_err(ControllerError::Storage)?;
-    let discovery = Discovery::default();
+    let discovery = Arc::new(Discovery::default());
     watching::require_kinds(&api, &discovery).await?;
 
     let (messages, inbox) = mpsc::channel(MESSAGES);
@@ -107,7 +114,13 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     // Watches and tasks outlive `stop` until runs under way have ended.
     let tasks = CancellationToken::new();
     let (objects, seen) = mpsc::channel(MESSAGES);
-    let watches = Watches::new(api.clone(), index.clone(), objects, tasks.clone());
+    let watches = Watches::new(
+        api.clone(),
+        discovery.clone(),
+        index.clone(),
+        objects,
+        tasks.clone(),
+    );
     let recorder = events::Recorder::start(api.clone(), config.identity.clone());
     let cx = Arc::new(context::Context {
         configs: Arc::new(configs::Configs::new(
@@ -146,15 +159,27 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         tasks.clone(),
     ));
     let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
-    let fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
+    let mut fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 
     let election = leadership::Election::new(&cx, election);
-    let deposed = election.lead(&services.ready, leads, stop.clone()).await;
-    leadership.cancel();
+    let ended = tokio::select! {
+        deposed = election.lead(&services.ready, leads, stop.clone()) => {
+            leadership.cancel();
+            stop.cancel();
+            match (fleet.await, deposed) {
+                (Err(_), _) => Err(ControllerError::Broken),
+                (Ok(()), Some(by)) => Err(ControllerError::Deposed(by)),
+                (Ok(()), None) => Ok(()),
+            }
+        }
+        // It ends by itself only by a defect: a process that leads and does nothing would be worse than none.
+        Err(_) = &mut fleet => {
+            leadership.cancel();
+            Err(ControllerError::Broken)
+        }
+    };
     stop.cancel();
-    // A panic of the fleet has been logged by its own task.
-    let _ = fleet.await;
     election.release().await;
     tasks.cancel();
-    deposed.map_or(Ok(()), |by| Err(ControllerError::Deposed(by)))
+    ended
 }

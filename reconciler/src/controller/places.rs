@@ -13,6 +13,11 @@ impl Places {
         Self(Arc::new(Semaphore::new(number)))
     }
 
+    /// Whether a run could begin now.
+    pub(crate) fn are_free(&self) -> bool {
+        self.0.available_permits() > 0
+    }
+
     /// Gives a place to each in the order in which this was called.
     pub(crate) fn enter(&self) -> impl Future<Output = Place> + Send + 'static {
         let semaphore = self.0.clone();

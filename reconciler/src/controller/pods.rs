@@ -31,6 +31,10 @@ impl PodWatch {
         }
     }
 
+    pub(crate) fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Starts or stops it.
     pub(crate) fn keep(&mut self, wanted: bool) {
         match (&self.running, wanted) {

@@ -41,14 +41,13 @@ pub(crate) async fn report_run(
     report(cx, job.report(outcome, handled, built)).await;
 }
 
-/// Writes the status that follows from what was decided outside of a run; only an end handles a request and counts in
-/// the history.
-pub(crate) async fn report_outcome(cx: &Arc<Context>, job: &Job, outcome: Outcome) {
+/// Writes the status that follows from what was decided outside of a run; only an end handles a request. With the time
+/// that it took, what was built counts in the history.
+pub(crate) async fn report_outcome(cx: &Arc<Context>, job: &Job, outcome: Outcome, took: Option<Duration>) {
     let ended = !matches!(outcome, Outcome::Progressing(_));
     let handled = job.requested().filter(|_| ended).map(ToOwned::to_owned);
     let digest = job.memory.as_ref().map(|memory| memory.digest.clone());
-    let built = digest.filter(|digest| ended && !digest.is_empty());
-    let built = built.map(|digest| (digest, Duration::ZERO));
+    let built = digest.filter(|digest| !digest.is_empty()).zip(took);
     report(cx, job.report(outcome, handled, built)).await;
 }
 
@@ -68,7 +67,7 @@ async fn report(cx: &Arc<Context>, report: Report) {
 
 /// Whether it makes no sense to try again: the object is gone, or this process no longer leads.
 fn is_final(error: &ApiError) -> bool {
-    error.is_not_found() || matches!(error, ApiError::Revoked(_))
+    error.is_not_found() || matches!(error, ApiError::Revoked(_) | ApiError::Replaced(_))
 }
 
 impl Job {

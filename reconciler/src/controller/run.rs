@@ -23,6 +23,7 @@ use crate::plan::{Action, Gvk, Inventory, ObjectId, Wanted};
 use crate::report::{Failure, Outcome, Progress, StatusPatch, change_list};
 
 use super::build::{self, Built};
+use super::claims::{self, OthersClaims};
 use super::context::Context;
 use super::events::Recorder;
 use super::finalizer;
@@ -37,7 +38,7 @@ const PARALLEL: usize = 8;
 
 /// Carries a job out and reports its end, but for health, which is waited for elsewhere.
 pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
-    let started = Instant::now();
+    let began = Instant::now();
     let mut run = Run {
         cx,
         job,
@@ -52,8 +53,10 @@ pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place
     if let Some(list) = change_list(&changes) {
         recorder.changed(job, &list);
     }
+    // What changed nothing and was not asked for is not history: an interval without news writes nothing.
+    let is_news = !changes.is_empty() || job.statuses.is_news(built.as_deref(), job.requested()).await;
     let (result, memory) = match end {
-        Ok((applied, memory)) => (Ok(applied), Some(Arc::new(memory))),
+        Ok((applied, memory)) => (Ok(applied), Some(Arc::new(Memory { is_news, ..memory }))),
         Err(failure) => (Err(failure), None),
     };
     let outcome = match &result {
@@ -68,7 +71,8 @@ pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place
         if let Outcome::Failed(failure) = &outcome {
             recorder.failed(job, failure);
         }
-        let built = built.map(|digest| (digest, started.elapsed()));
+        let built = built.filter(|_| is_news || matches!(outcome, Outcome::Failed(_)));
+        let built = built.map(|digest| (digest, began.elapsed()));
         report_run(cx, job, outcome, built).await;
     }
     Done {
@@ -76,6 +80,7 @@ pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place
         result,
         memory,
         corrections,
+        began,
     }
 }
 
@@ -105,7 +110,12 @@ impl Run<'_> {
         let old = self.job.statuses.inventory().await;
         let new = Inventory::of(&wanted);
         let stale = self.stale(&old, &new);
-        self.guard(&old, &new, &stale)?;
+        let others = if stale.is_empty() {
+            OthersClaims::default()
+        } else {
+            claims::of_others(self.cx, self.job).await?
+        };
+        self.guard(&old, &new, &stale, &others)?;
 
         let mut memory = Memory {
             read_set,
@@ -116,7 +126,7 @@ impl Run<'_> {
         let mut uids = Vec::new();
         let mut staged = self.identify(wanted);
         let last = staged.len();
-        let mut previews = self.preview_all(&staged).await?;
+        let mut previews = self.preview_all(&mut staged).await?;
         for (index, (stage, items)) in staged.iter_mut().enumerate() {
             if index > 0 {
                 self.preview_deferred(items, &mut previews).await?;
@@ -131,7 +141,7 @@ impl Run<'_> {
             }
         }
         let recheck = self
-            .prune(&old, &new, stale, &uids)
+            .prune(&old, &new, (stale, &others), &uids, &mut memory)
             .await?
             .max(self.recheck_of_changes());
         memory.targets = self.targets(memory.targets);
@@ -160,8 +170,21 @@ impl Run<'_> {
         }
     }
 
-    fn guard(&self, old: &Inventory, new: &Inventory, stale: &[(ObjectId, String)]) -> Result<(), Failure> {
-        let ids: Vec<ObjectId> = stale.iter().map(|(id, _)| id.clone()).collect();
+    /// What another Kustomization takes over is not deleted, and counts for nothing.
+    fn guard(
+        &self,
+        old: &Inventory,
+        new: &Inventory,
+        stale: &[(ObjectId, String)],
+        others: &OthersClaims,
+    ) -> Result<(), Failure> {
+        let is_deleted = |id: &&ObjectId| !matches!(others.claimant(self.job, id), Ok(Some(_)));
+        let ids: Vec<ObjectId> = stale
+            .iter()
+            .map(|(id, _)| id)
+            .filter(is_deleted)
+            .cloned()
+            .collect();
         let revision = self.job.revision().unwrap_or_default();
         let confirmed = annotation(&self.job.kustomization, PRUNE_CONFIRM);
         self.cx

@@ -78,9 +78,14 @@ impl Sources {
     pub(crate) fn seen(&mut self, object: GitRepository) {
         let key = key_of(&object);
         let object = Arc::new(object);
-        if let Some(worker) = self.workers.get(&key) {
-            worker.object.send_replace(object);
-            return;
+        match self.workers.get(&key) {
+            Some(worker) if worker.object.borrow().metadata.uid == object.metadata.uid => {
+                worker.object.send_replace(object);
+                return;
+            }
+            // Another object of the same name: nothing that is known of the old one is true of it.
+            Some(worker) => worker.stop.cancel(),
+            None => {}
         }
         let stop = self.stop.child_token();
         let (sender, receiver) = watch::channel(object);

@@ -39,6 +39,8 @@ struct Cell {
 #[derive(Debug)]
 pub(crate) struct StatusWriter {
     owner: Arc<Owner>,
+    /// The object's uid: another one of the same name has a status of its own.
+    uid: String,
     /// What was in the inventory when the object was first seen: earlier processes may have written it.
     inherited: Inventory,
     cell: Mutex<Cell>,
@@ -50,7 +52,12 @@ const OURS: usize = 8;
 const ATTEMPTS: usize = 4;
 
 impl StatusWriter {
-    pub(crate) fn new(owner: Arc<Owner>, status: KustomizationStatus, resource_version: String) -> Self {
+    pub(crate) fn new(
+        owner: Arc<Owner>,
+        uid: String,
+        status: KustomizationStatus,
+        resource_version: String,
+    ) -> Self {
         let inherited = inventory_in(&status);
         let cell = Cell {
             status,
@@ -61,6 +68,7 @@ impl StatusWriter {
         };
         Self {
             owner,
+            uid,
             inherited,
             cell: Mutex::new(cell),
         }
@@ -77,6 +85,16 @@ impl StatusWriter {
     /// Whether an object was in the inventory when this process first saw it.
     pub(crate) fn is_inherited(&self, id: &ObjectId) -> bool {
         self.inherited.contains(id)
+    }
+
+    /// Whether a run that changed nothing is worth a mention: it built something else than the last one, or somebody
+    /// asked for it and was not answered yet.
+    pub(crate) async fn is_news(&self, built: Option<&str>, requested: Option<&str>) -> bool {
+        let cell = self.cell.lock().await;
+        let status = &cell.status;
+        let last = status.history.first().map(|snapshot| snapshot.digest.as_str());
+        let asked = requested.is_some() && requested != status.last_handled_reconcile_at.as_deref();
+        asked || built != last
     }
 
     /// The inventory as it stands.
@@ -160,6 +178,9 @@ impl StatusWriter {
         let Some(live) = api.get(&kustomization_kind(), &id).await? else {
             return Ok(());
         };
+        if live.pointer("/metadata/uid").and_then(Value::as_str) != Some(&*self.uid) {
+            return Err(ApiError::Replaced(id));
+        }
         if let Some(version) = resource_version(&live) {
             version.clone_into(&mut cell.resource_version);
         }

@@ -9,12 +9,12 @@
 //!     +------------------------+<---------------------+-+------------------------+ interval, request
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::plan::ObjectId;
+use crate::plan::{Missing, ObjectId};
 use crate::report::{Failure, Retry};
 
 /// What is known of a Kustomization's inputs, replaced whole when any of them changes.
@@ -64,8 +64,16 @@ pub enum Event {
     Inputs(Box<Inputs>),
     /// A ConfigMap or Secret that it reads changed.
     ConfigChanged,
+    /// What admits objects changed: the server, its admission, or a definition of what is owned (rule 12).
+    SurroundingsChanged,
+    /// An object that another Kustomization wants carries that one's labels now: it can be forgotten.
+    HandedOver,
     /// An owned object was touched.
     Touched(ObjectId),
+    /// An owned object's generation moved, and our fields are as they were (rule 10): it is checked then.
+    Moved(ObjectId, Timestamp),
+    /// A kind is served now, or a namespace is there.
+    Appeared(Missing),
     /// A run ended.
     Finished(Ended),
     /// The health of what was applied was judged.
@@ -111,6 +119,8 @@ pub enum Effect {
     Start(Scope),
     /// Stop the run under way before its next write.
     Cancel,
+    /// Stop the run under way if it does nothing but wait: there is something newer to run for.
+    Supersede,
     /// Judge the health of what was applied.
     Judge,
     /// Find out why it is not healthy and report that as a failure.
@@ -126,7 +136,13 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Running { work: Work, canceling: bool },
+    Running {
+        work: Work,
+        /// It was told to stop.
+        canceling: bool,
+        /// It was told to stop if it only waits.
+        superseding: bool,
+    },
 }
 
 /// What a run is for, as far as its end matters.
@@ -163,6 +179,10 @@ pub struct State {
     reported_block: Option<Failure>,
     /// What came in while a run was under way, or was not run for yet.
     pending: Pending,
+    /// What the last run failed without.
+    missing: BTreeSet<Missing>,
+    /// Runs since the last success that began because what was missing had appeared.
+    eager_runs: u32,
     next_full: Timestamp,
     retry_at: Option<Timestamp>,
     recheck_at: Option<Timestamp>,
@@ -180,8 +200,36 @@ struct Attempt {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Pending {
-    config: bool,
+    /// Everything is to be looked at.
+    full: bool,
+    /// What changed is to be looked at.
+    changes: bool,
     touched: BTreeSet<ObjectId>,
+    /// When to check objects whose generation moved.
+    moved: BTreeMap<ObjectId, Timestamp>,
+}
+
+impl Pending {
+    /// Objects that are to be looked at now.
+    fn drift(&self, now: Timestamp) -> BTreeSet<ObjectId> {
+        let moved = self.moved.iter().filter(|(_, at)| now >= **at);
+        self.touched
+            .iter()
+            .chain(moved.map(|(id, _)| id))
+            .cloned()
+            .collect()
+    }
+
+    /// A run starts: it takes along what it looks at. What it does not look at and moved shows when it has ended.
+    fn taken_by(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Drift(objects) => {
+                self.touched.clear();
+                self.moved.retain(|id, _| !objects.contains(id));
+            }
+            Scope::Full | Scope::Changes | Scope::Finalize => *self = Self::default(),
+        }
+    }
 }
 
 impl State {
@@ -196,12 +244,19 @@ impl State {
             handled: None,
             reported_block: None,
             pending: Pending::default(),
+            missing: BTreeSet::new(),
+            eager_runs: 0,
             next_full: now,
             retry_at: None,
             recheck_at: None,
             run_started: now,
             finalized: false,
         }
+    }
+
+    /// The run under way began only now: it had to wait for its place.
+    pub fn began(&mut self, at: Timestamp) {
+        self.run_started = at;
     }
 
     /// Whether a run is under way.
@@ -214,6 +269,17 @@ impl State {
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         matches!(self.settling, Settling::Until(_))
+    }
+
+    /// Whether something is on its way to health, for the first time or again: its pods are looked at.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        matches!(self.settling, Settling::Until(_) | Settling::Again(_))
+    }
+
+    /// What the last run failed without, and that has not appeared since.
+    pub fn missing(&self) -> impl Iterator<Item = &Missing> {
+        self.missing.iter()
     }
 
     /// A commit that touches nothing of this Kustomization counts as applied without a run.
@@ -229,7 +295,9 @@ impl State {
     #[must_use]
     pub fn may_skip(&self) -> bool {
         let clean = self.phase == Phase::Idle
-            && self.pending == Pending::default()
+            && !self.pending.full
+            && !self.pending.changes
+            && self.pending.touched.is_empty()
             && matches!(self.settling, Settling::No | Settling::Healthy)
             && self.inputs.blocked.is_none()
             && !self.inputs.suspended
@@ -252,10 +320,15 @@ impl State {
                 }
                 self.inputs = *inputs;
             }
-            Event::ConfigChanged => self.pending.config = true,
+            Event::ConfigChanged | Event::SurroundingsChanged => self.pending.full = true,
+            Event::HandedOver => self.pending.changes = true,
             Event::Touched(id) => {
                 self.pending.touched.insert(id);
             }
+            Event::Moved(id, check_at) => {
+                self.pending.moved.entry(id).or_insert(check_at);
+            }
+            Event::Appeared(what) => self.appeared(&what, now),
             Event::Finished(ended) => self.finished(ended, now, &mut effects),
             Event::Judged(health) => self.judged(health, now, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
@@ -271,8 +344,14 @@ impl State {
         };
         let drift = work == Some(Work::Drift);
         self.phase = Phase::Idle;
+        if matches!(ended, Ended::Applied { .. }) {
+            self.eager_runs = 0;
+        }
         match ended {
-            Ended::Applied { .. } if drift => effects.push(Effect::Judge),
+            Ended::Applied { recheck, .. } if drift => {
+                self.recheck_at = self.recheck_at.max(recheck);
+                effects.push(Effect::Judge);
+            }
             Ended::Applied { wait: true, recheck } => {
                 self.recheck_at = recheck;
                 self.settling = Settling::Until(after(self.run_started, self.inputs.timeout));
@@ -287,9 +366,14 @@ impl State {
                     attempted.failed = true;
                 }
                 self.settling = Settling::No;
+                if let Failure::Missing { what, .. } = &failure {
+                    self.missing.clone_from(what);
+                }
                 self.retry_at = match failure.retry() {
                     // Whoever deletes waits for the end: it is tried again, whatever the failure.
                     _ if work == Some(Work::Finalize) => Some(after(now, self.inputs.retry_interval)),
+                    // What failed while it was being canceled for a deletion holds that up no longer.
+                    _ if self.inputs.deleting => None,
                     Retry::Interval => Some(after(now, self.inputs.retry_interval)),
                     Retry::OnChange | Retry::Never => None,
                 };
@@ -300,6 +384,21 @@ impl State {
                 effects.push(Effect::Forget);
             }
         }
+    }
+
+    /// Once all that a run failed without is there, it is tried again at once; and later each time if it fails
+    /// nevertheless: what is said to be there may not be.
+    fn appeared(&mut self, what: &Missing, now: Timestamp) {
+        if !self.missing.remove(what) || !self.missing.is_empty() {
+            return;
+        }
+        let pause = match self.eager_runs {
+            0 => Duration::ZERO,
+            runs => Duration::from_secs(1 << (runs - 1).min(30)).min(self.inputs.retry_interval),
+        };
+        self.eager_runs += 1;
+        let at = after(now, pause);
+        self.retry_at = Some(self.retry_at.map_or(at, |retry| retry.min(at)));
     }
 
     fn judged(&mut self, health: Health, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -348,12 +447,8 @@ impl State {
         if self.finalized {
             return;
         }
-        if let Phase::Running { work, canceling } = &mut self.phase {
-            let unwanted = self.inputs.suspended || self.inputs.deleting;
-            if unwanted && *work != Work::Finalize && !*canceling {
-                *canceling = true;
-                effects.push(Effect::Cancel);
-            }
+        if self.is_running() {
+            self.interrupt(effects);
             return;
         }
         if self.inputs.deleting {
@@ -376,6 +471,37 @@ impl State {
         }
     }
 
+    /// Stops a run that is not wanted any more; one that was overtaken only if it does nothing but wait.
+    fn interrupt(&mut self, effects: &mut Vec<Effect>) {
+        let overtaken = self.is_requested() || self.attempted.as_ref().is_some_and(|run| self.differs(run));
+        let Phase::Running {
+            work,
+            canceling,
+            superseding,
+        } = &mut self.phase
+        else {
+            return;
+        };
+        if *work == Work::Finalize {
+            return;
+        }
+        if self.inputs.suspended || self.inputs.deleting {
+            if !std::mem::replace(canceling, true) {
+                effects.push(Effect::Cancel);
+            }
+        } else if overtaken && !*superseding {
+            *superseding = true;
+            effects.push(Effect::Supersede);
+        }
+    }
+
+    /// Whether the inputs are others than a run was for.
+    fn differs(&self, run: &Attempt) -> bool {
+        run.generation != self.inputs.generation
+            || run.revision != self.inputs.revision
+            || run.confirmed != self.inputs.confirmed
+    }
+
     /// Something keeps it from running. A dependency that is not ready for a moment is no news to one that has
     /// nothing to run for.
     fn hold(&mut self, block: Failure, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -390,7 +516,10 @@ impl State {
         self.handled.clone_from(&self.inputs.requested);
         self.reported_block = Some(block);
         self.settling = Settling::No;
-        if !passing {
+        if passing {
+            // The run after it has to say that it is over.
+            self.next_full = now;
+        } else {
             self.attempted = None;
         }
     }
@@ -399,13 +528,10 @@ impl State {
         let Some(attempted) = &self.attempted else {
             return Some(Scope::Full);
         };
-        if self.is_requested() || now >= self.next_full || self.pending.config {
+        if self.is_requested() || now >= self.next_full || self.pending.full {
             return Some(Scope::Full);
         }
-        if attempted.generation != self.inputs.generation
-            || attempted.revision != self.inputs.revision
-            || attempted.confirmed != self.inputs.confirmed
-        {
+        if self.differs(attempted) || self.pending.changes {
             return Some(Scope::Changes);
         }
         if [self.retry_at, self.recheck_at]
@@ -415,10 +541,8 @@ impl State {
         {
             return Some(Scope::Full);
         }
-        if !self.pending.touched.is_empty() && !attempted.failed {
-            return Some(Scope::Drift(self.pending.touched.clone()));
-        }
-        None
+        let drift = self.pending.drift(now);
+        (!drift.is_empty() && !attempted.failed).then_some(Scope::Drift(drift))
     }
 
     fn is_requested(&self) -> bool {
@@ -434,6 +558,7 @@ impl State {
         self.phase = Phase::Running {
             work,
             canceling: false,
+            superseding: false,
         };
         self.run_started = now;
         self.retry_at = None;
@@ -450,7 +575,8 @@ impl State {
                 self.handled.clone_from(&self.inputs.requested);
             }
         }
-        self.pending = Pending::default();
+        self.missing.clear();
+        self.pending.taken_by(&scope);
         effects.push(Effect::Start(scope));
     }
 
@@ -483,10 +609,19 @@ impl State {
             Settling::Until(at) | Settling::Again(at) => Some(at),
             _ => None,
         };
-        [Some(self.next_full), self.retry_at, self.recheck_at, deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        // A failed run looks at everything when it is tried again.
+        let failed = self.attempted.as_ref().is_none_or(|attempted| attempted.failed);
+        let moved = self.pending.moved.values().min().copied().filter(|_| !failed);
+        [
+            Some(self.next_full),
+            self.retry_at,
+            self.recheck_at,
+            deadline,
+            moved,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 

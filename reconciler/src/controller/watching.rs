@@ -62,6 +62,7 @@ pub(crate) async fn start_once_leading(
     };
     watch(Box::pin(kustomizations(cx.clone())));
     watch(Box::pin(repositories(cx.clone(), sources)));
+    watch(Box::pin(super::surroundings::follow(cx.clone())));
     let messages = cx.messages.clone();
     watch(Box::pin(async move {
         while let Some(event) = seen.recv().await {

@@ -1,6 +1,9 @@
 //! Why a run ended without success: the one place that maps an error to (reason, event, label, retry). Pure.
 
+use std::collections::BTreeSet;
+
 use crate::api::Reason;
+use crate::plan::Missing;
 
 use super::Severity;
 use super::redact::Redactor;
@@ -37,6 +40,14 @@ pub enum Failure {
     /// The API server rejects objects, or cannot be reached.
     #[error("{0}")]
     Apply(String),
+    /// Objects cannot be applied because their kinds or namespaces are not there.
+    #[error("{text}")]
+    Missing {
+        /// The sentence for people.
+        text: String,
+        /// All that is missing.
+        what: BTreeSet<Missing>,
+    },
     /// Two Kustomizations want the same object.
     #[error("{0}")]
     Contested(String),
@@ -58,6 +69,15 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// That objects cannot be applied: for what is missing, if that is why.
+    #[must_use]
+    pub fn of_apply(text: String, missing: BTreeSet<Missing>) -> Self {
+        if missing.is_empty() {
+            return Self::Apply(text);
+        }
+        Self::Missing { text, what: missing }
+    }
+
     /// Reason of the Ready condition.
     #[must_use]
     pub fn reason(&self) -> Reason {
@@ -67,7 +87,9 @@ impl Failure {
             Self::Source(_) => Reason::ArtifactFailed,
             Self::Dependency(_) => Reason::DependencyNotReady,
             Self::Build(_) => Reason::BuildFailed,
-            Self::Apply(_) | Self::Contested(_) | Self::Timeout(_) => Reason::ReconciliationFailed,
+            Self::Apply(_) | Self::Missing { .. } | Self::Contested(_) | Self::Timeout(_) => {
+                Reason::ReconciliationFailed
+            }
             Self::Prune(_) | Self::Guard(_) => Reason::PruneFailed,
             Self::Health(_) => Reason::HealthCheckFailed,
             Self::Canceled(_) => Reason::HealthCheckCanceled,
@@ -83,6 +105,7 @@ impl Failure {
             Self::Source(_)
             | Self::Build(_)
             | Self::Apply(_)
+            | Self::Missing { .. }
             | Self::Contested(_)
             | Self::Prune(_)
             | Self::Health(_)
@@ -115,6 +138,12 @@ impl Failure {
             Self::Dependency(text) => (Self::Dependency, text),
             Self::Build(text) => (Self::Build, text),
             Self::Apply(text) => (Self::Apply, text),
+            Self::Missing { text, what } => {
+                return Self::Missing {
+                    text: redactor.mask(text).into_owned(),
+                    what: what.clone(),
+                };
+            }
             Self::Contested(text) => (Self::Contested, text),
             Self::Prune(text) => (Self::Prune, text),
             Self::Guard(text) => (Self::Guard, text),

@@ -100,6 +100,58 @@ async fn rule_10_what_somebody_changes_is_put_back_and_what_is_not_ours_is_left_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rule_10_a_generation_that_moves_while_our_fields_stay_costs_one_check_and_no_second_one() {
+    let scene = Scene::applied(
+        &[
+            ("a.yaml", &config_map("a", "1")),
+            ("web.yaml", &deployment("web", "")),
+        ],
+        &json!({}),
+    )
+    .await;
+    let world = &scene.world;
+    let scale = async |number: i64| {
+        let deployments: Api<k8s_openapi::api::apps::v1::Deployment> =
+            Api::namespaced(world.client.clone(), "default");
+        let patch = Patch::Merge(json!({"spec": {"replicas": number}}));
+        let autoscaler = PatchParams {
+            field_manager: Some("horizontal-pod-autoscaler".into()),
+            ..PatchParams::default()
+        };
+        deployments.patch_scale("web", &autoscaler, &patch).await.unwrap();
+    };
+    let mark = world.mark();
+    scale(2).await;
+    scale(3).await;
+    world.until_runs("app", 2).await;
+    let checks = |mark| {
+        let mut checks = world.since(mark);
+        checks.retain(|line| line.contains("deployments"));
+        checks
+    };
+    let one = [
+        "patch deployments.apps default/web (dry run) -> 200",
+        "get deployments.apps default/web -> 200",
+    ];
+    assert_eq!(checks(mark), one);
+
+    // A run that looks at what changed remembers it.
+    let mark = world.mark();
+    let drifted = json!({"data": {"key": "mine"}});
+    world.edit("v1", "ConfigMap", "default", "a", &drifted).await;
+    world
+        .until("v1", "ConfigMap", "default", "a", "put back", is("1"))
+        .await;
+    world.until_runs("app", 3).await;
+    assert_eq!(checks(mark), Vec::<String>::new());
+
+    let mark = world.mark();
+    scale(4).await;
+    world.until_runs("app", 4).await;
+    assert_eq!(checks(mark), one);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rule_11_a_field_that_was_set_and_set_back_by_somebody_is_taken_back() {
     let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
     scene.world.stop().await;

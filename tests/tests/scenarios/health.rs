@@ -215,6 +215,29 @@ async fn rule_19_a_healthy_workload_that_breaks_later_is_told_and_passes_again()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rule_19_why_a_healthy_workload_broke_is_told_after_the_time_of_grace_and_not_only_at_the_timeout() {
+    let scene = scene_of(Behaviour::Ready, &json!({"wait": true, "timeout": "1h"})).await;
+    until_healthy(&scene).await;
+    scene
+        .world
+        .cluster
+        .workloads()
+        .when_image(IMAGE, Behaviour::ImageNotFound);
+    replace_pods(&scene);
+    assert_eq!(
+        unhealthy(&scene).await,
+        "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: image \"registry.example.org/web:1.0.0\" of container \"web\" cannot be pulled: not found]"
+    );
+    scene
+        .world
+        .cluster
+        .workloads()
+        .when_image(IMAGE, Behaviour::Ready);
+    replace_pods(&scene);
+    until_healthy(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
     let checks =
         json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "database", "namespace": "default"}]);

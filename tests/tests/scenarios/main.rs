@@ -31,6 +31,7 @@ mod recording;
 mod secrets;
 mod sources;
 mod story;
+mod surroundings;
 mod variables;
 
 use std::time::Duration;

@@ -10,10 +10,14 @@ use super::super::reports::report_outcome;
 use super::super::step::{Event, Health, Scope};
 use super::{Fleet, Member, Message};
 use crate::api::{Reason, condition_types};
+use crate::assess::targets::Target;
 use crate::assess::verdict::{Seen as Sight, Verdict, judge};
 use crate::cluster::{Index, Seen};
 use crate::plan::{ObjectId, Owner};
 use crate::report::{Failure, Outcome, Progress, Severity, conditions_of};
+
+/// How often an object is looked at that no watch shows.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Fleet {
     /// Judges what was applied, from what watches have shown.
@@ -34,17 +38,79 @@ impl Fleet {
             Verdict::Failed { .. } => Health::Failed(verdict.failure().unwrap_or_default()),
         };
         let in_progress = health == Health::InProgress;
+        if health == Health::Healthy
+            && let Some(member) = self.members.get_mut(owner)
+        {
+            // What passed is no cause of what may come.
+            member.whys.clear();
+        }
+        let settling = self.is_settling(owner);
         self.step(owner, Event::Judged(health));
         if in_progress {
             self.report_waiting(owner);
+            self.look_at_unwatched(owner);
         }
+        // A watch that runs already has told of the pods before this was known to break.
+        if self.pods.runs() && !settling && self.is_settling(owner) {
+            self.start_explaining(owner);
+        }
+        self.watch_pods(owner);
+    }
+
+    /// What is waited for and no watch shows is looked at now and then.
+    fn look_at_unwatched(&mut self, owner: &Arc<Owner>) {
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
+        let Some(memory) = member.memory.clone().filter(|_| member.state.is_settling()) else {
+            return;
+        };
+        let watches = &self.cx.watches;
+        let is_unwatched = |target: &&Target| match target.expected {
+            Some(_) => !watches.is_in_sync(&target.object.group, &target.object.kind),
+            None => !watches.is_object_in_sync(&target.object),
+        };
+        let unwatched: Vec<ObjectId> = memory
+            .targets
+            .iter()
+            .filter(is_unwatched)
+            .map(|target| target.object.clone())
+            .collect();
+        if unwatched.is_empty() || member.looking {
+            return;
+        }
+        let job = self.job(owner, member, Scope::Changes);
+        if let Some(member) = self.members.get_mut(owner) {
+            member.looking = true;
+        }
+        let cx = self.cx.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LOOK_EVERY).await;
+            for id in &unwatched {
+                super::super::elsewhere::look(&cx, &job, id).await;
+            }
+            let _ = cx.messages.send(Message::Looked(job.owner.clone())).await;
+        });
+    }
+
+    pub(super) fn looked(&mut self, owner: &Arc<Owner>) {
+        if let Some(member) = self.members.get_mut(owner) {
+            member.looking = false;
+            self.judge(owner);
+        }
+    }
+
+    fn is_settling(&self, owner: &Owner) -> bool {
+        self.members
+            .get(owner)
+            .is_some_and(|member| member.state.is_settling())
     }
 
     fn verdict(&self, member: &Member, memory: &Memory) -> Verdict {
         verdict(&self.cx.index, memory, &member.whys)
     }
 
-    /// Says that health is waited for, once a run; and looks at pods while somebody waits.
+    /// Says that health is waited for, once a run.
     fn report_waiting(&mut self, owner: &Arc<Owner>) {
         let Some(member) = self.members.get_mut(owner) else {
             return;
@@ -57,14 +123,15 @@ impl Fleet {
         let job = self.job(owner, member, Scope::Changes);
         let cx = self.cx.clone();
         tokio::spawn(async move {
-            report_outcome(&cx, &job, Outcome::Progressing(Progress::Waiting)).await;
+            report_outcome(&cx, &job, Outcome::Progressing(Progress::Waiting), None).await;
         });
-        self.watch_pods();
     }
 
-    fn watch_pods(&mut self) {
-        let waits = self.members.values().any(|member| member.state.is_waiting());
-        self.pods.keep(waits);
+    /// Pods are watched while anything is on its way to health, for the first time or again (rule 20).
+    fn watch_pods(&mut self, judged: &Owner) {
+        let wanted = self.is_settling(judged)
+            || self.pods.runs() && self.members.values().any(|member| member.state.is_settling());
+        self.pods.keep(wanted);
     }
 
     pub(super) fn pod_trouble(&mut self, namespace: &str) {
@@ -72,7 +139,7 @@ impl Fleet {
             .members
             .iter()
             .filter(|(_, member)| {
-                member.state.is_waiting()
+                member.state.is_settling()
                     && member.memory.as_ref().is_some_and(|memory| {
                         memory
                             .targets
@@ -84,6 +151,15 @@ impl Fleet {
             .collect();
         for owner in waiting {
             self.start_explaining(&owner);
+        }
+    }
+
+    pub(super) fn explain_again(&mut self, owner: &Arc<Owner>) {
+        if let Some(member) = self.members.get_mut(owner) {
+            member.explanation_due = false;
+        }
+        if self.is_settling(owner) {
+            self.start_explaining(owner);
         }
     }
 
@@ -125,16 +201,12 @@ impl Fleet {
         let unsure = !whys.is_empty();
         member.whys = whys;
         self.judge(owner);
-        let still_waits = self
-            .members
-            .get(owner)
-            .is_some_and(|member| member.state.is_waiting());
-        if !still_waits {
+        if !self.is_settling(owner) {
             return;
         }
         if again {
             self.start_explaining(owner);
-        } else if unsure {
+        } else if unsure && self.orders_explanation(owner) {
             // Trouble that may pass is looked at again when its time of grace is over.
             let (cx, owner) = (self.cx.clone(), owner.clone());
             tokio::spawn(async move {
@@ -142,6 +214,13 @@ impl Fleet {
                 let _ = cx.messages.send(Message::Explain(owner)).await;
             });
         }
+    }
+
+    /// Whether another look is to be ordered: one is enough.
+    fn orders_explanation(&mut self, owner: &Owner) -> bool {
+        self.members
+            .get_mut(owner)
+            .is_some_and(|member| !std::mem::replace(&mut member.explanation_due, true))
     }
 
     pub(super) fn report_unhealthy(&mut self, owner: &Arc<Owner>) {
@@ -154,8 +233,8 @@ impl Fleet {
         let objects = unhealthy(&self.verdict(member, &memory));
         let known = member.whys.clone();
         let job = self.job(owner, member, Scope::Changes);
-        let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
-        self.watch_pods();
+        let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
+        self.watch_pods(owner);
         tokio::spawn(async move {
             let mut whys = explain(&cx, &job.api(&cx), objects).await;
             for (object, known) in known {
@@ -164,7 +243,7 @@ impl Fleet {
             let verdict = verdict(&cx.index, &memory, &whys);
             let Some(text) = verdict.failure() else { return };
             let failure = Failure::Health(text).masked(&cx.redactor);
-            report_outcome(&cx, &job, Outcome::Failed(failure.clone())).await;
+            report_outcome(&cx, &job, Outcome::Failed(failure.clone()), Some(took)).await;
             recorder.failed(&job, &failure);
         });
     }
@@ -173,14 +252,15 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        member.whys.clear();
-        let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
+        member.applied.clone_from(&member.stand.revision);
         let member = &self.members[owner];
+        let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
         let job = self.job(owner, member, Scope::Changes);
         let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
-        self.watch_pods();
         tokio::spawn(async move {
-            report_outcome(&cx, &job, Outcome::Succeeded { health_checked: true }).await;
+            let is_news = job.memory.as_ref().is_some_and(|memory| memory.is_news);
+            let outcome = Outcome::Succeeded { health_checked: true };
+            report_outcome(&cx, &job, outcome, is_news.then_some(took)).await;
             if !was_ready {
                 let message = format!(
                     "Health check passed in {}",

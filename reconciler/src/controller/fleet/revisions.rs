@@ -21,8 +21,17 @@ const TRICKLE: usize = 4;
 
 impl Fleet {
     pub(super) fn source(&mut self, key: &SourceKey, state: &SourceState) {
-        let before = self.sources.insert(key.clone(), state.clone());
-        let changes = match (before.and_then(|before| before.checkout), &state.checkout) {
+        let Some(before) = self.sources.get_mut(key) else {
+            // It is gone: a look at it that was under way then has ended.
+            return;
+        };
+        let before = std::mem::replace(before, state.clone());
+        let is_same = before
+            .checkout
+            .as_ref()
+            .zip(state.checkout.as_ref())
+            .is_some_and(|(old, new)| old.revision() == new.revision() && old.ignore() == new.ignore());
+        let changes = match (before.checkout, &state.checkout) {
             (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => {
                 compare(&old, new)
             }
@@ -31,7 +40,9 @@ impl Fleet {
         };
         let mut touched = Vec::new();
         for owner in self.users(key) {
-            self.register(&owner);
+            if !is_same {
+                self.register(&owner);
+            }
             let (Some(changes), Some(checkout)) = (&changes, &state.checkout) else {
                 touched.push(owner);
                 continue;
@@ -64,6 +75,10 @@ impl Fleet {
         }
         member.state.skip_to(&revision);
         let before = member.applied.replace(revision);
+        member.stand.revision.clone_from(&member.applied);
+        if !std::mem::replace(&mut member.in_trickle, true) {
+            self.trickle.push_back(owner.clone());
+        }
         self.cx.registry.update(owner, |entry| {
             let key = entry.key();
             let of_before = |claims: &&mut Claims| Some(&claims.key.revision) == before.as_ref();
@@ -71,7 +86,6 @@ impl Fleet {
                 claims.key = key;
             }
         });
-        self.trickle.push_back(owner.clone());
         true
     }
 
@@ -90,10 +104,14 @@ impl Fleet {
     }
 
     pub(super) fn drain_trickle(&mut self) {
-        while self.running == 0 && self.trickling < TRICKLE {
+        // Whoever was touched comes first, as long as that keeps all places busy.
+        while self.trickling < TRICKLE && self.cx.places.are_free() {
             let Some(owner) = self.trickle.pop_front() else {
                 return;
             };
+            if let Some(member) = self.members.get_mut(&owner) {
+                member.in_trickle = false;
+            }
             // What happened since it was put in line has been reported, or will be.
             let still_so = |member: &&Member| {
                 member.state.may_skip() && member.applied != member.status.last_applied_revision
@@ -110,7 +128,7 @@ impl Fleet {
             self.trickling += 1;
             tokio::spawn(async move {
                 let outcome = Outcome::Succeeded { health_checked: wait };
-                report_outcome(&cx, &job, outcome).await;
+                report_outcome(&cx, &job, outcome, None).await;
                 let _ = cx.messages.send(Message::Trickled).await;
             });
         }

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::super::memory::{Left, digest};
 use super::super::step::Scope;
-use super::Run;
-use crate::cluster::Kind;
+use super::{Run, text};
+use crate::apply::Absent;
+use crate::cluster::{Kind, Seen};
 use crate::plan::{self, Gvk, ObjectId, Stage, Wanted};
 
 /// An object on its way through the run.
@@ -17,6 +18,8 @@ pub(super) struct Item {
     pub(super) digest: u64,
     /// Nothing of it is to be done: as remembered, and untouched.
     pub(super) settled: bool,
+    /// What was seen of it before the run looked.
+    pub(super) before: Option<Seen>,
 }
 
 impl Run<'_> {
@@ -42,12 +45,14 @@ impl Run<'_> {
                     },
                 };
                 let digest = digest(&wanted.value);
-                let settled = self.is_settled(&wanted.id, digest);
+                let before = self.cx.index.get(&wanted.id);
+                let settled = self.is_settled(&wanted.id, digest) && self.serves(&wanted);
                 items.push(Item {
                     kind,
                     wanted,
                     digest,
                     settled,
+                    before,
                 });
             }
             stages.push((stage, items));
@@ -65,6 +70,13 @@ impl Run<'_> {
         untouched && self.left(id).is_some_and(|left| left.wanted == digest) && self.as_we_left_it(id)
     }
 
+    /// Whether the server serves what a definition defines; what else there is has nothing to serve.
+    fn serves(&self, wanted: &Wanted) -> bool {
+        served_kinds(wanted)
+            .iter()
+            .all(|gvk| self.cx.discovery.known(gvk).is_some())
+    }
+
     pub(super) fn left(&self, id: &ObjectId) -> Option<Left> {
         self.job.memory.as_ref()?.objects.get(id).copied()
     }
@@ -72,9 +84,32 @@ impl Run<'_> {
     pub(super) fn as_we_left_it(&self, id: &ObjectId) -> bool {
         let left = self.left(id);
         let seen = self.cx.index.get(id);
-        left.zip(seen)
-            .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
+        self.cx.watches.is_in_sync(&id.group, &id.kind)
+            && left
+                .zip(seen)
+                .is_some_and(|(left, seen)| left.fingerprint == seen.fingerprint)
     }
+}
+
+/// The kinds that an object has the API server serve, if it is a definition.
+pub(super) fn served_kinds(wanted: &Wanted) -> Vec<Gvk> {
+    if wanted.id.kind != "CustomResourceDefinition" {
+        return Vec::new();
+    }
+    let value = &wanted.value;
+    let versions = value
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let served = versions.filter(|version| version["served"] == true);
+    served
+        .map(|version| Gvk {
+            group: text(value, "/spec/group").to_owned(),
+            version: text(version, "/name").to_owned(),
+            kind: text(value, "/spec/names/kind").to_owned(),
+        })
+        .collect()
 }
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -101,17 +136,8 @@ impl Coming {
                     coming.namespaces.insert(wanted.id.name.clone());
                 }
                 "CustomResourceDefinition" => {
-                    let text = |pointer| {
-                        wanted
-                            .value
-                            .pointer(pointer)
-                            .and_then(Value::as_str)
-                            .unwrap_or_default()
-                            .to_owned()
-                    };
-                    coming
-                        .kinds
-                        .insert((text("/spec/group"), text("/spec/names/kind")));
+                    let kinds = served_kinds(wanted).into_iter();
+                    coming.kinds.extend(kinds.map(|gvk| (gvk.group, gvk.kind)));
                 }
                 "Role" | "ClusterRole" if wanted.id.group == RBAC => {
                     let id = &wanted.id;
@@ -126,11 +152,13 @@ impl Coming {
     }
 
     /// Whether the plan brings what an object waits for: its namespace, its kind, or the role that it binds.
-    pub(super) fn explains(&self, wanted: &Wanted) -> bool {
+    pub(super) fn explains(&self, wanted: &Wanted, absent: Absent) -> bool {
         let id = &wanted.id;
-        self.namespaces.contains(&id.namespace)
-            || self.kinds.contains(&(id.group.clone(), id.kind.clone()))
-            || bound_role(wanted).is_some_and(|role| self.roles.contains(&role))
+        match absent {
+            Absent::Namespace => self.namespaces.contains(&id.namespace),
+            Absent::Kind => self.kinds.contains(&(id.group.clone(), id.kind.clone())),
+            Absent::Role => bound_role(wanted).is_some_and(|role| self.roles.contains(&role)),
+        }
     }
 }
 

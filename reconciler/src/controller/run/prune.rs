@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::super::removal::remove;
+use super::super::claims::OthersClaims;
+use super::super::memory::Memory;
+use super::super::removal::{Removed, remove};
 use super::Run;
-use crate::apply::Pruned;
 use crate::plan::{Action, Inventory, ObjectId};
 use crate::report::Failure;
 
@@ -18,17 +19,22 @@ impl Run<'_> {
         &mut self,
         old: &Inventory,
         new: &Inventory,
-        stale: Vec<(ObjectId, String)>,
+        (stale, others): (Vec<(ObjectId, String)>, &OthersClaims),
         uids: &[String],
+        memory: &mut Memory,
     ) -> Result<Option<Timestamp>, Failure> {
         let mut survivors = new.clone();
         let mut failures = Vec::new();
         let mut recheck = None;
         for (id, version) in stale {
-            match remove(self.cx, self.job, &self.api, (&id, &version), uids).await {
-                Ok(Pruned::Kept) => {}
-                Ok(pruned) => {
-                    if pruned == Pruned::Deleted {
+            match remove(self.cx, self.job, &self.api, others, (&id, &version), uids).await {
+                Ok(Removed::Forgotten) => {}
+                Ok(Removed::Promised) => {
+                    memory.promised.insert(id.clone());
+                    survivors.insert(id, version);
+                }
+                Ok(removed) => {
+                    if removed == Removed::Deleted {
                         self.changes.push((id.clone(), Action::Deleted));
                     }
                     if let Some(until) = self.doubted_until(&id) {

@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use jiff::Timestamp;
 
-use super::items::Item;
+use super::items::{Item, served_kinds};
 use super::{Run, revoked};
 use crate::apply::{Previewed, Revoked};
+use crate::assess::reduce::Observed;
 use crate::assess::status::StatusKind;
-use crate::cluster::ApiError;
+use crate::cluster::{ApiError, Kind};
 use crate::plan::{Action, Gvk, ObjectId, Stage};
 use crate::report::Failure;
+
+/// How often a definition is looked at that no watch shows.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Waits until what was applied in a stage can be built on: definitions are established.
@@ -25,10 +29,11 @@ impl Run<'_> {
             return Ok(());
         }
         let mut kinds = Vec::new();
-        for item in items
-            .iter()
-            .filter(|item| item.wanted.id.kind == "CustomResourceDefinition")
-        {
+        for item in items {
+            let defined = served_kinds(&item.wanted);
+            if defined.is_empty() {
+                continue;
+            }
             let id = &item.wanted.id;
             let preview_skips =
                 matches!(previews.get(id), Some(Previewed::Ok(preview)) if preview.action == Action::Skipped);
@@ -37,7 +42,7 @@ impl Run<'_> {
             }
             self.await_current(&item.wanted.id).await?;
             if !item.settled {
-                kinds.extend(served_kinds(&item.wanted.value));
+                kinds.extend(defined);
             }
         }
         if kinds.is_empty() {
@@ -59,7 +64,7 @@ impl Run<'_> {
                 pause = (pause * 2).min(Duration::from_secs(2));
             }
         };
-        let awaited = self.place.leave_for(self.job.permit.race(served));
+        let awaited = self.place.leave_for(self.job.permit.wait(served));
         let answer = awaited.await.map_err(revoked)?;
         answer
             .map_err(|error| Failure::Apply(format!("what the API server serves could not be read: {error}")))
@@ -77,10 +82,13 @@ impl Run<'_> {
                 {
                     return;
                 }
-                changed.await;
+                // Its watch may not be had.
+                if tokio::time::timeout(LOOK_EVERY, changed).await.is_err() && self.is_established(id).await {
+                    return;
+                }
             }
         };
-        let awaited = self.place.leave_for(self.job.permit.race(current));
+        let awaited = self.place.leave_for(self.job.permit.wait(current));
         awaited.await.map_err(|why| match why {
             Revoked::Deadline => {
                 Failure::Timeout(format!("{id} was not established within {:?}", self.job.timeout))
@@ -88,28 +96,15 @@ impl Run<'_> {
             other => revoked(other),
         })
     }
-}
 
-/// The kinds that a definition has the API server serve.
-fn served_kinds(crd: &Value) -> Vec<Gvk> {
-    let text = |value: &Value, pointer: &str| {
-        value
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let versions = crd
-        .pointer("/spec/versions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let served = versions.filter(|version| version["served"] == true);
-    served
-        .map(|version| Gvk {
-            group: text(crd, "/spec/group"),
-            version: text(version, "/name"),
-            kind: text(crd, "/spec/names/kind"),
-        })
-        .collect()
+    async fn is_established(&self, id: &ObjectId) -> bool {
+        let kind = Kind::fixed(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            false,
+        );
+        let live = self.api.get(&kind, id).await.ok().flatten();
+        live.is_some_and(|live| Observed::reduce(&live, Timestamp::now()).kind == StatusKind::Current)
+    }
 }

@@ -1,6 +1,6 @@
 //! Writes the objects of one stage, and remembers how each was left. Does I/O, through `apply` alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::apply::{self, Known, Preview, Previewed, Recorded, Rejection};
 use crate::assess::reduce::Observed;
 use crate::assess::targets::Target;
 use crate::cluster::{ApiError, Fingerprint, Kind, Seen};
-use crate::plan::{Action, ObjectId};
+use crate::plan::{Action, Missing, ObjectId};
 use crate::report::Failure;
 
 /// How often an object is written that somebody else changes or replaces after each look at it.
@@ -71,6 +71,7 @@ impl Run<'_> {
         uids: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let mut failures = Vec::new();
+        let mut missing = BTreeSet::new();
         let mut ended_by = None;
         let this = &*self;
         let asked: Vec<_> = items
@@ -104,7 +105,10 @@ impl Run<'_> {
                 }
                 Err(NotWritten::Api(ApiError::Revoked(why))) => ended_by = Some(revoked(why)),
                 Err(NotWritten::Failed(failure)) => ended_by = Some(failure),
-                Err(NotWritten::Api(error)) => failures.push(format!("{}: {error}", item.wanted.id)),
+                Err(NotWritten::Api(error)) => {
+                    missing.extend(self.missing_for(item, &error));
+                    failures.push(format!("{}: {error}", item.wanted.id));
+                }
                 Err(NotWritten::Unprepared(why)) => failures.push(format!("{}: {why}", item.wanted.id)),
                 Err(NotWritten::Rejected(rejection)) => failures.push(rejection.to_string()),
             }
@@ -118,7 +122,20 @@ impl Run<'_> {
         if failures.is_empty() {
             return Ok(());
         }
-        Err(Failure::Apply(failures.join("\n")))
+        Err(Failure::of_apply(failures.join("\n"), missing))
+    }
+
+    /// What a refused write says is not there.
+    fn missing_for(&self, item: &Item, error: &ApiError) -> Option<Missing> {
+        let status = error.status()?;
+        if status.is_missing_namespace() {
+            return Some(Missing::Namespace(item.wanted.id.namespace.clone()));
+        }
+        if !status.is_unserved() {
+            return None;
+        }
+        self.cx.discovery.forget(&item.kind.gvk);
+        Some(Missing::Kind(item.kind.gvk.clone()))
     }
 
     /// Writes an object as it was previewed; looks again when it is not as it was then.
@@ -157,7 +174,7 @@ impl Run<'_> {
                 Preview::of(Action::Created, None)
             }
             Previewed::Rejected(rejection) => return Err(NotWritten::Rejected(rejection.clone())),
-            Previewed::Deferred(words) => {
+            Previewed::Deferred(_, words) => {
                 return Err(NotWritten::Rejected(Rejection::of_dry_run(&item.wanted, words)));
             }
             Previewed::OwnedBy(..) => return Err(NotWritten::Unprepared("it was not previewed")),
@@ -225,6 +242,11 @@ impl Run<'_> {
             left: Some(Left {
                 wanted: item.digest,
                 fingerprint,
+                generation: written
+                    .object
+                    .pointer("/metadata/generation")
+                    .and_then(Value::as_i64)
+                    .unwrap_or_default(),
                 before: [preview.live.as_ref(), before.as_ref()].map(|seen| seen.map_or(0, version)),
                 skipped: false,
                 vanishes: vanishes(&item.wanted.value),
@@ -292,10 +314,12 @@ impl Run<'_> {
             owner: Some(self.job.owner.clone()),
             ..live.clone()
         };
-        self.cx.index.put_if_unchanged(&item.wanted.id, None, seen);
+        let before = item.before.as_ref();
+        self.cx.index.put_if_unchanged(&item.wanted.id, before, seen);
         Some(Left {
             wanted: item.digest,
             fingerprint: live.fingerprint,
+            generation: live.observed.generation,
             before: [0; 2],
             skipped,
             vanishes: vanishes(&item.wanted.value),
@@ -305,7 +329,7 @@ impl Run<'_> {
     async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: Option<&str>) -> Result<(), ApiError> {
         self.cx.watches.ensure(kind);
         let gone = until_gone(&self.api, &self.cx.index, kind, id, uid);
-        self.place.leave_for(self.job.permit.race(gone)).await?
+        self.place.leave_for(self.job.permit.wait(gone)).await?
     }
 }
 

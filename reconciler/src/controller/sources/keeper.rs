@@ -28,6 +28,8 @@ use crate::source::{
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 /// The longest pause after a status that could not be written.
 const UNWRITTEN_PAUSE: Duration = Duration::from_secs(10);
+/// How often the finalizer is taken away when others change meanwhile.
+const FINALIZER_ATTEMPTS: usize = 5;
 /// Keys of a Git Secret that are no secrets, and that messages may quote.
 const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
 
@@ -120,8 +122,10 @@ impl Keeper {
     async fn look(&mut self, object: &GitRepository) -> Option<Duration> {
         self.handled = Some(facts(object));
         if object.metadata.deletion_timestamp.is_some() {
-            self.let_go(object).await;
-            return None;
+            return self.let_go(object).await.err().map(|error| {
+                tracing::warn!(source = %self.id(), %error, "the finalizer could not be removed and is tried again");
+                UNWRITTEN_PAUSE
+            });
         }
         if object.spec.suspend && self.held.is_some() {
             return None;
@@ -411,22 +415,30 @@ impl Keeper {
     }
 
     /// Takes away the finalizer that Flux's source-controller left: there is nothing to clean up in the cluster.
-    async fn let_go(&self, object: &GitRepository) {
-        let finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-        let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
-            return;
-        };
-        let path = format!("/metadata/finalizers/{index}");
-        let patch = json!([{"op": "test", "path": path, "value": FINALIZER}, {"op": "remove", "path": path}]);
-        match self
-            .cx
-            .api
-            .json_patch(&kind(), &self.id(), &patch, SOURCE_STATUS_MANAGER)
-            .await
-        {
-            Ok(_) | Err(ApiError::Refused(_)) => {}
-            Err(error) => tracing::warn!(source = %self.id(), %error, "the finalizer was not removed"),
+    async fn let_go(&self, object: &GitRepository) -> Result<(), ApiError> {
+        let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
+        for _ in 0..FINALIZER_ATTEMPTS {
+            let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
+                return Ok(());
+            };
+            let path = format!("/metadata/finalizers/{index}");
+            let patch =
+                json!([{"op": "test", "path": path, "value": FINALIZER}, {"op": "remove", "path": path}]);
+            let (api, id) = (&self.cx.api, self.id());
+            match api.json_patch(&kind(), &id, &patch, SOURCE_STATUS_MANAGER).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_not_found() => return Ok(()),
+                Err(error) if error.is_invalid() || error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+            // The finalizers are not as they were seen.
+            let Some(live) = api.get_metadata(&kind(), &id).await? else {
+                return Ok(());
+            };
+            let found = live.pointer("/metadata/finalizers").cloned().unwrap_or_default();
+            finalizers = serde_json::from_value(found).unwrap_or_default();
         }
+        Ok(())
     }
 }
 
@@ -529,7 +541,7 @@ fn publish(cx: &Context, object: &GitRepository, status: &GitRepositoryStatus) {
                         .map(|artifact| artifact.revision.clone())
                         .unwrap_or_default(),
                 ),
-                ("url", object.spec.url.clone()),
+                ("url", cx.redactor.mask(&object.spec.url).into_owned()),
             ],
         },
     );

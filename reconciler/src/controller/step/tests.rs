@@ -73,7 +73,8 @@ fn a_commit_that_comes_while_a_run_waits_for_health_cancels_the_wait() {
 fn commits_that_come_while_a_run_writes_are_run_for_once_when_it_ends() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
-    assert_eq!(given(&mut state, inputs("b"), 1), []);
+    // It stops if it only waits.
+    assert_eq!(given(&mut state, inputs("b"), 1), [Effect::Supersede]);
     assert_eq!(given(&mut state, inputs("c"), 2), []);
     assert_eq!(
         ended(&mut state, applied(false), 3),
@@ -214,7 +215,7 @@ fn a_request_runs_everything_anew_also_while_a_run_is_under_way() {
         requested: Some("later".into()),
         ..inputs("a")
     };
-    assert_eq!(given(&mut state, again, 11), []);
+    assert_eq!(given(&mut state, again, 11), [Effect::Supersede]);
     assert_eq!(
         ended(&mut state, applied(false), 12),
         [Effect::Start(Scope::Full)]
@@ -280,4 +281,148 @@ fn a_deletion_does_not_wait_for_the_retry_of_a_failed_run() {
         ..inputs("a")
     };
     assert_eq!(given(&mut state, deleting, 2), [Effect::Start(Scope::Finalize)]);
+}
+
+fn config_map(name: &str) -> ObjectId {
+    ObjectId::new("", "ConfigMap", "default", name)
+}
+
+fn set_of(names: &[&str]) -> Scope {
+    Scope::Drift(names.iter().map(|name| config_map(name)).collect())
+}
+
+#[test]
+fn rule_10_an_object_whose_generation_moves_is_checked_once_for_all_moves_until_then() {
+    let mut state = settled();
+    assert_eq!(state.step(Event::Moved(config_map("x"), at(20)), at(10)), []);
+    assert_eq!(state.step(Event::Moved(config_map("x"), at(25)), at(15)), []);
+    assert_eq!(state.next_wake(), Some(at(20)));
+    assert_eq!(state.step(Event::Tick, at(19)), []);
+    assert_eq!(state.step(Event::Tick, at(20)), [Effect::Start(set_of(&["x"]))]);
+    ended(&mut state, applied(true), 21);
+    assert_eq!(state.step(Event::Tick, at(40)), []);
+}
+
+#[test]
+fn rule_10_a_check_that_is_due_later_is_not_taken_along_by_the_correction_of_another_object() {
+    let mut state = settled();
+    state.step(Event::Moved(config_map("x"), at(20)), at(10));
+    assert_eq!(
+        state.step(Event::Touched(config_map("y")), at(11)),
+        [Effect::Start(set_of(&["y"]))]
+    );
+    ended(&mut state, applied(true), 12);
+    assert_eq!(state.step(Event::Tick, at(20)), [Effect::Start(set_of(&["x"]))]);
+}
+
+#[test]
+fn rule_10_a_check_that_is_due_later_holds_no_revision_up() {
+    let mut state = settled();
+    state.step(Event::Moved(config_map("x"), at(20)), at(10));
+    assert!(state.may_skip());
+}
+
+#[test]
+fn rule_12_everything_is_checked_when_what_admits_objects_changed_and_once_more_when_it_changes_meanwhile() {
+    let mut state = settled();
+    let changed = || Event::SurroundingsChanged;
+    assert_eq!(state.step(changed(), at(10)), [Effect::Start(Scope::Full)]);
+    assert_eq!(state.step(changed(), at(11)), []);
+    assert_eq!(state.step(changed(), at(12)), []);
+    assert_eq!(
+        ended(&mut state, applied(true), 13),
+        [Effect::Judge, Effect::Start(Scope::Full)]
+    );
+    assert_eq!(ended(&mut state, applied(true), 14), [Effect::Judge]);
+}
+
+fn missing(names: &[&str]) -> Ended {
+    Ended::Failed(Failure::Missing {
+        text: "not there".to_owned(),
+        what: names.iter().map(|name| namespace(name)).collect(),
+    })
+}
+
+fn namespace(name: &str) -> Missing {
+    Missing::Namespace(name.to_owned())
+}
+
+#[test]
+fn what_failed_for_something_missing_runs_when_all_of_it_has_appeared() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    assert_eq!(ended(&mut state, missing(&["x", "y"]), 1), []);
+    assert_eq!(state.step(Event::Appeared(namespace("z")), at(2)), []);
+    assert_eq!(state.step(Event::Appeared(namespace("x")), at(3)), []);
+    assert_eq!(
+        state.step(Event::Appeared(namespace("y")), at(4)),
+        [Effect::Start(Scope::Full)]
+    );
+}
+
+#[test]
+fn what_is_said_to_be_there_and_is_not_makes_no_run_follow_the_other_at_once() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    let mut now = 1;
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        ended(&mut state, missing(&["x"]), now);
+        let mut effects = state.step(Event::Appeared(namespace("x")), at(now));
+        let began = now;
+        while effects.is_empty() {
+            now += 1;
+            effects = state.step(Event::Tick, at(now));
+        }
+        pauses.push(now - began);
+    }
+    assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60]);
+    ended(&mut state, applied(false), now);
+    given(&mut state, inputs("b"), now);
+    ended(&mut state, missing(&["x"]), now);
+    assert_eq!(
+        state.step(Event::Appeared(namespace("x")), at(now)),
+        [Effect::Start(Scope::Full)]
+    );
+}
+
+#[test]
+fn a_request_that_comes_while_a_dependency_is_not_ready_is_run_for_when_it_is() {
+    let mut state = settled();
+    let blocked = Inputs {
+        requested: Some("now".into()),
+        blocked: Some(Failure::Dependency(
+            "dependency 'flux-system/a' is not ready".into(),
+        )),
+        ..inputs("a")
+    };
+    let block = blocked.blocked.clone().unwrap();
+    assert_eq!(given(&mut state, blocked, 10), [Effect::ReportBlocked(block)]);
+    assert_eq!(given(&mut state, inputs("a"), 11), [Effect::Start(Scope::Full)]);
+}
+
+#[test]
+fn a_run_that_fails_while_it_is_canceled_holds_the_deletion_up_no_longer() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    let deleting = Inputs {
+        deleting: true,
+        ..inputs("a")
+    };
+    assert_eq!(given(&mut state, deleting, 1), [Effect::Cancel]);
+    let failure = Failure::Apply("the connection broke".into());
+    assert_eq!(
+        ended(&mut state, Ended::Failed(failure), 2),
+        [Effect::Start(Scope::Finalize)]
+    );
+}
+
+#[test]
+fn the_time_that_health_may_take_begins_with_the_run_and_not_with_its_wait_for_a_place() {
+    let mut state = State::new(at(0));
+    given(&mut state, inputs("a"), 0);
+    state.began(at(100));
+    assert_eq!(ended(&mut state, applied(true), 101), [Effect::Judge]);
+    assert_eq!(state.step(Event::Tick, at(130)), []);
+    assert!(state.is_waiting());
 }
