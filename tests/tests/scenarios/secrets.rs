@@ -211,7 +211,7 @@ fn assert_clean(what: &str, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_planted_secret_leaves_by_logs_events_conditions_or_metrics() {
-    let mut scene = Scene::with(Needs::Workloads).new().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     let lines = Lines::default();
     let writer = lines.clone();
     let config = LogConfig {

@@ -110,7 +110,7 @@ impl Scene {
 
 /// A scene with a Kustomization `app`, and a second one `other` of a ConfigMap `o`; both are applied.
 async fn two(needs: Needs, files: &[(&str, &str)], debounce: Duration) -> Scene {
-    let mut scene = Scene::with(needs).new().await;
+    let mut scene = Scene::with(needs).empty().await;
     scene.world = scene.world.configured(|config| {
         config.debounce = debounce;
         // A third of it is between two looks at the version.
