@@ -201,7 +201,7 @@ impl Discovery {
         going.insert(name.to_owned());
         drop(going);
         self.change(|known| {
-            known.retain(|_, versions| versions.iter().all(|kind| kind.definition() != name))
+            known.retain(|_, versions| versions.iter().all(|kind| kind.definition() != name));
         });
     }
 
