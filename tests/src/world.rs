@@ -29,8 +29,6 @@ pub const KUSTOMIZE_API: &str = "kustomize.toolkit.fluxcd.io/v1";
 
 /// A repository, a cluster and a controller.
 pub struct World {
-    /// The cluster.
-    pub cluster: Cluster,
     /// A client that acts as a user.
     pub client: kube::Client,
     directory: TempDir,
@@ -40,6 +38,8 @@ pub struct World {
     controller: Option<Running>,
     redactor: Redactor,
     logs: Option<tracing::Dispatch>,
+    /// The cluster. The last one, since the next scenario may have it once it is dropped.
+    pub cluster: Cluster,
 }
 
 struct Running {

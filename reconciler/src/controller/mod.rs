@@ -172,10 +172,11 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
                 (Ok(()), None) => Ok(()),
             }
         }
-        // It ends by itself only by a defect: a process that leads and does nothing would be worse than none.
-        Err(_) = &mut fleet => {
+        // It ends before the election does when it was told to stop and nothing was under way. Otherwise it ends only by
+        // a defect: a process that leads and does nothing would be worse than none.
+        driven = &mut fleet => {
             leadership.cancel();
-            Err(ControllerError::Broken)
+            driven.map_err(|_| ControllerError::Broken)
         }
     };
     stop.cancel();
