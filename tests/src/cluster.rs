@@ -21,6 +21,8 @@ pub enum Needs {
     Faults,
     /// Pods that crash, hang or come late as the scenario says. There is no kubelet upstream that could be told to.
     Workloads,
+    /// An API server that becomes another version while it runs.
+    Upgrade,
 }
 
 /// A request that the cluster refused.
@@ -83,7 +85,7 @@ impl Cluster {
         match self {
             Self::Embedded(cluster) => cluster,
             Self::Upstream(_) => {
-                panic!("a scenario with faults or workloads of its own has to say so: see `Needs`")
+                panic!("a scenario that needs the embedded cluster has to say so: see `Needs`")
             }
         }
     }

@@ -34,8 +34,6 @@ pub const CONTROLLER_LOG: &str = "controller.log";
 
 /// A repository, a cluster and a controller.
 pub struct World {
-    /// The cluster.
-    pub cluster: Cluster,
     /// A client that acts as a user.
     pub client: kube::Client,
     directory: TempDir,
@@ -46,6 +44,8 @@ pub struct World {
     redactor: Redactor,
     log: Log,
     dispatch: tracing::Dispatch,
+    /// The cluster. The last one, since the next scenario may have it once it is dropped.
+    pub cluster: Cluster,
 }
 
 struct Running {

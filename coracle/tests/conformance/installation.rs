@@ -35,6 +35,10 @@ struct Controller {
 }
 
 impl Drop for Controller {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a test that fails shows what the controller did"
+    )]
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();

@@ -1,6 +1,8 @@
 //! What cannot be read into a built-in type is refused, in the words of Go's decoders: a body with 400, the result
 //! of a patch with 422, the result of an apply with 500.
 
+#![allow(clippy::unwrap_used, reason = "an object that a test makes wrongly fails it")]
+
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 

@@ -335,10 +335,10 @@ impl Watch {
             match event {
                 Ok(event) => self.take(event).await,
                 Err(error) if is_unserved(&error) => return,
-                Err(error) if is_forbidden(&error) => {
+                Err(error) if forbidden(&error).is_some() => {
                     if self.health.forbidden() {
                         tracing::info!(
-                            kind = %self.kind.gvk, %error,
+                            kind = %self.kind.gvk, why = forbidden(&error),
                             "objects of this kind may not be watched: they are compared at each interval"
                         );
                     }
@@ -503,9 +503,17 @@ impl Watch {
     }
 }
 
-/// Whether the account lacks the right to watch: with `--tenant-only` it has it for common kinds only.
-fn is_forbidden(error: &watcher::Error) -> bool {
-    has_code(error, 403)
+/// What the server says when the account lacks the right to watch: with `--tenant-only` it has it for common kinds only.
+fn forbidden(error: &watcher::Error) -> Option<&str> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 403 =>
+        {
+            Some(&status.message)
+        }
+        _ => None,
+    }
 }
 
 /// Whether there is no such collection; a namespace that does not exist answers an empty list.

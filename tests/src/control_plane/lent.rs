@@ -14,6 +14,7 @@ use futures::StreamExt as _;
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
+use kube::discovery::{ApiGroup, Discovery};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -306,12 +307,10 @@ impl Found {
 
 /// Everything that can be listed and deleted. Groups that are served twice are seen once.
 async fn all(client: &Client) -> Result<Vec<Found>, kube::Error> {
-    let discovery = kube::discovery::Discovery::new(client.clone())
-        .run_aggregated()
-        .await?;
+    let discovery = Discovery::new(client.clone()).run_aggregated().await?;
     let kinds: Vec<ApiResource> = discovery
         .groups()
-        .flat_map(kube::discovery::ApiGroup::recommended_resources)
+        .flat_map(ApiGroup::recommended_resources)
         .filter(|(_, capabilities)| capabilities.supports_operation("list"))
         .filter(|(_, capabilities)| capabilities.supports_operation("delete"))
         .map(|(resource, _)| resource)

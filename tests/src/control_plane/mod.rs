@@ -254,11 +254,12 @@ impl Files {
         // Who asked for what, and no content: it would hold Secrets.
         let policy = json!({
             "apiVersion": "audit.k8s.io/v1", "kind": "Policy",
-            "omitStages": ["RequestReceived", "ResponseStarted"],
             "rules": [
                 { "level": "None", "users": ["system:apiserver", "system:kube-controller-manager"] },
                 { "level": "None", "userGroups": ["system:serviceaccounts:kube-system"] },
-                { "level": "Metadata" },
+                // A watch is told when it begins: its end may be far.
+                { "level": "Metadata", "verbs": ["watch"], "omitStages": ["RequestReceived", "ResponseComplete"] },
+                { "level": "Metadata", "omitStages": ["RequestReceived", "ResponseStarted"] },
             ],
         });
         write("audit-policy.json", &policy.to_string());

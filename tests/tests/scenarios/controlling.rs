@@ -183,7 +183,7 @@ fn lease(name: &str, holder: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
-    let mut scene = Scene::with(Needs::Faults).scene().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     world.git_repository("app", "main");
@@ -233,7 +233,7 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
-    let mut scene = Scene::with(Needs::Faults).scene().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     world.git_repository("app", "main");
@@ -271,7 +271,7 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_a_controller_that_cannot_renew_its_leases_ends_before_another_may_take_them() {
-    let mut scene = Scene::with(Needs::Faults).scene().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     scene.world = scene
         .world
         .configured(|config| config.lease_duration = Duration::from_secs(3));
@@ -528,7 +528,7 @@ async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_26_health_that_the_account_may_not_know_is_not_told() {
-    let mut scene = Scene::with(Needs::Faults).scene().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     let looks = Match::default()

@@ -10,7 +10,7 @@ const IMAGE: &str = "registry.example.org/web:1.0.0";
 
 /// A Kustomization `app` of a Deployment `web`, which waits.
 async fn scene_of(behaviour: Behaviour, spec: &Value) -> Scene {
-    let mut scene = Scene::with(Needs::Workloads).scene().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene.world.cluster.workloads().when_image(IMAGE, behaviour);
     scene
         .upstream
@@ -107,7 +107,7 @@ async fn a_crash_is_told_with_its_exit_code_and_the_last_line_of_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_line_of_the_log_can_be_left_out() {
     let log = "fatal: no database at db:5432\n".to_owned();
-    let mut scene = Scene::with(Needs::Workloads).scene().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene.world = scene.world.configured(|config| config.log_excerpts = false);
     scene
         .world
@@ -284,7 +284,7 @@ async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
 async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
     let checks =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "namespace": "default"}]);
-    let mut scene = Scene::with(Needs::Workloads).scene().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene
         .world
         .cluster
@@ -304,7 +304,7 @@ async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_fails_is_told() {
-    let mut scene = Scene::with(Needs::Workloads).scene().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     let crash = Behaviour::Crash {
         exit_code: 4,
         log: "migration 7 failed\n".into(),

@@ -133,7 +133,7 @@ impl Side {
 }
 
 async fn scene() -> (Scene, String) {
-    let scene = Scene::with(Needs::Faults).scene().await;
+    let scene = Scene::with(Needs::Faults).empty().await;
     let commit = Side::Left.commit(&scene);
     scene.world.git_repository("app", "main");
     scene

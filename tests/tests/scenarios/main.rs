@@ -54,7 +54,8 @@ pub(crate) struct Scene {
 pub(crate) struct Setting(Needs);
 
 impl Setting {
-    pub(crate) async fn scene(self) -> Scene {
+    /// As [`Scene::new`].
+    pub(crate) async fn empty(self) -> Scene {
         let upstream = Upstream::empty();
         let server = GitServer::http(upstream.root()).await;
         let world = World::on(self.0, tempfile::tempdir().unwrap(), server.url("repo.git")).await;
@@ -67,7 +68,7 @@ impl Setting {
 
     /// As [`Scene::applied`].
     pub(crate) async fn applied(self, files: &[(&str, &str)], spec: &Value) -> Scene {
-        let mut scene = self.scene().await;
+        let mut scene = self.empty().await;
         scene.world.git_repository("app", "main");
         scene.world.kustomization("app", "app", "./app", spec);
         let commit = scene.commit(files);
@@ -87,7 +88,7 @@ impl Scene {
     }
 
     pub(crate) async fn new() -> Self {
-        Self::with(Needs::Kubernetes).scene().await
+        Self::with(Needs::Kubernetes).empty().await
     }
 
     /// A Kustomization `app` of the folder `app`, which holds the ConfigMap `settings`, applied.

@@ -57,7 +57,7 @@ async fn rule_6_objects_whose_namespace_comes_along_are_previewed_when_it_is_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_6_a_binding_whose_role_comes_along_is_previewed_when_it_is_there() {
-    let mut scene = Scene::with(Needs::Faults).scene().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let rbac = "rbac.authorization.k8s.io";
     let role = format!(
         "apiVersion: {rbac}/v1\nkind: Role\nmetadata: {{name: reader, namespace: default}}\nrules: []\n"
@@ -148,7 +148,7 @@ async fn rule_6_objects_whose_definition_comes_along_are_previewed_against_it() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_6_what_a_webhook_refuses_to_preview_is_applied_unverified() {
-    let mut scene = Scene::with(Needs::Faults).scene().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let message =
         "admission webhook \"x.example.org\" does not support dry run: its side effects are unknown";
     let refusal = ApiError {

@@ -37,7 +37,7 @@ fn labelled(name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_1_finalizer_and_inventory_are_written_before_the_first_object() {
-    let mut scene = Scene::with(Needs::Faults).scene().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[
         ("a.yaml", &config_map("a", "1")),
         ("b.yaml", &config_map("b", "1")),

@@ -191,7 +191,7 @@ fn assert_clean(what: &str, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_planted_secret_leaves_by_logs_events_conditions_or_metrics() {
-    let mut scene = Scene::with(Needs::Workloads).scene().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene.world.log_everything();
     provoke(&mut scene).await;
     assert_clean("a status or an Event", &written(&scene));
