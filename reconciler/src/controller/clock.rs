@@ -77,6 +77,8 @@ mod tests {
             let clock = clock.clone();
             async move { clock.sleep(hour).await }
         });
+        // It has to be waiting before the clock is moved.
+        tokio::task::yield_now().await;
         let before = clock.instant();
         clock.advance(hour / 2);
         tokio::task::yield_now().await;
