@@ -134,7 +134,10 @@ async fn rule_16_data_that_a_kustomization_which_cannot_be_built_may_want_stays_
         json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
     world.amend(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app", &confirmed);
     world.until_applied("app", &commit).await;
-    assert_eq!(claim(), None);
+    // It goes when nobody uses it, which its finalizer is there for.
+    world
+        .until_gone("v1", "PersistentVolumeClaim", "default", "data")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +152,9 @@ async fn rule_16_a_kustomization_of_another_source_that_cannot_be_built_holds_no
     world.kustomization("broken", "other", "./nowhere", &json!({}));
     world.until_failed("broken", "BuildFailed").await;
     scene.deploy(&[("claim.yaml", "")]).await;
-    assert_eq!(world.get("v1", "PersistentVolumeClaim", "default", "data"), None);
+    world
+        .until_gone("v1", "PersistentVolumeClaim", "default", "data")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,30 +218,31 @@ async fn move_a_claim(suspended: &str, first: &str) -> (Scene, String) {
     (scene, uid(&before))
 }
 
-fn assert_moved(scene: &Scene, before: &str) {
+async fn assert_moved(scene: &Scene, before: &str) {
     let after = scene
         .world
         .get("v1", "PersistentVolumeClaim", "default", "data")
         .expect("it is there");
     assert_eq!(uid(&after), before);
     assert_eq!(after["metadata"]["labels"][OWNER], "new");
-    assert_eq!(scene.world.inventory("old"), ["default_a__ConfigMap"]);
-    assert_eq!(
-        scene.world.inventory("new"),
-        ["default_b__ConfigMap", "default_data__PersistentVolumeClaim"]
-    );
+    scene
+        .world
+        .until_inventory("old", &["default_a__ConfigMap"])
+        .await;
+    let both = ["default_b__ConfigMap", "default_data__PersistentVolumeClaim"];
+    scene.world.until_inventory("new", &both).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_16_a_claim_that_moves_keeps_its_uid_when_the_old_owner_runs_first() {
     let (scene, before) = move_a_claim("new", "old").await;
-    assert_moved(&scene, &before);
+    assert_moved(&scene, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_16_a_claim_that_moves_keeps_its_uid_when_the_new_owner_runs_first() {
     let (scene, before) = move_a_claim("old", "new").await;
-    assert_moved(&scene, &before);
+    assert_moved(&scene, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
