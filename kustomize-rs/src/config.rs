@@ -10,7 +10,7 @@ use crate::fieldspec::{FieldSpec, FieldSpecs};
 use crate::id::Gvk;
 use crate::model::decode::{Fields, Source};
 use crate::model::{field_spec, gvk};
-use crate::order::kind_rank;
+use crate::order::{gvk_key, kind_rank};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -305,6 +305,7 @@ fn spec(kind: &str, group: &str, version: &str, path: &str, create: bool) -> Fie
             group: group.into(),
             version: version.into(),
             kind: kind.into(),
+            ..Gvk::default()
         },
         path,
         create,
@@ -322,6 +323,12 @@ pub(crate) fn defaults() -> Arc<Config> {
 }
 
 fn make_defaults() -> Config {
+    let mut config = unordered_defaults();
+    config.sort();
+    config
+}
+
+fn unordered_defaults() -> Config {
     let mut selectors: Vec<FieldSpec> = SELECTORS.iter().map(row).collect();
     for kind in ["Deployment", "StatefulSet"] {
         let path = |field: &&str| spec(kind, APPS, "", &format!("spec/template/spec/{field}"), false);
@@ -384,6 +391,7 @@ fn default_name_references() -> Vec<NameReference> {
             group: group.into(),
             version: version.into(),
             kind: kind.into(),
+            ..Gvk::default()
         };
         references.push(NameReference {
             target,
@@ -512,17 +520,14 @@ fn default_name_references() -> Vec<NameReference> {
     let admission = "admissionregistration.k8s.io";
     let policies = list(&[("ValidatingAdmissionPolicyBinding", admission, "spec/policyName")]);
     add("ValidatingAdmissionPolicy", admission, "", policies);
-    sort_name_references(&mut references);
     references
 }
 
-fn sort_name_references(references: &mut [NameReference]) {
-    references.sort_by(|a, b| {
-        let rank = |r: &NameReference| kind_rank(&r.target.kind);
-        rank(a)
-            .cmp(&rank(b))
-            .then_with(|| a.target.to_string().cmp(&b.target.to_string()))
-    });
+/// By the rank of the kind, then group, version and kind, as every list of a configuration is ordered.
+pub(crate) fn order(a: &Gvk, b: &Gvk) -> std::cmp::Ordering {
+    kind_rank(&a.kind)
+        .cmp(&kind_rank(&b.kind))
+        .then_with(|| gvk_key(a).cmp(&gvk_key(b)))
 }
 
 impl Config {
@@ -561,18 +566,14 @@ impl Config {
         Ok(config)
     }
 
-    /// Adds another configuration to this one.
+    /// Adds another configuration to this one and puts all field specs in order.
+    ///
+    /// The order counts: a spec of one kind comes before that of every kind, which then is taken for known
+    /// the next time that the configuration is merged.
     pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
-        self.name_prefix.merge(other.name_prefix.iter())?;
-        self.name_suffix.merge(other.name_suffix.iter())?;
-        self.namespace.merge(other.namespace.iter())?;
-        self.common_labels.merge(other.common_labels.iter())?;
-        self.labels.merge(other.labels.iter())?;
-        self.template_labels.merge(other.template_labels.iter())?;
-        self.common_annotations.merge(other.common_annotations.iter())?;
-        self.var_references.merge(other.var_references.iter())?;
-        self.images.merge(other.images.iter())?;
-        self.replicas.merge(other.replicas.iter())?;
+        for (own, others) in self.lists().into_iter().zip(other.clone().lists()) {
+            own.merge(others.iter())?;
+        }
         for reference in &other.name_references {
             match self
                 .name_references
@@ -583,7 +584,27 @@ impl Config {
                 None => self.name_references.push(reference.clone()),
             }
         }
-        sort_name_references(&mut self.name_references);
+        self.sort();
         Ok(())
+    }
+
+    fn sort(&mut self) {
+        self.lists().into_iter().for_each(FieldSpecs::sort);
+        self.name_references.sort_by(|a, b| order(&a.target, &b.target));
+    }
+
+    fn lists(&mut self) -> [&mut FieldSpecs; 10] {
+        [
+            &mut self.name_prefix,
+            &mut self.name_suffix,
+            &mut self.namespace,
+            &mut self.common_labels,
+            &mut self.labels,
+            &mut self.template_labels,
+            &mut self.common_annotations,
+            &mut self.var_references,
+            &mut self.images,
+            &mut self.replicas,
+        ]
     }
 }

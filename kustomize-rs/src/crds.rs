@@ -101,6 +101,7 @@ impl Reader<'_> {
                     group: String::new(),
                     version: version.into(),
                     kind: kind.into(),
+                    ..Gvk::default()
                 };
                 let referrers = FieldSpecs::new(vec![here(&[key])]);
                 let own = Config {

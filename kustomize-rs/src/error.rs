@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Kustomization,
     /// A file outside of the directory that a kustomization may read from.
     LoadRestriction,
+    /// Something on another machine could not be fetched.
+    Remote,
     /// A field, or a use of one, that this version does not do.
     Unsupported,
     /// The resources contradict each other or what is done with them.
@@ -69,6 +71,17 @@ impl Error {
 
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
+    }
+
+    /// Something on another machine could not be fetched; for implementations of [`Remote`](crate::Remote).
+    ///
+    /// # Examples
+    /// ```
+    /// use kustomize_rs::{Error, ErrorKind};
+    /// assert_eq!(Error::remote("github.com/org/repo: not found").kind(), ErrorKind::Remote);
+    /// ```
+    pub fn remote(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Remote, message)
     }
 
     /// Wraps a text that could not be loaded with the file that it stands in.

@@ -1,8 +1,6 @@
 //! Paths as replacements and vars write them: `spec.containers.[name=web].image`, `metadata.annotations.[a.b]`,
 //! `data.a\.b`. In: a path and a tree; out: the nodes that it leads to. Pure.
 
-use regex::Regex;
-
 use crate::error::Error;
 use crate::yaml::{Content, Node, Style, Tag};
 
@@ -274,7 +272,7 @@ fn walk_items(
     found: &mut Vec<Found>,
 ) -> Result<()> {
     let (name, value) = item_condition(part)?;
-    let pattern = Regex::new(value)
+    let pattern = crate::regular::compile(value)
         .map_err(|e| Error::kustomization(format!("{value:?} in a path is no regular expression: {e}")))?;
     let before = found.len();
     for attempt in 0..2 {

@@ -68,7 +68,7 @@ impl FieldSpec {
 }
 
 /// Splits at `/`; `\/` stands for a slash inside a name, a slash in front starts no empty name.
-fn split_path(path: &str) -> Vec<String> {
+pub(crate) fn split_path(path: &str) -> Vec<String> {
     let mut names = vec![String::new()];
     let path = path.strip_prefix('/').unwrap_or(path);
     let mut chars = path.chars().peekable();
@@ -190,6 +190,12 @@ impl FieldSpecs {
             self.by_kind.entry(spec.gvk.kind.clone()).or_default().push(at);
         }
         self.specs.push(spec);
+    }
+
+    pub(crate) fn sort(&mut self) {
+        let mut specs = std::mem::take(&mut self.specs);
+        specs.sort_by(|a, b| crate::config::order(&a.gvk, &b.gvk));
+        *self = Self::new(specs);
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, FieldSpec> {

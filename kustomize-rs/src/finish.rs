@@ -76,7 +76,7 @@ pub(crate) fn finish(
         .map(|(_, key)| *key)
         .collect();
     for resource in &mut resources {
-        if wants("managedByLabel") {
+        if options.managed_by_label || wants("managedByLabel") {
             add_managed_by(resource)?;
         }
         clean_annotations(resource, &unwanted)?;

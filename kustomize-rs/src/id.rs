@@ -58,7 +58,7 @@ const CLUSTER_SCOPED: &[(&str, &[&str])] = &[
 ];
 
 /// Group, version and kind; empty where not given.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gvk {
     /// The API group, empty for the core group.
     pub group: String,
@@ -66,9 +66,42 @@ pub struct Gvk {
     pub version: String,
     /// The kind.
     pub kind: String,
+    /// Whether a schema of the build says that the kind lives outside of namespaces.
+    pub(crate) outside_namespaces: bool,
+}
+
+impl PartialEq for Gvk {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Gvk {}
+
+impl std::hash::Hash for Gvk {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialOrd for Gvk {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Gvk {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.parts().cmp(&other.parts())
+    }
 }
 
 impl Gvk {
+    /// What tells two kinds apart.
+    fn parts(&self) -> (&str, &str, &str) {
+        (&self.group, &self.version, &self.kind)
+    }
+
     /// Splits an `apiVersion` at its slash and adds a kind.
     #[must_use]
     pub fn new(api_version: &str, kind: &str) -> Self {
@@ -77,6 +110,7 @@ impl Gvk {
             group: group.into(),
             version: version.into(),
             kind: kind.into(),
+            outside_namespaces: false,
         }
     }
 
@@ -93,6 +127,9 @@ impl Gvk {
     /// Whether the kind is known to live outside of namespaces. An unknown kind counts as namespaced.
     #[must_use]
     pub fn is_cluster_scoped(&self) -> bool {
+        if self.outside_namespaces {
+            return true;
+        }
         let kinds = CLUSTER_SCOPED
             .iter()
             .filter(|(_, kinds)| kinds.contains(&self.kind.as_str()));

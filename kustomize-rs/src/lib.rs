@@ -31,9 +31,12 @@ mod id;
 mod layer;
 mod merge;
 mod model;
+mod notes;
 mod order;
 mod origin;
 mod references;
+mod regular;
+mod remote;
 mod resource;
 mod resource_file;
 mod set;
@@ -46,6 +49,7 @@ use std::path::Path;
 
 pub use error::{Error, ErrorKind, Location};
 pub use id::{Gvk, ResourceId};
+pub use remote::{Checkout, GitUrl, Remote};
 pub use resource::{Origin, Resource};
 
 /// Which files a kustomization may read.
@@ -80,22 +84,8 @@ pub struct Options<'a> {
     pub warn: Option<&'a (dyn Fn(&str) + Sync)>,
     /// Fetches remote bases and files; without it they are refused.
     pub remote: Option<&'a dyn Remote>,
-}
-
-/// Fetches what a kustomization names by URL. This library has no implementation: it knows no network.
-pub trait Remote: Sync {
-    /// Gives the text behind an `http` or `https` URL of a file.
-    ///
-    /// # Errors
-    /// When it cannot be fetched.
-    fn file(&self, url: &str) -> Result<Vec<u8>, Error>;
-
-    /// Gives the tree of a Git repository and the directory in it that a URL names, as kustomize writes
-    /// such URLs (`https://host/org/repo//path?ref=main`).
-    ///
-    /// # Errors
-    /// When it cannot be fetched.
-    fn repository(&self, url: &str) -> Result<(Box<dyn fs::Fs>, std::path::PathBuf), Error>;
+    /// Labels every resource as managed by kustomize, as `buildMetadata: [managedByLabel]` does.
+    pub managed_by_label: bool,
 }
 
 /// Builds the kustomization in a directory.
@@ -108,7 +98,7 @@ pub fn build(fs: &dyn fs::Fs, directory: &Path, options: &Options<'_>) -> Result
     if fs.entry(&root)? != fs::EntryKind::Directory {
         return Err(Error::kustomization("a kustomization is built from its directory").at(directory, None));
     }
-    let mut layer = layer::Layer::open(fs, options, root, None)?;
+    let mut layer = layer::Layer::open(fs, options, root, None, None)?;
     let noted = ["originAnnotations", "transformerAnnotations"];
     if layer
         .kustomization

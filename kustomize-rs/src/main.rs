@@ -2,15 +2,21 @@
 //! prints to the standard streams.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
 
+mod fetch;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use kustomize_rs::fs::DirectoryFs;
-use kustomize_rs::{LoadRestrictions, Options, Reorder, Resource, build, to_yaml};
+use kustomize_rs::{Error, GitUrl, LoadRestrictions, Options, Remote, Reorder, Resource, build, to_yaml};
+
+use fetch::Fetcher;
 
 const USAGE: &str = "\
 Builds a kustomization.
+
+DIR is a directory with a kustomization file, or the URL of a Git repository with a path to one.
 
 Usage: kustomize-rs build [DIR] [flags]
 
@@ -18,6 +24,7 @@ Flags:
   -o, --output PATH           write to a file, or one file per resource into a directory
       --load-restrictor KIND  LoadRestrictionsRootOnly (default) or LoadRestrictionsNone
       --reorder ORDER         legacy (default) or none
+      --enable-managedby-label  label every resource as managed by kustomize
   -h, --help                  print this
 ";
 
@@ -26,6 +33,7 @@ struct Arguments {
     output: Option<PathBuf>,
     load_restrictions: LoadRestrictions,
     reorder: Reorder,
+    managed_by_label: bool,
 }
 
 fn main() -> ExitCode {
@@ -49,7 +57,10 @@ fn run(arguments: &[String]) -> Result<(), String> {
     options.load_restrictions = arguments.load_restrictions;
     options.reorder = arguments.reorder;
     options.warn = Some(&warn);
-    let resources = build(&DirectoryFs, &arguments.directory, &options).map_err(|e| e.chain())?;
+    options.managed_by_label = arguments.managed_by_label;
+    let fetcher = Fetcher { cache: cache() };
+    options.remote = Some(&fetcher);
+    let resources = build_named(&arguments.directory, options, &fetcher).map_err(|e| e.chain())?;
     match arguments.output {
         Some(path) => write(&path, &resources),
         None => {
@@ -61,6 +72,42 @@ fn run(arguments: &[String]) -> Result<(), String> {
     }
 }
 
+/// Builds a directory, or one in a repository that is fetched.
+fn build_named(
+    directory: &Path,
+    mut options: Options<'_>,
+    fetcher: &Fetcher,
+) -> Result<Vec<Resource>, Error> {
+    let Some(url) = directory
+        .to_str()
+        .and_then(GitUrl::parse)
+        .filter(|_| !directory.exists())
+    else {
+        return build(&DirectoryFs, directory, &options);
+    };
+    let checkout = fetcher.repository(&url)?;
+    options.load_restrictions = LoadRestrictions::RootOnly;
+    build(
+        checkout.fs.as_ref(),
+        &checkout.root.join(&url.directory),
+        &options,
+    )
+}
+
+/// Where repositories are kept.
+fn cache() -> PathBuf {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let home = || set("HOME").map(|home| home.join(".cache"));
+    set("XDG_CACHE_HOME")
+        .or_else(home)
+        .unwrap_or_else(std::env::temp_dir)
+        .join("kustomize-rs/git")
+}
+
 /// Reads the command line; `None` asks for help.
 fn parse(arguments: &[String]) -> Result<Option<Arguments>, String> {
     let mut parsed = Arguments {
@@ -68,6 +115,7 @@ fn parse(arguments: &[String]) -> Result<Option<Arguments>, String> {
         output: None,
         load_restrictions: LoadRestrictions::RootOnly,
         reorder: Reorder::Legacy,
+        managed_by_label: false,
     };
     let mut rest = arguments.iter();
     match rest.next().map(String::as_str) {
@@ -111,6 +159,18 @@ fn parse(arguments: &[String]) -> Result<Option<Arguments>, String> {
                         ));
                     }
                 };
+            }
+            "--enable-managedby-label" => parsed.managed_by_label = true,
+            // They matter only to what runs programs, and to the trace of a crash.
+            "--stack-trace" | "--as-current-user" | "--network" | "--helm-debug" => {}
+            "-e"
+            | "--env"
+            | "--mount"
+            | "--network-name"
+            | "--helm-command"
+            | "--helm-api-versions"
+            | "--helm-kube-version" => {
+                value()?;
             }
             "--enable-helm" | "--enable-alpha-plugins" | "--enable-exec" | "--enable-star" => {
                 return Err(format!(

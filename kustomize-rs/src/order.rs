@@ -79,7 +79,7 @@ pub(crate) fn sort_legacy(
     keyed.into_iter().map(|(_, _, _, r)| r).collect()
 }
 
-fn gvk_key(gvk: &Gvk) -> String {
+pub(crate) fn gvk_key(gvk: &Gvk) -> String {
     let or = |text: &str, other: &str| {
         if text.is_empty() {
             other.to_string()

@@ -12,6 +12,9 @@ pub(crate) const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformat
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Note {
     pub(crate) path: PathBuf,
+    /// The repository that the path is in, and the reference of it, if it was fetched.
+    pub(crate) repository: String,
+    pub(crate) reference: String,
     pub(crate) configured_in: PathBuf,
     pub(crate) configured_by: Option<ConfiguredBy>,
 }
@@ -73,6 +76,8 @@ impl Note {
             }
         };
         line("", "path", &self.path.to_string_lossy());
+        line("", "repo", &self.repository);
+        line("", "ref", &self.reference);
         line("", "configuredIn", &self.configured_in.to_string_lossy());
         if let Some(by) = &self.configured_by {
             let mut inner = String::new();

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::fieldspec::{Create, FieldSpec};
 use crate::id::{Gvk, ResourceId};
 use crate::resource::{PreviousId, Resource};
-use crate::yaml::{Content, Node};
+use crate::yaml::{Content, Node, Resolved, Schema};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -75,7 +75,7 @@ pub(crate) fn update(resources: &mut [Resource], config: &Config) -> Result<()> 
     let by_kind = group_by_kind(config);
     for (at, resource) in resources.iter_mut().enumerate() {
         let original = resource.original_id();
-        let role_bindings = role_binding_namespaces(&resource.node);
+        let role_bindings = role_binding_namespaces(resource)?;
         let kind = by_kind.get(original.gvk.kind.as_str()).unwrap_or(&by_kind[""]);
         for (spec, target) in kind {
             if !original.gvk.is_selected_by(&spec.gvk)
@@ -142,25 +142,46 @@ fn role_ref(node: &Node, spec: &FieldSpec) -> Option<Gvk> {
         group: text("apiGroup")?,
         version: String::new(),
         kind: text("kind")?,
+        ..Gvk::default()
     })
 }
 
 /// The namespaces of the service accounts in a RoleBinding, which may be others than its own.
-fn role_binding_namespaces(node: &Node) -> Vec<String> {
-    if node.get("kind").and_then(Node::as_text) != Some("RoleBinding") {
-        return Vec::new();
+fn role_binding_namespaces(resource: &Resource) -> Result<Vec<String>> {
+    let mut namespaces = Vec::new();
+    let id = &resource.id;
+    if id.gvk.kind != "RoleBinding" || id.gvk.is_cluster_scoped() {
+        return Ok(namespaces);
     }
-    let subjects = node
-        .get("subjects")
-        .and_then(Node::as_sequence)
-        .unwrap_or_default();
-    let accounts = subjects
-        .iter()
-        .filter(|s| s.get("kind").and_then(Node::as_text) == Some("ServiceAccount"));
-    accounts
-        .filter_map(|s| s.get("namespace")?.as_text())
-        .map(str::to_string)
-        .collect()
+    let subjects = resource.node.get("subjects").and_then(Node::as_sequence);
+    for subject in subjects.unwrap_or_default() {
+        let line = subject.position.line;
+        if subject.as_mapping().is_none() {
+            let message = format!("{id}: the subject at line {line} must be a mapping");
+            return Err(Error::resource(message).at(&resource.origin.path, Some(subject.position)));
+        }
+        let (Some(namespace), Some(kind)) = (subject.get("namespace"), subject.get("kind")) else {
+            continue;
+        };
+        let Some(kind) = string(kind) else {
+            let message = format!("{id}: the kind of the subject at line {line} must be a string");
+            return Err(Error::resource(message).at(&resource.origin.path, Some(subject.position)));
+        };
+        if kind != "ServiceAccount" {
+            continue;
+        }
+        let Some(text) = string(namespace) else {
+            let message = format!("{id}: the namespace of the subject at line {line} must be a string");
+            return Err(Error::resource(message).at(&resource.origin.path, Some(namespace.position)));
+        };
+        namespaces.push(text.to_string());
+    }
+    Ok(namespaces)
+}
+
+fn string(node: &Node) -> Option<&str> {
+    let is_string = matches!(node.resolved(Schema::GoYamlV3), Some(Resolved::Str));
+    node.as_text().filter(|_| is_string)
 }
 
 /// One field of one referrer.

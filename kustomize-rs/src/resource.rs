@@ -146,7 +146,10 @@ impl Resource {
         let name = text(&["metadata", "name"]).to_string();
         let namespace = text(&["metadata", "namespace"]).to_string();
         self.id = ResourceId {
-            gvk: Gvk::new(text(&["apiVersion"]), text(&["kind"])),
+            gvk: Gvk {
+                outside_namespaces: self.id.gvk.outside_namespaces,
+                ..Gvk::new(text(&["apiVersion"]), text(&["kind"]))
+            },
             name,
             namespace,
         };
@@ -159,11 +162,6 @@ impl Resource {
             name: self.id.name.clone(),
             namespace: self.id.effective_namespace().to_string(),
         });
-    }
-
-    /// Whether kustomize would keep notes in the annotations of this resource.
-    pub(crate) fn has_build_annotations(&self) -> bool {
-        self.generated || !self.previous.is_empty()
     }
 
     /// All previous identities, oldest first; group and version are always the current ones.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::Error;
+use crate::notes;
 use crate::resource::{Origin, Resource};
 use crate::yaml::{self, Content, Node, Schema};
 
@@ -28,7 +29,9 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<Vec<Resource>> {
             path: path.to_path_buf(),
             line: node.position.line,
         };
-        resources.push(Resource::new(node, origin));
+        let mut resource = Resource::new(node, origin);
+        notes::take_if_any(&mut resource)?;
+        resources.push(resource);
     }
     Ok(resources)
 }

@@ -225,10 +225,15 @@ pub(crate) fn metadata_map<'a>(node: &'a mut Node, field: &str) -> &'a mut crate
 
 /// Turns labels and annotations into strings, whatever their text looks like.
 pub(crate) fn stringify_metadata(node: &mut Node) {
+    stringify(node, &["labels", "annotations"]);
+}
+
+/// Turns the values of mappings in the metadata into strings.
+pub(crate) fn stringify(node: &mut Node, fields: &[&str]) {
     let Some(metadata) = node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
         return;
     };
-    for field in ["labels", "annotations"] {
+    for &field in fields {
         let Some(mapping) = metadata.remove(field) else {
             continue;
         };

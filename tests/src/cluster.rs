@@ -73,7 +73,7 @@ impl Cluster {
         self.embedded().workloads()
     }
 
-    /// Has the API server say another version, for scenarios that said that they need it.
+    /// Has the server say that it is another version, for scenarios that need its faults.
     ///
     /// # Panics
     /// When the scenario did not say so, and runs upstream.

@@ -10,7 +10,9 @@
 
 pub mod cluster;
 pub mod control_plane;
+mod logs;
 pub mod observe;
 pub mod world;
 
+pub use logs::Log;
 pub use world::World;

@@ -281,10 +281,14 @@ impl World {
 
 fn is_for_itself(key: &RequestKey) -> bool {
     let looks_for_flux = key.resource == "deployments" && key.name.ends_with("-controller");
-    let of_all = key.namespace.is_empty() || key.resource == "configmaps" || key.resource == "secrets";
+    // Runs list what belongs to a workload, by labels; what is asked for by name is a watch's.
+    let of_a_watch = key.namespace.is_empty()
+        || !key.name.is_empty()
+        || key.resource == "configmaps"
+        || key.resource == "secrets";
     let follows = key
         .verb
-        .is_some_and(|verb| verb.name() == "watch" || (verb.name() == "list" && of_all));
+        .is_some_and(|verb| verb.name() == "watch" || (verb.name() == "list" && of_a_watch));
     key.resource == "leases" || key.resource == "events" || looks_for_flux || follows || key.verb.is_none()
 }
 

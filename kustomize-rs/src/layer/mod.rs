@@ -5,7 +5,6 @@
 mod plugins;
 mod steps;
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,13 +13,13 @@ use crate::config::{self, Config};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{EntryKind, Fs, normalize};
 use crate::generate::{self, Kind};
-use crate::merge::openapi::OpenApi;
+use crate::merge::openapi::Schemas;
 use crate::model::{Kustomization, Located, Var};
 use crate::origin::Note;
-use crate::resource::Origin;
+use crate::resource::{Origin, Resource};
 use crate::resource_file;
 use crate::set::ResourceSet;
-use crate::{LoadRestrictions, Options, yaml};
+use crate::{GitUrl, LoadRestrictions, Options, Remote, yaml};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -33,6 +32,15 @@ pub(crate) struct Accumulated {
     pub(crate) vars: Vec<Var>,
 }
 
+/// A repository that was fetched: everything that is found in it stays in it.
+pub(crate) struct Clone {
+    /// The top of the repository.
+    root: PathBuf,
+    /// The entry that named it.
+    entry: String,
+    url: GitUrl,
+}
+
 /// A directory that is being built.
 pub(crate) struct Layer<'a> {
     fs: &'a dyn Fs,
@@ -41,8 +49,10 @@ pub(crate) struct Layer<'a> {
     root: PathBuf,
     file: PathBuf,
     parent: Option<&'a Layer<'a>>,
-    /// The schema of the whole build, once a kustomization file has named one.
-    openapi: Rc<OnceCell<OpenApi>>,
+    /// The clone that it is read from, if it was fetched.
+    clone: Option<Rc<Clone>>,
+    /// The schemas of the whole build.
+    schemas: Rc<Schemas>,
     /// The way here from the root, if origins are to be noted.
     way: Option<PathBuf>,
     pub(crate) kustomization: Kustomization,
@@ -55,8 +65,10 @@ impl<'a> Layer<'a> {
         options: &'a Options<'a>,
         root: PathBuf,
         parent: Option<&'a Layer<'a>>,
+        clone: Option<Rc<Clone>>,
     ) -> Result<Self> {
-        let Some((file, bytes)) = find_file(fs, options, &root)? else {
+        let restrictions = restrictions(options, clone.as_deref());
+        let Some((file, bytes)) = find_file(fs, restrictions, &root)? else {
             let message = format!(
                 "unable to find one of {}",
                 crate::KUSTOMIZATION_FILES.map(|n| format!("'{n}'")).join(", ")
@@ -76,8 +88,9 @@ impl<'a> Layer<'a> {
             root,
             file,
             parent,
+            clone,
             way: None,
-            openapi: parent.map(|p| Rc::clone(&p.openapi)).unwrap_or_default(),
+            schemas: parent.map(|p| Rc::clone(&p.schemas)).unwrap_or_default(),
             kustomization,
         })
     }
@@ -91,12 +104,9 @@ impl<'a> Layer<'a> {
         self.merge_config(&mut into)?;
         self.run_generators(&mut into)?;
         for entry in &self.kustomization.components {
-            let root = self.directory(entry)?;
-            let layer = self.open_child(root, entry, true)?;
-            let empty = Accumulated::default();
-            let own = std::mem::replace(&mut into, empty);
-            into = layer
-                .accumulate(own)
+            let own = std::mem::take(&mut into);
+            into = self
+                .child(entry, true, own)
                 .map_err(|e| self.in_entry(e, "components", entry))?;
             into.set
                 .refuse_duplicates()
@@ -125,8 +135,18 @@ impl<'a> Layer<'a> {
                 kind: kind.to_string(),
                 ..Default::default()
             }),
-            ..Note::default()
+            ..self.note()
         })
+    }
+
+    /// A note that says which repository this is read from.
+    fn note(&self) -> Note {
+        let url = self.clone.as_ref().map(|clone| &clone.url);
+        Note {
+            repository: url.map(|u| u.repository.clone()).unwrap_or_default(),
+            reference: url.map(|u| u.reference.clone()).unwrap_or_default(),
+            ..Note::default()
+        }
     }
 
     fn in_entry(&self, error: Error, field: &str, entry: &Located) -> Error {
@@ -147,73 +167,119 @@ impl<'a> Layer<'a> {
                         if let Some(way) = &self.way {
                             let note = Note {
                                 path: normalize(&way.join(&entry.text)),
-                                ..Note::default()
+                                ..self.note()
                             };
                             resources
                                 .iter_mut()
                                 .for_each(|resource| note.set_origin(resource));
                         }
-                        into.set.append_all(resources)
+                        self.append(into, resources)
                     });
                 added.map_err(|e| self.in_entry(e, "resources", entry))
             }
-            EntryKind::Directory => {
-                let root = self.directory(entry)?;
-                self.merge_child(into, root, entry)
-            }
-            EntryKind::Nothing if is_remote(&entry.text) => self.add_remote(into, entry),
-            EntryKind::Nothing => Err(Error::new(
+            EntryKind::Nothing if is_remote_file(&entry.text) => self.add_remote_file(into, entry),
+            EntryKind::Nothing if GitUrl::parse(&entry.text).is_none() => Err(Error::new(
                 ErrorKind::File,
                 format!("resources entry {:?}: no such file or directory", entry.text),
             )
             .at(&self.file, Some(entry.position))),
+            EntryKind::Directory | EntryKind::Nothing => self
+                .child(entry, false, Accumulated::default())
+                .and_then(|child| merge(into, child))
+                .map_err(|e| self.in_entry(e, "resources", entry)),
         }
     }
 
-    fn merge_child(&self, into: &mut Accumulated, root: PathBuf, entry: &Located) -> Result<()> {
-        let layer = self.open_child(root, entry, false)?;
-        let child = layer
-            .accumulate(Accumulated::default())
-            .map_err(|e| self.in_entry(e, "resources", entry))?;
-        merge(into, child).map_err(|e| self.in_entry(e, "resources", entry))
+    /// Adds resources of a file, with what is known of their kinds.
+    fn append(&self, into: &mut Accumulated, mut resources: Vec<Resource>) -> Result<()> {
+        self.note_scopes(&mut resources)?;
+        into.set.append_all(resources)
     }
 
-    fn add_remote(&self, into: &mut Accumulated, entry: &Located) -> Result<()> {
-        let Some(remote) = self.options.remote else {
+    /// Notes of which kinds a schema says that they live outside of namespaces.
+    fn note_scopes(&self, resources: &mut [Resource]) -> Result<()> {
+        for resource in resources {
+            let gvk = &mut resource.id.gvk;
+            gvk.outside_namespaces = self.schemas.is_cluster_scoped(&gvk.api_version(), &gvk.kind)?;
+        }
+        Ok(())
+    }
+
+    fn remote(&self, entry: &Located) -> Result<&dyn Remote> {
+        self.options.remote.ok_or_else(|| {
             let message = format!(
-                "resources entry {:?} is remote, and remote bases are switched off: copy it into this repository",
+                "{:?} is remote, and remote bases are switched off: copy it into this repository",
                 entry.text
             );
-            return Err(Error::unsupported(message).at(&self.file, Some(entry.position)));
-        };
-        let is_file =
-            entry.text.starts_with("http") && entry.text.ends_with(".yaml") || entry.text.ends_with(".yml");
-        if is_file {
-            let bytes = remote
-                .file(&entry.text)
-                .map_err(|e| self.in_entry(e, "resources", entry))?;
-            let resources = resource_file::parse_bytes(&bytes, Path::new(&entry.text))
-                .map_err(|e| self.in_entry(e, "resources", entry))?;
-            return into
-                .set
-                .append_all(resources)
-                .map_err(|e| self.in_entry(e, "resources", entry));
-        }
-        let (fs, root) = remote
-            .repository(&entry.text)
-            .map_err(|e| self.in_entry(e, "resources", entry))?;
-        let layer = Layer::open(fs.as_ref(), self.options, root, None)
-            .map_err(|e| self.in_entry(e, "resources", entry))?;
-        let child = layer
-            .accumulate(Accumulated::default())
-            .map_err(|e| self.in_entry(e, "resources", entry))?;
-        merge(into, child).map_err(|e| self.in_entry(e, "resources", entry))
+            Error::unsupported(message).at(&self.file, Some(entry.position))
+        })
     }
 
-    fn open_child(&self, root: PathBuf, entry: &Located, component: bool) -> Result<Layer<'_>> {
-        let mut layer = Layer::open(self.fs, self.options, root, Some(self))
-            .map_err(|e| self.in_entry(e, if component { "components" } else { "resources" }, entry))?;
+    fn add_remote_file(&self, into: &mut Accumulated, entry: &Located) -> Result<()> {
+        let added = self.remote(entry).and_then(|remote| {
+            let bytes = remote.file(&entry.text)?;
+            let mut resources = resource_file::parse_bytes(&bytes, Path::new(&entry.text))?;
+            if self.way.is_some() {
+                let path = PathBuf::from(&entry.text);
+                let note = Note { path, ..self.note() };
+                resources
+                    .iter_mut()
+                    .for_each(|resource| note.set_origin(resource));
+            }
+            self.append(into, resources)
+        });
+        added.map_err(|e| self.in_entry(e, "resources", entry))
+    }
+
+    /// Builds the directory or repository that an entry names, on top of what there is.
+    fn child(&self, entry: &Located, component: bool, own: Accumulated) -> Result<Accumulated> {
+        if let Some(url) = GitUrl::parse(&entry.text) {
+            return self.remote_child(entry, url, component, own);
+        }
+        let root = self.directory(entry)?;
+        let mut layer = Layer::open(self.fs, self.options, root, Some(self), self.clone.clone())?;
         layer.way = self.way.as_ref().map(|way| normalize(&way.join(&entry.text)));
+        self.check_kind(entry, &layer, component)?;
+        layer.accumulate(own)
+    }
+
+    fn remote_child(
+        &self,
+        entry: &Located,
+        url: GitUrl,
+        component: bool,
+        own: Accumulated,
+    ) -> Result<Accumulated> {
+        let wrong = |message: String| Error::kustomization(message).at(&self.file, Some(entry.position));
+        let mut layer = Some(self);
+        while let Some(visited) = layer {
+            let named = visited.clone.as_ref().map(|clone| clone.entry.as_str());
+            if named.is_some_and(|named| named.starts_with(&entry.text)) {
+                return Err(wrong(format!("cycle detected: {:?} leads to itself", entry.text)));
+            }
+            layer = visited.parent;
+        }
+        let checkout = self.remote(entry)?.repository(&url)?;
+        let fs = checkout.fs.as_ref();
+        let top = fs.resolve(&checkout.root)?;
+        let root = fs.resolve(&checkout.root.join(&url.directory))?;
+        if !root.starts_with(&top) || fs.entry(&root)? != EntryKind::Directory {
+            let message = format!("{:?} is no directory in the repository", url.directory);
+            return Err(wrong(message));
+        }
+        let way = PathBuf::from(&url.directory);
+        let clone = Clone {
+            root: top,
+            entry: entry.text.clone(),
+            url,
+        };
+        let mut layer = Layer::open(fs, self.options, root, Some(self), Some(Rc::new(clone)))?;
+        layer.way = self.way.as_ref().map(|_| way);
+        self.check_kind(entry, &layer, component)?;
+        layer.accumulate(own)
+    }
+
+    fn check_kind(&self, entry: &Located, layer: &Layer<'_>, component: bool) -> Result<()> {
         let wrong = |message: &str| Err(Error::kustomization(message).at(&self.file, Some(entry.position)));
         match (component, layer.kustomization.is_component) {
             (true, false) => wrong(&format!(
@@ -224,7 +290,7 @@ impl<'a> Layer<'a> {
                 "{:?} is a component: list it under components",
                 entry.text
             )),
-            _ => Ok(layer),
+            _ => Ok(()),
         }
     }
 
@@ -239,6 +305,13 @@ impl<'a> Layer<'a> {
             return Err(wrong(format!("{:?} is no directory", entry.text)));
         }
         let root = self.fs.resolve(&path)?;
+        if self
+            .clone
+            .as_ref()
+            .is_some_and(|clone| !root.starts_with(&clone.root))
+        {
+            return Err(wrong(format!("{:?} is outside of the repository", entry.text)));
+        }
         let mut layer = Some(self);
         while let Some(visited) = layer {
             if visited.root.starts_with(&root) {
@@ -254,6 +327,10 @@ impl<'a> Layer<'a> {
         Ok(root)
     }
 
+    fn restrictions(&self) -> LoadRestrictions {
+        restrictions(self.options, self.clone.as_deref())
+    }
+
     /// Reads a file that the kustomization file names, if it may.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
         if name.starts_with("http://") || name.starts_with("https://") {
@@ -264,7 +341,7 @@ impl<'a> Layer<'a> {
             return remote.file(name);
         }
         let path = self.root.join(name);
-        restrict(self.fs, self.options, &self.root, &path).map_err(|e| e.at(&self.file, None))?;
+        restrict(self.fs, self.restrictions(), &self.root, &path).map_err(|e| e.at(&self.file, None))?;
         self.fs
             .read(&path)
             .map_err(|e| Error::from(e).at(&self.file, None))
@@ -278,24 +355,30 @@ impl<'a> Layer<'a> {
 
     fn merge_config(&self, into: &mut Accumulated) -> Result<()> {
         let mut config = config::defaults();
-        for entry in &self.kustomization.configurations {
-            let text = self.read_text(&entry.text)?;
-            let path = self.root.join(&entry.text);
-            let node = yaml::load_v2(&text).map_err(|e| Error::load(&path, e))?;
-            let own = Config::read_file(&node, &path)?;
-            Arc::make_mut(&mut config)
-                .merge(&own)
-                .map_err(|e| e.at(&path, None))?;
+        if !self.kustomization.configurations.is_empty() {
+            let mut own = Config::default();
+            for entry in &self.kustomization.configurations {
+                let path = self.root.join(&entry.text);
+                let text = self.read_text(&entry.text)?;
+                let node = yaml::load_v2(&text).map_err(|e| Error::load(&path, e))?;
+                let file = Config::read_file(&node, &path)?;
+                own.merge(&file).map_err(|e| e.at(&path, None))?;
+            }
+            let config = Arc::make_mut(&mut config);
+            config.merge(&own).map_err(|e| e.at(&self.file, None))?;
         }
+        merge_configs(into, &config)?;
+        let mut definitions = Config::default();
         for entry in &self.kustomization.crds {
             let text = self.read_text(&entry.text)?;
             let path = self.root.join(&entry.text);
-            let own = crate::crds::read(&text, &path)?;
-            Arc::make_mut(&mut config)
-                .merge(&own)
-                .map_err(|e| e.at(&path, None))?;
+            let file = crate::crds::read(&text, &path)?;
+            definitions.merge(&file).map_err(|e| e.at(&path, None))?;
         }
-        merge_configs(into, &config)
+        if !self.kustomization.crds.is_empty() {
+            merge_configs(into, &Arc::new(definitions))?;
+        }
+        Ok(())
     }
 
     fn run_generators(&self, into: &mut Accumulated) -> Result<()> {
@@ -344,19 +427,24 @@ fn merge(into: &mut Accumulated, child: Accumulated) -> Result<()> {
 /// Most layers have nothing but the defaults, which are one object.
 fn merge_configs(into: &mut Accumulated, config: &Arc<Config>) -> Result<()> {
     match &mut into.config {
-        None => into.config = Some(Arc::clone(config)),
+        None if Arc::ptr_eq(config, &config::defaults()) => into.config = Some(Arc::clone(config)),
+        None => {
+            let mut merged = Config::default();
+            merged.merge(config)?;
+            into.config = Some(Arc::new(merged));
+        }
         Some(known) if Arc::ptr_eq(known, config) => {}
         Some(known) => Arc::make_mut(known).merge(config)?,
     }
     Ok(())
 }
 
-fn find_file(fs: &dyn Fs, options: &Options<'_>, root: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
+fn find_file(fs: &dyn Fs, restrictions: LoadRestrictions, root: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
     let mut found = None;
     for name in crate::KUSTOMIZATION_FILES {
         let path = root.join(name);
         // A file that may not be read counts as missing, as it does in kustomize.
-        if fs.entry(&path)? != EntryKind::File || restrict(fs, options, root, &path).is_err() {
+        if fs.entry(&path)? != EntryKind::File || restrict(fs, restrictions, root, &path).is_err() {
             continue;
         }
         if found.replace(path).is_some() {
@@ -368,9 +456,14 @@ fn find_file(fs: &dyn Fs, options: &Options<'_>, root: &Path) -> Result<Option<(
     Ok(Some((path, bytes)))
 }
 
+/// What a layer may read; in a clone that is never more than its own directory.
+fn restrictions(options: &Options<'_>, clone: Option<&Clone>) -> LoadRestrictions {
+    clone.map_or(options.load_restrictions, |_| LoadRestrictions::RootOnly)
+}
+
 /// Refuses files outside of the directory of a kustomization file.
-fn restrict(fs: &dyn Fs, options: &Options<'_>, root: &Path, path: &Path) -> Result<()> {
-    if options.load_restrictions == LoadRestrictions::None {
+fn restrict(fs: &dyn Fs, restrictions: LoadRestrictions, root: &Path, path: &Path) -> Result<()> {
+    if restrictions == LoadRestrictions::None {
         return Ok(());
     }
     let resolved = fs.resolve(path)?;
@@ -385,18 +478,10 @@ fn restrict(fs: &dyn Fs, options: &Options<'_>, root: &Path, path: &Path) -> Res
     Err(Error::new(ErrorKind::LoadRestriction, message))
 }
 
-/// Whether a text names something on another machine, in one of the forms that kustomize knows.
-fn is_remote(text: &str) -> bool {
-    let schemes = [
-        "http://",
-        "https://",
-        "ssh://",
-        "file://",
-        "git::",
-        "git@",
-        "github.com/",
-        "github.com:",
-    ];
-    schemes.iter().any(|scheme| text.starts_with(scheme))
-        || text.contains("@") && text.contains(':') && !text.starts_with('.')
+/// Whether a text names a file on a web server, not a repository or a directory in one.
+fn is_remote_file(text: &str) -> bool {
+    let is_http = text.starts_with("http://") || text.starts_with("https://");
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let is_yaml = [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end));
+    is_http && (is_yaml || GitUrl::parse(text).is_none())
 }

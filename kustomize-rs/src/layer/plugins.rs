@@ -14,8 +14,9 @@ use crate::resource_file;
 use crate::set::ResourceSet;
 use crate::transform::names::End;
 use crate::transform::namespace::Subjects;
+use crate::transform::values::{AddedValue, ValueTarget};
 use crate::transform::{Specs, Step, Transformer};
-use crate::yaml::{Node, Schema, to_value};
+use crate::yaml::{self, Node, Schema, to_value};
 
 const VALIDATED_BY: &str = "validated-by";
 
@@ -23,9 +24,17 @@ impl Layer<'_> {
     pub(super) fn run_generator_plugins(&self, into: &mut Accumulated) -> Result<()> {
         let entries = &self.kustomization.generators;
         for config in self.plugin_configs(entries, "generators")? {
-            let kind = match config.id.gvk.kind.as_str() {
-                "ConfigMapGenerator" => Kind::ConfigMap,
-                "SecretGenerator" => Kind::Secret,
+            let kind = match (config.id.gvk.api_version().as_str(), config.id.gvk.kind.as_str()) {
+                ("builtin", "ConfigMapGenerator") => Kind::ConfigMap,
+                ("builtin", "SecretGenerator") => Kind::Secret,
+                ("builtin", "IAMPolicyGenerator") => {
+                    let mut resource = service_account(&config)?;
+                    if let Some(note) = self.plugin_note(&config) {
+                        note.set_origin(&mut resource);
+                    }
+                    into.set.absorb(resource)?;
+                    continue;
+                }
                 _ => return Err(refused(&config, "generator")),
             };
             let node = config_node(&config)?;
@@ -56,7 +65,7 @@ impl Layer<'_> {
     pub(super) fn run_validators(&self, into: &mut Accumulated) -> Result<()> {
         for step in self.plugin_steps(&self.kustomization.validators, "validators")? {
             let before = values(&into.set)?;
-            step.run(&mut into.set, self.openapi.get())
+            step.run(&mut into.set, &self.schemas)
                 .map_err(|e| e.at(&self.file, step.position))?;
             if values(&into.set)? != before {
                 let message = "a validator must not change resources";
@@ -91,10 +100,7 @@ impl Layer<'_> {
                 Ok(mut inline) => {
                     if let Some(way) = &self.way {
                         let path = way.join(self.file.file_name().unwrap_or_default());
-                        let note = Note {
-                            path,
-                            ..Note::default()
-                        };
+                        let note = Note { path, ..self.note() };
                         inline.iter_mut().for_each(|resource| note.set_origin(resource));
                     }
                     gathered
@@ -127,7 +133,7 @@ impl Layer<'_> {
         Some(Note {
             configured_in: path,
             configured_by,
-            ..Note::default()
+            ..self.note()
         })
     }
 
@@ -224,9 +230,34 @@ impl Layer<'_> {
                 let entries = fields.list("replacements", replacement_entry)?;
                 Transformer::Replacements(self.load_replacements(&entries)?)
             }
+            "ValueAddTransformer" => Transformer::AddValue(self.added_value(fields)?),
             _ => return Err(refused(config, "transformer")),
         };
         Ok(vec![transformer])
+    }
+
+    /// Reads a value and where it goes; without one it is the name of the directory.
+    fn added_value(&self, fields: &mut Fields<'_>) -> Result<AddedValue> {
+        let mut value = fields.string("value")?.trim().to_string();
+        if value.is_empty() {
+            let name = self.root.file_name().unwrap_or_default();
+            value = name.to_string_lossy().into_owned();
+        }
+        let mut targets = fields.list("targets", value_target)?;
+        let path = fields.string("targetFilePath")?;
+        if !path.is_empty() {
+            let file = self.root.join(&path);
+            let node = yaml::load_v2(&self.read_text(&path)?).map_err(|e| Error::load(&file, e))?;
+            let source = Source {
+                file: &file,
+                strict: false,
+            };
+            targets.extend(source.fields(&node, "")?.list("targets", value_target)?);
+        }
+        if targets.is_empty() {
+            return Err(Error::kustomization("must specify at least one target"));
+        }
+        Ok(AddedValue { value, targets })
     }
 
     fn strategic_merges(&self, fields: &mut Fields<'_>) -> Result<Transformer> {
@@ -243,6 +274,56 @@ impl Layer<'_> {
         }
         Ok(Transformer::StrategicMerges(patches))
     }
+}
+
+fn value_target(fields: &mut Fields<'_>) -> Result<ValueTarget> {
+    let target = ValueTarget {
+        selector: fields.object("selector", selector)?,
+        path: fields.string("fieldPath")?,
+        position: fields.int("filePathPosition")?,
+    };
+    if target.path.is_empty() {
+        return Err(Error::kustomization("fieldPath must be given"));
+    }
+    if target.position < 0 {
+        return Err(Error::kustomization("filePathPosition must not be negative"));
+    }
+    Ok(target)
+}
+
+/// Makes the ServiceAccount that an `IAMPolicyGenerator` asks for.
+fn service_account(config: &Resource) -> Result<Resource> {
+    let node = config_node(config)?;
+    let source = Source {
+        file: &config.origin.path,
+        strict: false,
+    };
+    let mut fields = source.fields(&node, "")?;
+    let cloud = fields.string("cloud")?;
+    if cloud != "gke" {
+        let message = format!(
+            "generator {}: the cloud provider {cloud:?} is not known; there is only gke",
+            config.id
+        );
+        return Err(Error::kustomization(message).at(&config.origin.path, None));
+    }
+    let account = fields.object("kubernetesService", |f| {
+        Ok((f.string("name")?, f.string("namespace")?))
+    })?;
+    let (name, namespace) = account.unwrap_or_default();
+    let external = fields.object("serviceAccount", |f| {
+        Ok((f.string("name")?, f.string("projectId")?))
+    })?;
+    let (external, project) = external.unwrap_or_default();
+    let mut text = format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  annotations:\n    iam.gke.io/gcp-service-account: \
+         {external}@{project}.iam.gserviceaccount.com\n  name: {name}\n"
+    );
+    if !namespace.is_empty() {
+        text.push_str(&format!("  namespace: {namespace}\n"));
+    }
+    let node = yaml::load(&text).map_err(|e| Error::load(&config.origin.path, e))?;
+    Ok(Resource::new(node, config.origin.clone()))
 }
 
 fn name_transformers(

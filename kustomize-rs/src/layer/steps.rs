@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::fieldspec::{FieldSpec, FieldSpecs};
 use crate::fs::normalize;
 use crate::id::Gvk;
-use crate::merge::openapi::OpenApi;
 use crate::model::replacement::{self, Replacement};
 use crate::model::{Label, Patch, ReplacementEntry};
 use crate::resource::Resource;
@@ -23,11 +22,15 @@ use crate::yaml::Position;
 impl Layer<'_> {
     /// Runs the transformers of the fields, then those of `transformers`. All files are read first.
     pub(super) fn run_transformers(&self, into: &mut Accumulated) -> Result<()> {
+        // A schema that was chosen after a resource was read says something about that, too.
+        if self.schemas.has_document() {
+            self.note_scopes(into.set.as_mut_slice())?;
+        }
         let config = into.config.clone().unwrap_or_else(config::defaults);
         let mut steps = self.steps(&config)?;
         steps.extend(self.plugin_steps(&self.kustomization.transformers, "transformers")?);
         for step in &steps {
-            step.run(&mut into.set, self.openapi.get())
+            step.run(&mut into.set, &self.schemas)
                 .map_err(|e| e.at(&self.file, step.position))?;
         }
         Ok(())
@@ -164,26 +167,24 @@ impl Layer<'_> {
         let Some(openapi) = &self.kustomization.openapi else {
             return Ok(());
         };
-        let (path, version) = (
-            openapi.get("path"),
-            openapi.get("version").filter(|v| !v.is_empty()),
-        );
+        let (path, version) = (openapi.get("path"), openapi.get("version"));
         let wrong = |message: &str| Err(Error::kustomization(message).at(&self.file, None));
-        if let Some(path) = path {
-            let text = self.read_text(path)?;
-            if self.openapi.get().is_some() {
-                return Ok(());
-            }
-            if version.is_some() {
-                return wrong("openapi has either a path or a version, not both");
-            }
-            let document = OpenApi::read(&text, &self.root.join(path))?;
-            let _ = self.openapi.set(document);
+        let text = path.map(|path| self.read_text(path)).transpose()?;
+        if self.schemas.is_chosen() {
             return Ok(());
         }
-        match version.map(String::as_str) {
-            None | Some("v1.21.2") => Ok(()),
-            Some(_) => wrong("openapi.version: the only version is v1.21.2"),
+        match (path.zip(text), version.map(String::as_str)) {
+            (Some(_), Some(_)) => wrong("openapi has either a path or a version, not both"),
+            (Some((path, text)), None) => {
+                self.schemas.choose_document(&text, &self.root.join(path));
+                Ok(())
+            }
+            (None, None | Some("")) => Ok(()),
+            (None, Some("v1.21.2")) => {
+                self.schemas.choose_builtin();
+                Ok(())
+            }
+            (None, Some(_)) => wrong("openapi.version: the only version is v1.21.2"),
         }
     }
 
@@ -202,11 +203,12 @@ impl Layer<'_> {
 
     /// Reads an entry that is a patch itself, if it can be read as one, or else names a file.
     pub(super) fn load_strategic_merge(&self, text: &str) -> Result<Vec<Resource>> {
-        if let Ok(inline) = resource_file::parse(text, &self.file) {
-            return Ok(inline);
-        }
-        let bytes = self.read(text)?;
-        resource_file::parse_bytes(&bytes, &normalize(&self.root.join(text)))
+        let mut patches = match resource_file::parse(text, &self.file) {
+            Ok(inline) => inline,
+            Err(_) => resource_file::parse_bytes(&self.read(text)?, &normalize(&self.root.join(text)))?,
+        };
+        self.note_scopes(&mut patches)?;
+        Ok(patches)
     }
 
     pub(super) fn load_patch(&self, patch: &Patch) -> Result<LoadedPatch> {
@@ -231,9 +233,14 @@ impl Layer<'_> {
         };
         let mut body = patches::parse(&text, &path, &name)?;
         if let PatchBody::StrategicMerge(resources) = &mut body {
+            self.note_scopes(resources)?;
             for resource in resources {
                 resource.allow_name_change = patch.allow_name_change;
                 resource.allow_kind_change = patch.allow_kind_change;
+                if patch.allow_name_change || patch.allow_kind_change {
+                    // kustomize notes this in the annotations, which it reads and writes as strings.
+                    crate::set::stringify(&mut resource.node, &["annotations"]);
+                }
             }
         }
         Ok(LoadedPatch {

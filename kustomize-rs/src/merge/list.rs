@@ -5,80 +5,84 @@
 
 use super::Result;
 use super::schema::Field;
-use super::strategic::merge;
+use super::strategic::Merge;
 use crate::error::Error;
 use crate::yaml::{Content, Node};
 
-/// Merges the items of a patch (in front, in its order) with those of the target. Without keys the items
-/// are scalars.
-pub(super) fn merge_list(
-    mut target: Node,
-    patch: Option<&Node>,
-    keys: &[&str],
-    items: Option<Field<'_>>,
-) -> Result<Option<Node>> {
-    let Content::Sequence(list) = &mut target.content else {
-        return Ok(Some(target));
-    };
-    let patch_items = patch.and_then(Node::as_sequence);
-    let primitive = [""];
-    let keys: &[&str] = if keys.is_empty() { &primitive } else { keys };
-    let mut values_list = Vec::new();
-    for source in [patch_items, Some(list.as_slice())].into_iter().flatten() {
-        for values in source.iter().map(|item| values_of(item, keys)) {
-            if !values_list.contains(&values) {
-                values_list.push(values);
-            }
-        }
-    }
-    if keys.len() > 1 {
-        unite(&mut values_list);
-    }
-    let mut added = Vec::new();
-    let mut valid_keys = keys.to_vec();
-    for values in &values_list {
-        let valid_values;
-        (valid_keys, valid_values) = valid(&values_list, values, keys);
-        let merged = merge_item(list, patch_items, &valid_keys, &valid_values, items)?;
-        let Some(mut merged) = merged.filter(|n| !crate::set::is_empty(n)) else {
-            set_item(list, None, &valid_keys, &valid_values)?;
-            continue;
+impl<'s> Merge<'s> {
+    /// Merges the items of a patch (in front, in its order) with those of the target. Without keys the items
+    /// are scalars.
+    pub(super) fn merge_list(
+        self,
+        mut target: Node,
+        patch: Option<&Node>,
+        keys: &[&str],
+        items: Option<Field<'s>>,
+    ) -> Result<Option<Node>> {
+        let Content::Sequence(list) = &mut target.content else {
+            return Ok(Some(target));
         };
-        if let Some(mapping) = merged.as_mapping_mut() {
-            for (key, value) in valid_keys.iter().zip(&valid_values) {
-                if mapping.get(key).is_none() && !value.is_empty() {
-                    mapping.insert(key, Node::plain(value));
+        let patch_items = patch.and_then(Node::as_sequence);
+        let primitive = [""];
+        let keys: &[&str] = if keys.is_empty() { &primitive } else { keys };
+        let mut values_list = Vec::new();
+        for source in [patch_items, Some(list.as_slice())].into_iter().flatten() {
+            for values in source.iter().map(|item| values_of(item, keys)) {
+                if !values_list.contains(&values) {
+                    values_list.push(values);
                 }
             }
         }
-        set_item(&mut added, Some(merged), &valid_keys, &valid_values)?;
+        if keys.len() > 1 {
+            unite(&mut values_list);
+        }
+        let mut added = Vec::new();
+        let mut valid_keys = keys.to_vec();
+        for values in &values_list {
+            let valid_values;
+            (valid_keys, valid_values) = valid(&values_list, values, keys);
+            let merged = self.merge_item(list, patch_items, &valid_keys, &valid_values, items)?;
+            let Some(mut merged) = merged.filter(|n| !crate::set::is_empty(n)) else {
+                set_item(list, None, &valid_keys, &valid_values)?;
+                continue;
+            };
+            if let Some(mapping) = merged.as_mapping_mut() {
+                for (key, value) in valid_keys.iter().zip(&valid_values) {
+                    if mapping.get(key).is_none() && !value.is_empty() {
+                        mapping.insert(key, Node::plain(value));
+                    }
+                }
+            }
+            set_item(&mut added, Some(merged), &valid_keys, &valid_values)?;
+        }
+        if !values_list.is_empty() {
+            append(&mut added, list, &valid_keys)?;
+            *list = added;
+        }
+        Ok(Some(target))
     }
-    if !values_list.is_empty() {
-        append(&mut added, list, &valid_keys)?;
-        *list = added;
-    }
-    Ok(Some(target))
-}
 
-/// Merges the items of both sides that have these keys; the target's own item changes with it, except when
-/// the patch replaces it.
-fn merge_item(
-    list: &mut [Node],
-    patch: Option<&[Node]>,
-    keys: &[&str],
-    values: &[String],
-    items: Option<Field<'_>>,
-) -> Result<Option<Node>> {
-    let alone = [values.to_vec()];
-    let (keys, values) = valid(&alone, values, keys);
-    let old = find_item(list, &keys, &values);
-    let new = patch.and_then(|patch| find_item(patch, &keys, &values).map(|i| &patch[i]));
-    let merged = merge(old.map(|i| list[i].clone()), new, items)?;
-    let replaced = new.and_then(|n| n.get("$patch")).and_then(Node::as_text) == Some("replace");
-    if let (Some(i), Some(merged), false) = (old, &merged, replaced) {
-        list[i] = merged.clone();
+    /// Merges the items of both sides that have these keys; the target's own item changes with it, except when
+    /// the patch replaces it.
+    fn merge_item(
+        self,
+        list: &mut [Node],
+        patch: Option<&[Node]>,
+        keys: &[&str],
+        values: &[String],
+        items: Option<Field<'s>>,
+    ) -> Result<Option<Node>> {
+        let alone = [values.to_vec()];
+        let (keys, values) = valid(&alone, values, keys);
+        let old = find_item(list, &keys, &values);
+        let new = patch.and_then(|patch| find_item(patch, &keys, &values).map(|i| &patch[i]));
+        let merged = self.merge(old.map(|i| list[i].clone()), new, items)?;
+        let replaced = new.and_then(|n| n.get("$patch")).and_then(Node::as_text) == Some("replace");
+        if let (Some(i), Some(merged), false) = (old, &merged, replaced && !self.with_itself) {
+            list[i] = merged.clone();
+        }
+        Ok(merged)
     }
-    Ok(merged)
 }
 
 fn values_of(item: &Node, keys: &[&str]) -> Vec<String> {

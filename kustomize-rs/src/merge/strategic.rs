@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::Result;
-use super::list::merge_list;
-use super::openapi::OpenApi;
-use super::schema::{self, Field, MergeList};
+use super::openapi::{Definitions, Schemas};
+use super::schema::{Field, MergeList};
 use crate::error::Error;
 use crate::yaml::{Content, Mapping, Node, Resolved, Schema, Tag};
 
@@ -23,54 +22,224 @@ enum Directive {
 }
 
 /// Merges a patch into a resource; `None` when the patch deletes it.
-pub(crate) fn merge_resource(target: Node, patch: &Node, openapi: Option<&OpenApi>) -> Result<Option<Node>> {
-    let text = |node: &Node, key: &str| {
-        node.get(key)
-            .and_then(Node::as_text)
-            .unwrap_or_default()
-            .to_string()
-    };
-    let kind_of = |node: &Node| (text(node, "apiVersion"), text(node, "kind"));
-    let known = |(api_version, kind): (String, String)| {
-        if kind.is_empty() || api_version.is_empty() {
-            return None;
-        }
-        match openapi {
-            Some(openapi) => openapi
-                .of_kind(&api_version, &kind)
-                .map(|s| Field::Custom(openapi, s)),
-            None => schema::of_kind(&api_version, &kind),
-        }
-    };
-    let schema = known(kind_of(&target)).or_else(|| known(kind_of(patch)));
-    merge(Some(target), Some(patch), schema)
+pub(crate) fn merge_resource(target: Node, patch: &Node, schemas: &Schemas) -> Result<Option<Node>> {
+    let definitions = schemas.definitions()?;
+    // kustomize merges the patch with itself then, and forgets what comes out.
+    let replaces = patch.get(DIRECTIVE).and_then(Node::as_text) == Some("replace");
+    let unchanged = replaces.then(|| target.clone());
+    let merged = Merge {
+        definitions: &definitions,
+        with_itself: false,
+    }
+    .merge(Some(target), Some(patch), None)?;
+    Ok(merged.map(|merged| unchanged.unwrap_or(merged)))
 }
 
-/// Merges one node of a patch into one of the target; either may be missing.
-pub(super) fn merge(
-    target: Option<Node>,
-    patch: Option<&Node>,
-    schema: Option<Field<'_>>,
-) -> Result<Option<Node>> {
-    let given = |node: Option<&Node>| node.filter(|n| !n.is_null()).map(kind);
-    let (left, right) = (given(target.as_ref()), given(patch));
-    if let (Some(wanted), Some(found)) = (left, right)
-        && wanted != found
-    {
-        let line = target.as_ref().map_or(0, |n| n.position.line);
-        let message = format!(
-            "wrong node kind: expected {wanted} (line {line} of the target) but the patch has {found}"
-        );
-        let position = patch.map(|n| n.position);
-        return Err(Error::resource(match position {
-            Some(position) => format!("{message} at line {}", position.line),
-            None => message,
-        }));
+/// A merge, and what is known of kinds while it goes on.
+#[derive(Clone, Copy)]
+pub(super) struct Merge<'s> {
+    definitions: &'s Definitions,
+    /// Whether target and patch are the same tree, so that a directive is taken out of both.
+    pub(super) with_itself: bool,
+}
+
+impl<'s> Merge<'s> {
+    /// Merges one node of a patch into one of the target; either may be missing.
+    pub(super) fn merge(
+        self,
+        target: Option<Node>,
+        patch: Option<&Node>,
+        schema: Option<Field<'s>>,
+    ) -> Result<Option<Node>> {
+        let given = |node: Option<&Node>| node.filter(|n| !n.is_null()).map(kind);
+        let (left, right) = (given(target.as_ref()), given(patch));
+        if let (Some(wanted), Some(found)) = (left, right)
+            && wanted != found
+        {
+            let line = target.as_ref().map_or(0, |n| n.position.line);
+            let message = format!(
+                "wrong node kind: expected {wanted} (line {line} of the target) but the patch has {found}"
+            );
+            let position = patch.map(|n| n.position);
+            return Err(Error::resource(match position {
+                Some(position) => format!("{message} at line {}", position.line),
+                None => message,
+            }));
+        }
+        // An object inside of another one is known by what it says that it is.
+        let of_node = |node: Option<&Node>| {
+            let node = node.filter(|n| n.as_mapping().is_some())?;
+            self.definitions.of_node(node)
+        };
+        let schema = schema.or_else(|| of_node(target.as_ref()).or_else(|| of_node(patch)));
+        match left.or(right) {
+            Some("a scalar") => Ok(patch.cloned().or(target)),
+            Some("a list") => self.merge_list_node(target, patch, schema),
+            _ => self.merge_mapping(target, patch, schema),
+        }
     }
-    match left.or(right) {
-        Some("a scalar") => Ok(patch.cloned().or(target)),
-        Some("a list") => merge_list_node(target, patch, schema),
-        _ => merge_mapping(target, patch, schema),
+
+    fn merge_list_node(
+        self,
+        target: Option<Node>,
+        patch: Option<&Node>,
+        schema: Option<Field<'s>>,
+    ) -> Result<Option<Node>> {
+        let Some(MergeList { keys, items }) = schema.and_then(Field::merge_list) else {
+            return Ok(patch.cloned().or(target));
+        };
+        let keys = keys.as_slice();
+        let Some(target) = target.filter(|n| !n.is_null()) else {
+            let Some(patch) = patch else { return Ok(None) };
+            return self.alone().merge_list(patch.clone(), Some(patch), keys, items);
+        };
+        let Some(patch) = patch else {
+            return self.merge_list(target, None, keys, items);
+        };
+        if patch.is_null() {
+            return Ok(None);
+        }
+        let (directive, patch) = list_directive(patch)?;
+        match directive {
+            Directive::Delete => Ok(None),
+            Directive::Replace => self.alone().merge_list(patch.clone(), Some(&patch), keys, items),
+            Directive::Merge if self.with_itself => self.merge_list(patch.clone(), Some(&patch), keys, items),
+            Directive::Merge => self.merge_list(target, Some(&patch), keys, items),
+        }
+    }
+
+    fn merge_mapping(
+        self,
+        target: Option<Node>,
+        patch: Option<&Node>,
+        schema: Option<Field<'s>>,
+    ) -> Result<Option<Node>> {
+        let Some(mut target) = target.filter(|n| !n.is_null()) else {
+            let Some(patch) = patch else { return Ok(None) };
+            // A directive that is not known does not count here.
+            let (directive, patch) =
+                mapping_directive(patch).unwrap_or_else(|_| (Directive::Merge, patch.clone()));
+            if directive == Directive::Delete {
+                return Ok(None);
+            }
+            return self.merge_with_itself(patch, schema).map(Some);
+        };
+        let Some(patch) = patch else {
+            self.merge_fields(&mut target, None, schema)?;
+            return Ok(Some(target));
+        };
+        if patch.is_null() {
+            return Ok(None);
+        }
+        let (directive, patch) = mapping_directive(patch)?;
+        match directive {
+            Directive::Delete => Ok(None),
+            Directive::Replace => self.merge_with_itself(patch, schema).map(Some),
+            Directive::Merge if self.with_itself => self.merge_with_itself(patch, schema).map(Some),
+            Directive::Merge => {
+                self.merge_fields(&mut target, Some(&patch), schema)?;
+                Ok(Some(target))
+            }
+        }
+    }
+
+    fn merge_with_itself(self, patch: Node, schema: Option<Field<'s>>) -> Result<Node> {
+        if patch.as_mapping().is_none() {
+            return Ok(patch);
+        }
+        let mut target = patch.clone();
+        self.alone().merge_fields(&mut target, Some(&patch), schema)?;
+        Ok(target)
+    }
+
+    /// The merge of a tree with itself.
+    fn alone(self) -> Self {
+        Self {
+            with_itself: true,
+            ..self
+        }
+    }
+
+    fn merge_fields(self, target: &mut Node, patch: Option<&Node>, schema: Option<Field<'s>>) -> Result<()> {
+        let Content::Mapping(mapping) = &mut target.content else {
+            return Ok(());
+        };
+        let patch = patch.and_then(Node::as_mapping);
+        // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless they
+        // lead to lists that are merged, or something inside of them is empty.
+        let mut names: BTreeSet<String> = patch
+            .into_iter()
+            .flat_map(Mapping::iter)
+            .map(|(k, _)| k.to_string())
+            .collect();
+        let visited = |name: &str, value: &Node| {
+            needs_visit_node(value) || schema.is_some_and(|s| s.field(name).is_some())
+        };
+        names.extend(
+            mapping
+                .iter()
+                .filter(|(k, v)| visited(k, v))
+                .map(|(k, _)| k.to_string()),
+        );
+        for name in names {
+            let field = schema.and_then(|s| s.field(&name));
+            let new = patch.and_then(|p| p.get(&name));
+            self.merge_field(mapping, &name, new, field)?;
+        }
+        Ok(())
+    }
+
+    fn merge_field(
+        self,
+        mapping: &mut Mapping,
+        name: &str,
+        patch: Option<&Node>,
+        field: Option<Field<'s>>,
+    ) -> Result<()> {
+        let slot = mapping.get_mut(name);
+        let is_new = slot.is_none();
+        let old = slot.map(std::mem::take);
+        let nothing_new = patch.is_none();
+        if nothing_new && let Some(old) = old.as_ref().filter(|n| n.is_null()) {
+            // A null that is spelt out stays, one that is only implied goes.
+            if old.as_text().is_some_and(|t| !t.is_empty()) {
+                if let Some(slot) = mapping.get_mut(name) {
+                    *slot = old.clone();
+                }
+            } else {
+                mapping.remove(name);
+            }
+            return Ok(());
+        }
+        let style = old.as_ref().and_then(Node::as_scalar).map(|s| s.style);
+        let tagged = old.as_ref().is_some_and(|n| n.tagged);
+        let group = old.as_ref().map_or(0, |n| n.group);
+        let merged = self
+            .merge(old, patch, field)
+            .map_err(|e| e.context(format!("merging the field {name}")))?;
+        let Some(mut merged) = merged.filter(|n| !n.is_null()) else {
+            mapping.remove(name);
+            return Ok(());
+        };
+        if !is_new && let Content::Scalar(scalar) = &merged.content {
+            // The new text takes the quotes of the old one, but its type stays decided.
+            merged.group = group;
+            let style = style.unwrap_or(scalar.style);
+            if style != scalar.style || tagged != merged.tagged {
+                fix_tag(&mut merged);
+                merged.tagged = tagged;
+                if let Content::Scalar(scalar) = &mut merged.content {
+                    scalar.style = style;
+                }
+            }
+        }
+        match mapping.get_mut(name) {
+            Some(slot) => *slot = merged,
+            None => {
+                mapping.entries.push((Node::plain(name), merged));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -82,156 +251,9 @@ fn kind(node: &Node) -> &'static str {
     }
 }
 
-fn merge_list_node(
-    target: Option<Node>,
-    patch: Option<&Node>,
-    schema: Option<Field<'_>>,
-) -> Result<Option<Node>> {
-    let Some(MergeList { keys, items }) = schema.and_then(Field::merge_list) else {
-        return Ok(patch.cloned().or(target));
-    };
-    let keys = keys.as_slice();
-    let Some(target) = target.filter(|n| !n.is_null()) else {
-        let Some(patch) = patch else { return Ok(None) };
-        return merge_list(patch.clone(), Some(patch), keys, items);
-    };
-    let Some(patch) = patch else {
-        return merge_list(target, None, keys, items);
-    };
-    if patch.is_null() {
-        return Ok(None);
-    }
-    let (directive, patch) = list_directive(patch)?;
-    match directive {
-        Directive::Delete => Ok(None),
-        Directive::Replace => merge_list(patch.clone(), Some(&patch), keys, items),
-        Directive::Merge => merge_list(target, Some(&patch), keys, items),
-    }
-}
-
-fn merge_mapping(
-    target: Option<Node>,
-    patch: Option<&Node>,
-    schema: Option<Field<'_>>,
-) -> Result<Option<Node>> {
-    let Some(mut target) = target.filter(|n| !n.is_null()) else {
-        let Some(patch) = patch else { return Ok(None) };
-        // A directive that is not known does not count here.
-        let (directive, patch) =
-            mapping_directive(patch).unwrap_or_else(|_| (Directive::Merge, patch.clone()));
-        if directive == Directive::Delete {
-            return Ok(None);
-        }
-        return merge_with_itself(patch, schema).map(Some);
-    };
-    let Some(patch) = patch else {
-        merge_fields(&mut target, None, schema)?;
-        return Ok(Some(target));
-    };
-    if patch.is_null() {
-        return Ok(None);
-    }
-    let (directive, patch) = mapping_directive(patch)?;
-    match directive {
-        Directive::Delete => Ok(None),
-        Directive::Replace => merge_with_itself(patch, schema).map(Some),
-        Directive::Merge => {
-            merge_fields(&mut target, Some(&patch), schema)?;
-            Ok(Some(target))
-        }
-    }
-}
-
-fn merge_with_itself(patch: Node, schema: Option<Field<'_>>) -> Result<Node> {
-    if patch.as_mapping().is_none() {
-        return Ok(patch);
-    }
-    let mut target = patch.clone();
-    merge_fields(&mut target, Some(&patch), schema)?;
-    Ok(target)
-}
-
-fn merge_fields(target: &mut Node, patch: Option<&Node>, schema: Option<Field<'_>>) -> Result<()> {
-    let Content::Mapping(mapping) = &mut target.content else {
-        return Ok(());
-    };
-    let patch = patch.and_then(Node::as_mapping);
-    // kyaml visits the fields of both sides. Those that only the target has stay as they are, unless they
-    // lead to lists that are merged, or something inside of them is empty.
-    let mut names: BTreeSet<String> = patch
-        .into_iter()
-        .flat_map(Mapping::iter)
-        .map(|(k, _)| k.to_string())
-        .collect();
-    let visited =
-        |name: &str, value: &Node| needs_visit_node(value) || schema.is_some_and(|s| s.field(name).is_some());
-    names.extend(
-        mapping
-            .iter()
-            .filter(|(k, v)| visited(k, v))
-            .map(|(k, _)| k.to_string()),
-    );
-    for name in names {
-        let field = schema.and_then(|s| s.field(&name));
-        let new = patch.and_then(|p| p.get(&name));
-        merge_field(mapping, &name, new, field)?;
-    }
-    Ok(())
-}
-
-fn merge_field(
-    mapping: &mut Mapping,
-    name: &str,
-    patch: Option<&Node>,
-    field: Option<Field<'_>>,
-) -> Result<()> {
-    let slot = mapping.get_mut(name);
-    let is_new = slot.is_none();
-    let old = slot.map(std::mem::take);
-    let nothing_new = patch.is_none();
-    if nothing_new && let Some(old) = old.as_ref().filter(|n| n.is_null()) {
-        // A null that is spelt out stays, one that is only implied goes.
-        if old.as_text().is_some_and(|t| !t.is_empty()) {
-            if let Some(slot) = mapping.get_mut(name) {
-                *slot = old.clone();
-            }
-        } else {
-            mapping.remove(name);
-        }
-        return Ok(());
-    }
-    let style = old.as_ref().and_then(Node::as_scalar).map(|s| s.style);
-    let tagged = old.as_ref().is_some_and(|n| n.tagged);
-    let group = old.as_ref().map_or(0, |n| n.group);
-    let merged = merge(old, patch, field).map_err(|e| e.context(format!("merging the field {name}")))?;
-    let Some(mut merged) = merged.filter(|n| !n.is_null()) else {
-        mapping.remove(name);
-        return Ok(());
-    };
-    if !is_new && let Content::Scalar(scalar) = &merged.content {
-        // The new text takes the quotes of the old one, but its type stays decided.
-        merged.group = group;
-        let style = style.unwrap_or(scalar.style);
-        if style != scalar.style || tagged != merged.tagged {
-            fix_tag(&mut merged);
-            merged.tagged = tagged;
-            if let Content::Scalar(scalar) = &mut merged.content {
-                scalar.style = style;
-            }
-        }
-    }
-    match mapping.get_mut(name) {
-        Some(slot) => *slot = merged,
-        None => {
-            mapping.entries.push((Node::plain(name), merged));
-        }
-    }
-    Ok(())
-}
-
 /// Decides the type of a scalar by its text before its style changes.
 pub(crate) fn fix_tag(node: &mut Node) {
-    if node.tag != Tag::Implicit {
+    if node.tag != Tag::Implicit || node.undecided {
         return;
     }
     node.tag = match node.resolved(Schema::GoYamlV3) {
@@ -245,9 +267,11 @@ pub(crate) fn fix_tag(node: &mut Node) {
     };
 }
 
-/// Whether a merge without a patch changes anything in a mapping: implied nulls in it go.
+/// Whether a merge without a patch may change anything in a mapping: implied nulls in it go, and the lists of an object
+/// whose kind is known are put together anew.
 fn needs_visit(mapping: &Mapping) -> bool {
-    mapping.iter().any(|(_, v)| needs_visit_node(v))
+    (mapping.get("kind").is_some() && mapping.get("apiVersion").is_some())
+        || mapping.iter().any(|(_, v)| needs_visit_node(v))
 }
 
 fn needs_visit_node(node: &Node) -> bool {

@@ -243,10 +243,12 @@ impl Kustomization {
     }
 }
 
-/// Helm runs a program, which a library that builds untrusted files must not do.
+/// Helm runs a program, which a library that builds untrusted files must not do. Settings without a chart ask for nothing.
 fn refuse_helm(fields: &mut Fields<'_>) -> Result<()> {
-    for field in ["helmCharts", "helmGlobals", "helmChartInflationGenerator"] {
-        if let Some(node) = fields.node(field) {
+    fields.node("helmGlobals");
+    for field in ["helmCharts", "helmChartInflationGenerator"] {
+        let node = fields.node(field);
+        if let Some(node) = node.filter(|n| n.as_sequence().is_none_or(|items| !items.is_empty())) {
             let message = format!(
                 "{field} is not supported: charts are not rendered during a build; render the chart in CI (`helm template`) \
                  and list its output under resources, or deploy it with a HelmRelease"
@@ -285,6 +287,7 @@ pub(crate) fn gvk(fields: &mut Fields<'_>) -> Result<Gvk> {
         group: fields.string("group")?,
         version: fields.string("version")?,
         kind: fields.string("kind")?,
+        ..Gvk::default()
     })
 }
 
@@ -366,7 +369,12 @@ fn var(fields: &mut Fields<'_>) -> Result<Var> {
         let api_version = f.string("apiVersion")?;
         let (group, version, kind) = (f.string("group")?, f.string("version")?, f.string("kind")?);
         let gvk = if api_version.is_empty() {
-            Gvk { group, version, kind }
+            Gvk {
+                group,
+                version,
+                kind,
+                ..Gvk::default()
+            }
         } else {
             Gvk::new(&api_version, &kind)
         };

@@ -43,7 +43,7 @@ impl<'a> Updater<'a> {
             "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$",
             image.name
         );
-        let pattern = Regex::new(&pattern).map_err(|e| {
+        let pattern = crate::regular::compile(&pattern).map_err(|e| {
             Error::kustomization(format!(
                 "images: the name {:?} is no regular expression: {e}",
                 image.name

@@ -10,6 +10,7 @@ pub(crate) mod patches;
 pub(crate) mod replacements;
 pub(crate) mod replicas;
 pub(crate) mod select;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::fieldspec::FieldSpecs;
 use crate::merge::json6902::Operation;
-use crate::merge::openapi::OpenApi;
+use crate::merge::openapi::Schemas;
 use crate::model::replacement::Replacement;
 use crate::model::{Image, Replica, Selector};
 use crate::origin::Note;
@@ -76,6 +77,7 @@ pub(crate) enum Transformer {
     },
     Replacements(Vec<Replacement>),
     Hash,
+    AddValue(values::AddedValue),
 }
 
 /// A transformer in the order of a build.
@@ -88,9 +90,9 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// `openapi` takes the place of Kubernetes' own schema in strategic merges.
-    pub(crate) fn run(&self, set: &mut ResourceSet, openapi: Option<&OpenApi>) -> Result<()> {
-        self.transformer.apply(set, openapi)?;
+    /// `schemas` tell which lists strategic merges merge.
+    pub(crate) fn run(&self, set: &mut ResourceSet, schemas: &Schemas) -> Result<()> {
+        self.transformer.apply(set, schemas)?;
         if let Some(note) = &self.note {
             set.as_mut_slice()
                 .iter_mut()
@@ -103,10 +105,10 @@ impl Step {
 }
 
 impl Transformer {
-    fn apply(&self, set: &mut ResourceSet, openapi: Option<&OpenApi>) -> Result<()> {
+    fn apply(&self, set: &mut ResourceSet, schemas: &Schemas) -> Result<()> {
         match self {
-            Self::StrategicMerges(patches) => patches::apply_by_name(set, patches, openapi),
-            Self::Patch(patch) => patch.apply(set, openapi),
+            Self::StrategicMerges(patches) => patches::apply_by_name(set, patches, schemas),
+            Self::Patch(patch) => patch.apply(set, schemas),
             Self::Namespace {
                 namespace,
                 specs,
@@ -130,6 +132,7 @@ impl Transformer {
             Self::Image { image, specs } => images::transform(set, image, specs.get()),
             Self::Replacements(replacements) => replacements::transform(set, replacements),
             Self::Hash => names::add_hashes(set),
+            Self::AddValue(value) => value.apply(set),
         }
     }
 }

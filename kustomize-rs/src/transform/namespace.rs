@@ -34,15 +34,17 @@ impl Transform<'_> {
         if self.namespace.is_empty() {
             return Ok(());
         }
-        let metadata = FieldSpec::new(Gvk::default(), "metadata/namespace", true);
         let mut counts: HashMap<ResourceId, usize> = HashMap::new();
         for resource in set.as_slice() {
             *counts.entry(resource.id.key()).or_default() += 1;
         }
         for resource in set.as_mut_slice() {
+            if is_from_chart(&resource.node) {
+                continue;
+            }
             let before = resource.id.key();
             resource.store_previous_id();
-            self.change(resource, &metadata)
+            self.change(resource)
                 .map_err(|e| e.context(format!("{}: setting the namespace", resource.id)))?;
             resource.refresh();
             if let Some(count) = counts.get_mut(&before) {
@@ -61,9 +63,10 @@ impl Transform<'_> {
         Ok(())
     }
 
-    fn change(&self, resource: &mut Resource, metadata: &FieldSpec) -> Result<()> {
+    pub(crate) fn change(&self, resource: &mut Resource) -> Result<()> {
         let gvk = resource.id.gvk.clone();
         if !gvk.is_cluster_scoped() {
+            let metadata = FieldSpec::new(Gvk::default(), "metadata/namespace", true);
             metadata.apply(&mut resource.node, Create::Scalar, &mut |node| self.set(node))?;
         }
         let binding = matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
@@ -110,6 +113,15 @@ impl Transform<'_> {
             Subjects::Default | Subjects::None => ("name", "default"),
         };
         for subject in subjects {
+            if subject.as_mapping().is_none() && !subject.is_null() {
+                let line = subject.position.line;
+                return Err(Error::resource(format!(
+                    "the subject at line {line} must be a mapping"
+                )));
+            }
+            if let Some(found) = subject.get(field) {
+                super::metadata::refuse_collection(found)?;
+            }
             let matches = subject
                 .get(field)
                 .filter(|n| !n.is_null())
@@ -129,4 +141,14 @@ impl Transform<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a resource is noted to come from a chart, which has its namespace from there.
+fn is_from_chart(node: &Node) -> bool {
+    let note = node.at(&[
+        "metadata",
+        "annotations",
+        "internal.config.kubernetes.io/helm-generated",
+    ]);
+    note.and_then(Node::as_text) == Some("true")
 }

@@ -3,15 +3,14 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::Result;
 use super::select::Matcher;
 use crate::error::Error;
 use crate::merge::json6902::{self, Operation};
-use crate::merge::openapi::OpenApi;
+use crate::merge::openapi::Schemas;
 use crate::merge::strategic;
 use crate::model::Selector;
+use crate::notes;
 use crate::resource::Resource;
 use crate::set::{ResourceSet, is_empty};
 use crate::yaml::{self, Content, Mapping, Node, Schema};
@@ -66,10 +65,10 @@ pub(crate) fn parse_operations(text: &str, path: &Path) -> Result<Vec<Operation>
 
 impl LoadedPatch {
     /// Applies an entry of `patches`.
-    pub(crate) fn apply(&self, set: &mut ResourceSet, openapi: Option<&OpenApi>) -> Result<()> {
+    pub(crate) fn apply(&self, set: &mut ResourceSet, schemas: &Schemas) -> Result<()> {
         match &self.body {
             PatchBody::StrategicMerge(patches) if patches.is_empty() => Ok(()),
-            PatchBody::StrategicMerge(patches) => self.apply_strategic(set, patches, openapi),
+            PatchBody::StrategicMerge(patches) => self.apply_strategic(set, patches, schemas),
             PatchBody::Json(operations) if operations.is_empty() => Ok(()),
             PatchBody::Json(operations) => {
                 let Some(target) = &self.target else {
@@ -82,17 +81,12 @@ impl LoadedPatch {
         }
     }
 
-    fn apply_strategic(
-        &self,
-        set: &mut ResourceSet,
-        patches: &[Resource],
-        openapi: Option<&OpenApi>,
-    ) -> Result<()> {
+    fn apply_strategic(&self, set: &mut ResourceSet, patches: &[Resource], schemas: &Schemas) -> Result<()> {
         let context = |e: Error| e.context(format!("applying the {}", self.name));
         let Some(target) = &self.target else {
             for patch in patches {
                 let at = unique_target(set, patch).map_err(context)?;
-                apply_one(&mut set.as_mut_slice()[at], patch, openapi).map_err(context)?;
+                apply_one(&mut set.as_mut_slice()[at], patch, schemas).map_err(context)?;
             }
             return Ok(());
         };
@@ -111,7 +105,7 @@ impl LoadedPatch {
             .zip(selected)
             .filter(|(_, selected)| *selected)
         {
-            apply_to_selected(resource, patch, openapi).map_err(context)?;
+            apply_to_selected(resource, patch, schemas).map_err(context)?;
         }
         set.drop_empty();
         set.refuse_duplicates().map_err(context)
@@ -119,14 +113,10 @@ impl LoadedPatch {
 }
 
 /// Applies patches of `patchesStrategicMerge`, each to the one resource that it names.
-pub(crate) fn apply_by_name(
-    set: &mut ResourceSet,
-    patches: &[Resource],
-    openapi: Option<&OpenApi>,
-) -> Result<()> {
+pub(crate) fn apply_by_name(set: &mut ResourceSet, patches: &[Resource], schemas: &Schemas) -> Result<()> {
     for patch in patches {
         let at = unique_target(set, patch)?;
-        apply_to_selected(&mut set.as_mut_slice()[at], patch, openapi)?;
+        apply_to_selected(&mut set.as_mut_slice()[at], patch, schemas)?;
         set.drop_empty();
         set.refuse_duplicates()?;
     }
@@ -164,7 +154,7 @@ fn unique_target(set: &mut ResourceSet, patch: &Resource) -> Result<usize> {
 }
 
 /// Applies a patch to a resource that was selected: the resource keeps its kind.
-fn apply_to_selected(resource: &mut Resource, patch: &Resource, openapi: Option<&OpenApi>) -> Result<()> {
+fn apply_to_selected(resource: &mut Resource, patch: &Resource, schemas: &Schemas) -> Result<()> {
     let mut patch = patch.clone();
     if let Some(mapping) = patch.node.as_mapping_mut() {
         mapping.insert("apiVersion", Node::plain(resource.id.gvk.api_version()));
@@ -174,17 +164,17 @@ fn apply_to_selected(resource: &mut Resource, patch: &Resource, openapi: Option<
     }
     // On this way kustomize reads the patch's labels and annotations as strings: a null removes nothing.
     crate::set::stringify_metadata(&mut patch.node);
-    apply_one(resource, &patch, openapi)
+    apply_one(resource, &patch, schemas)
 }
 
-fn apply_one(resource: &mut Resource, patch: &Resource, openapi: Option<&OpenApi>) -> Result<()> {
+fn apply_one(resource: &mut Resource, patch: &Resource, schemas: &Schemas) -> Result<()> {
     let before = resource.id.clone();
     if patch.allow_name_change || patch.allow_kind_change {
         resource.store_previous_id();
     }
     let groups = resource.note_groups();
     let target = std::mem::take(&mut resource.node);
-    let merged = strategic::merge_resource(target, &patch.node, openapi)
+    let merged = strategic::merge_resource(target, &patch.node, schemas)
         .map_err(|e| e.context(format!("patching {before}")))?;
     let Some(node) = merged.filter(|n| !is_empty(n)) else {
         resource.node = Node::null();
@@ -243,21 +233,10 @@ pub(crate) fn apply_json(
     Ok(())
 }
 
+/// A patch sees kustomize's notes, but what it does to them is undone.
 fn patch_json(resource: &mut Resource, operations: &[Operation]) -> Result<()> {
     let mut value = resource.to_value()?;
-    if resource.has_build_annotations() {
-        // kustomize keeps its notes in annotations, so that a patch finds some to add to.
-        let metadata = value.as_object_mut().map(|o| {
-            o.entry("metadata")
-                .or_insert_with(|| Value::Object(<_>::default()))
-        });
-        if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
-            let annotations = metadata.entry("annotations").or_insert(Value::Null);
-            if annotations.is_null() {
-                *annotations = Value::Object(<_>::default());
-            }
-        }
-    }
+    notes::write(resource, &mut value);
     json6902::apply(&mut value, operations)?;
     json6902::lose_precision(&mut value);
     if !value.is_object() {
@@ -267,6 +246,7 @@ fn patch_json(resource: &mut Resource, operations: &[Operation]) -> Result<()> {
         position: resource.node.position,
         ..Node::from_value(&value)
     };
+    notes::remove_all(&mut resource.node);
     resource.refresh();
     Ok(())
 }

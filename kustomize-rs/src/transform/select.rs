@@ -70,7 +70,7 @@ fn pattern(text: &str) -> Result<Option<Regex>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let regex = Regex::new(&format!("^(?:{text})$"));
+    let regex = crate::regular::compile(&format!("^(?:{text})$"));
     regex
         .map(Some)
         .map_err(|e| Error::kustomization(format!("the selector {text:?} is no regular expression: {e}")))

@@ -83,6 +83,8 @@ pub struct Node {
     pub tag: Tag,
     /// Whether the tag is written in the text (`!!str 1`), and not only decided for it.
     pub tagged: bool,
+    /// Whether a transformer set the text without a type, so that the text decides it however often it changes.
+    pub undecided: bool,
     /// Whether it is a mapping or sequence in brackets.
     pub flow: bool,
     /// Zero, or which scalars of the same resource kustomize keeps as one: what changes one changes all.
@@ -250,7 +252,7 @@ impl Node {
             Value::Null => Self::null(),
             Value::Bool(b) => Self::plain(if *b { "true" } else { "false" }),
             Value::Number(n) => Self::plain(super::number::json_number(n)),
-            Value::String(s) => Self::string(s.as_str()),
+            Value::String(s) => Self::encoded(s),
             Value::Array(items) => Self::sequence(items.iter().map(Self::from_value).collect()),
             Value::Object(map) => {
                 let entries = map
@@ -263,6 +265,20 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// A string as kustomize has it after it went through YAML: in quotes if it needs them.
+    fn encoded(text: &str) -> Self {
+        let mut node = Self::string(text);
+        let is_string = |schema| matches!(resolve(schema, text), Resolved::Str);
+        if let Content::Scalar(scalar) = &mut node.content {
+            if text.contains('\n') {
+                scalar.style = Style::Literal;
+            } else if text.is_empty() || !is_string(Schema::GoYamlV3) || !is_string(Schema::GoYamlV2) {
+                scalar.style = Style::DoubleQuoted;
+            }
+        }
+        node
     }
 
     /// The text of a scalar, as written.
@@ -379,11 +395,13 @@ impl Node {
         });
         self.tag = Tag::Implicit;
         self.tagged = false;
+        self.undecided = true;
     }
 
     /// Sets a scalar to a string and keeps its quotes.
     pub fn set_string(&mut self, text: impl Into<String>) {
         self.set_text(text);
         self.tag = Tag::Str;
+        self.undecided = false;
     }
 }

@@ -110,8 +110,8 @@ pub const GRANTS: &[Grant] = &[
         groups: &["apiextensions.k8s.io"],
         resources: &["customresourcedefinitions"],
         names: &[],
-        verbs: FOLLOW,
-        why: "Learns when a kind appears or changes, so that its objects can be applied.",
+        verbs: LOOK,
+        why: "Learns when a kind appears, changes or goes, so that its objects can be applied, and forgotten with it.",
     },
     Grant {
         role: Role::Controller,

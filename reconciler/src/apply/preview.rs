@@ -148,6 +148,7 @@ pub async fn preview(
         dry_run: true,
         force: true,
         manager: APPLY_MANAGER,
+        metadata_only: known == Known::AsWeLeftIt,
     };
     let answer = permit
         .race(api.apply(kind, &wanted.id, &wanted.value, options))
@@ -211,6 +212,7 @@ async fn prove_replacement(
         dry_run: true,
         force: true,
         manager: APPLY_MANAGER,
+        metadata_only: true,
     };
     match permit.race(api.apply(kind, &id, &object, options)).await? {
         Ok(_) => Ok(None),

@@ -330,6 +330,7 @@ async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
         .apply(&lease("kustomize-controller-leader-election", ""));
     again.release();
     scene.world.until_gone("v1", "ConfigMap", "default", "b").await;
+    scene.world.let_late_writes_expire();
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])

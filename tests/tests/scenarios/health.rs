@@ -328,3 +328,32 @@ async fn a_job_that_fails_is_told() {
         "failed early due to stalled resources: [Job/default/web status: 'Failed': pod web-POD: container \"migrate\" exited with code 4; its last log line: migration 7 failed]"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_20_a_health_check_of_what_another_kustomization_owns_follows_each_of_its_changes() {
+    let checks =
+        json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": "default"}]);
+    let scene = scene_of(Behaviour::Ready, &json!({"wait": true})).await;
+    scene
+        .upstream
+        .write("watcher/config.yaml", config_map("settings", "one"));
+    scene.push_all();
+    scene.world.kustomization(
+        "watcher",
+        "app",
+        "./watcher",
+        &json!({"healthChecks": checks, "timeout": "20s"}),
+    );
+    for round in ["two", "three", "four", "five"] {
+        scene
+            .upstream
+            .write("app/web.yaml", deployment_of("web", &format!("{IMAGE}-{round}")));
+        scene
+            .upstream
+            .write("watcher/config.yaml", config_map("settings", round));
+        let commit = scene.push_all();
+        for name in ["app", "watcher"] {
+            scene.world.until_applied(name, &commit).await;
+        }
+    }
+}

@@ -74,8 +74,9 @@ impl Setting {
         let commit = scene.commit(files);
         scene.world.start().await;
         scene.world.until_applied("app", &commit).await;
-        // The status that was just seen is counted by now: the run that wrote it is over.
+        // The run that wrote this status is over, and the source has written its own too.
         scene.world.until_runs("app", 1).await;
+        scene.world.until_fetched("app", &commit).await;
         scene
     }
 }

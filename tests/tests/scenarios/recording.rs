@@ -194,6 +194,45 @@ async fn rule_2_after_a_restart_what_was_pruned_stays_recorded_until_no_late_wri
         .cluster
         .apply(&labelled("b"), "kustomize-controller")
         .unwrap();
+    scene.world.let_late_writes_expire();
+    scene
+        .world
+        .until_inventory("app", &["default_a__ConfigMap"])
+        .await;
+    assert_eq!(scene.data("b"), Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_2_a_late_write_that_arrives_before_the_answer_to_a_deletion_is_not_forgotten() {
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(
+            &[
+                ("a.yaml", &config_map("a", "1")),
+                ("b.yaml", &config_map("b", "1")),
+            ],
+            &json!({}),
+        )
+        .await;
+    scene.world.stop().await;
+    let mut holding = scene.world.cluster.faults().hold(
+        Match::default()
+            .user_agent("coracle")
+            .verb(Verb::Delete)
+            .resource("", "configmaps")
+            .times(1),
+        HoldAt::After,
+    );
+    scene.world.start().await;
+    let commit = scene.push(&[("b.yaml", "")]);
+    let deleted = held(&mut holding).await;
+    scene
+        .world
+        .cluster
+        .apply(&labelled("b"), "kustomize-controller")
+        .unwrap();
+    scene.world.let_late_writes_expire();
+    deleted.release();
+    scene.world.until_applied("app", &commit).await;
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])
@@ -223,6 +262,7 @@ async fn rule_2_so_does_what_a_create_without_an_answer_may_still_bring_back() {
         .cluster
         .apply(&labelled("b"), "kustomize-controller")
         .unwrap();
+    scene.world.let_late_writes_expire();
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])
@@ -261,6 +301,7 @@ async fn rule_2_a_finalizer_stays_until_no_late_write_can_leave_an_object_behind
         .cluster
         .apply(&labelled("a"), "kustomize-controller")
         .unwrap();
+    scene.world.let_late_writes_expire();
     deleted.release();
     scene
         .world
