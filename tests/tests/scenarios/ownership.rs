@@ -134,7 +134,10 @@ async fn rule_16_data_that_a_kustomization_which_cannot_be_built_may_want_stays_
         json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
     world.amend(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app", &confirmed);
     world.until_applied("app", &commit).await;
-    assert_eq!(claim(), None);
+    // It goes when nobody uses it, which its finalizer is there for.
+    world
+        .until_gone("v1", "PersistentVolumeClaim", "default", "data")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +152,9 @@ async fn rule_16_a_kustomization_of_another_source_that_cannot_be_built_holds_no
     world.kustomization("broken", "other", "./nowhere", &json!({}));
     world.until_failed("broken", "BuildFailed").await;
     scene.deploy(&[("claim.yaml", "")]).await;
-    assert_eq!(world.get("v1", "PersistentVolumeClaim", "default", "data"), None);
+    world
+        .until_gone("v1", "PersistentVolumeClaim", "default", "data")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
