@@ -235,6 +235,7 @@ pub struct Held {
     /// What is held.
     pub request: RequestKey,
     release: oneshot::Sender<Release>,
+    over: oneshot::Receiver<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +248,13 @@ impl Held {
     /// Lets it go on: it is carried out (if it was held before) and answered, even if the client is gone.
     pub fn release(self) {
         let _nobody_waits = self.release.send(Release::Go);
+    }
+
+    /// The same, and waits until it was carried out; it may not be answered yet.
+    pub async fn carried_out(self) {
+        let _nobody_waits = self.release.send(Release::Go);
+        // Its end says it, whatever it is.
+        let _ = self.over.await;
     }
 
     /// Cuts its connection; a request held before it was carried out never is.
@@ -429,12 +437,22 @@ impl Faults {
         found
     }
 
-    /// Hands a request to the test and waits for what it says.
-    pub(crate) async fn wait(request: RequestKey, test: &mpsc::UnboundedSender<Held>) -> Release {
+    /// Hands a request to the test and waits for what it says; what else it gives is dropped when the request is
+    /// over.
+    pub(crate) async fn wait(
+        request: RequestKey,
+        test: &mpsc::UnboundedSender<Held>,
+    ) -> (Release, oneshot::Sender<()>) {
         let (release, released) = oneshot::channel();
-        if test.send(Held { request, release }).is_err() {
-            return Release::Go;
+        let (until_over, over) = oneshot::channel();
+        let held = Held {
+            request,
+            release,
+            over,
+        };
+        if test.send(held).is_err() {
+            return (Release::Go, until_over);
         }
-        released.await.unwrap_or(Release::Cut)
+        (released.await.unwrap_or(Release::Cut), until_over)
     }
 }

@@ -37,6 +37,7 @@ impl Gate {
     }
 
     fn carry_out(&self, request: &Request, key: RequestKey) -> Answer {
+        let _until_counted = self.requests.carry_out();
         let mut answer = self
             .api
             .handle(request)
@@ -65,13 +66,17 @@ impl Gate {
                 self.carry_out(request, key);
                 Err(Cut)
             }
-            Action::Hold(HoldAt::Before, test) => match Faults::wait(key.clone(), &test).await {
-                Release::Go => Ok(self.carry_out(request, key)),
-                Release::Cut => Err(self.cut(key)),
-            },
+            Action::Hold(HoldAt::Before, test) => {
+                let (release, _until_over) = Faults::wait(key.clone(), &test).await;
+                match release {
+                    Release::Go => Ok(self.carry_out(request, key)),
+                    Release::Cut => Err(self.cut(key)),
+                }
+            }
             Action::Hold(HoldAt::After, test) => {
                 let answer = self.carry_out(request, key.clone());
-                match Faults::wait(key, &test).await {
+                let (release, _until_over) = Faults::wait(key, &test).await;
+                match release {
                     Release::Go => Ok(answer),
                     Release::Cut => Err(Cut),
                 }

@@ -13,6 +13,27 @@ pub(crate) fn canonical(value: &Value) -> Option<String> {
     }
 }
 
+/// Why a JSON value is not a quantity, in upstream's words.
+pub(crate) fn problem(value: &Value) -> Option<&'static str> {
+    const FORMAT: &str =
+        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+    if canonical(value).is_some() {
+        return None;
+    }
+    let is_suffix = |suffix: &str| {
+        let digits = suffix.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
+        let digits = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+        digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let text = value.as_str().unwrap_or_default().trim();
+    let number = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let suffix = number.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    if suffix.len() < number.len() && !suffix.is_empty() && is_suffix(suffix) {
+        return Some("unable to parse quantity's suffix");
+    }
+    Some(FORMAT)
+}
+
 /// Whole units, rounded up; nothing if it is not a quantity or too large.
 pub(crate) fn value(text: &str) -> Option<i128> {
     let (nanos, _, negative) = parse(text)?;

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use crate::api::selector;
 use crate::request::{Request, Verb};
 
 /// Different requests that are told apart; beyond this, object names are left out.
@@ -28,7 +29,7 @@ pub struct RequestKey {
     pub subresource: String,
     /// Namespace, if any.
     pub namespace: String,
-    /// Object name, if any.
+    /// Object name, if any; of a list or a watch the one that a field selector asks for, as upstream has it.
     pub name: String,
     /// Whether it was `dryRun=All`.
     pub dry_run: bool,
@@ -40,6 +41,10 @@ pub struct RequestKey {
 
 impl RequestKey {
     pub(crate) fn of(request: &Request) -> Self {
+        let name = match request.target.name.as_str() {
+            "" => selector::selected_name(request.query.get("fieldSelector").unwrap_or_default()),
+            name => name,
+        };
         Self {
             user_agent: request.user_agent.clone(),
             verb: Some(request.verb),
@@ -47,7 +52,7 @@ impl RequestKey {
             resource: request.target.plural.clone(),
             subresource: request.target.subresource.clone(),
             namespace: request.target.namespace.clone(),
-            name: request.target.name.clone(),
+            name: name.to_owned(),
             dry_run: request.query.get("dryRun").is_some(),
             impersonated: request.impersonated.clone(),
             code: 0,
@@ -85,6 +90,9 @@ impl fmt::Display for RequestKey {
 #[derive(Debug, Default)]
 pub struct Requests {
     inner: Mutex<Inner>,
+    /// Held by those who carry a request out until it is counted; whoever reads counts waits for them, so that
+    /// a request whose effect was seen has been counted.
+    under_way: RwLock<()>,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +109,16 @@ pub struct Snapshot {
 }
 
 impl Requests {
+    /// A request is carried out, and is counted before this goes.
+    pub(crate) fn carry_out(&self) -> RwLockReadGuard<'_, ()> {
+        self.under_way.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what is under way is counted.
+    fn settle(&self) {
+        drop(self.under_way.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
     pub(crate) fn count(&self, mut key: RequestKey, code: u16) {
         key.code = code;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,6 +136,7 @@ impl Requests {
     /// All counts since the start.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        self.settle();
         Snapshot {
             counts: self
                 .inner
@@ -137,12 +156,14 @@ impl Requests {
     /// How many requests there were so far: a mark for [`Requests::log_since`].
     #[must_use]
     pub fn mark(&self) -> u64 {
+        self.settle();
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).seen
     }
 
     /// The requests after a mark in the order of their completion; the oldest may be forgotten.
     #[must_use]
     pub fn log_since(&self, mark: u64) -> Vec<RequestKey> {
+        self.settle();
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = usize::try_from(inner.seen.saturating_sub(mark)).unwrap_or(usize::MAX);
         inner

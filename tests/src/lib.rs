@@ -8,7 +8,11 @@
     reason = "a scenario that cannot be set up fails"
 )]
 
+pub mod cluster;
+pub mod control_plane;
+mod logs;
 pub mod observe;
 pub mod world;
 
+pub use logs::Log;
 pub use world::World;

@@ -25,7 +25,7 @@ impl World {
     /// A mark for [`World::since`].
     #[must_use]
     pub fn mark(&self) -> u64 {
-        self.cluster.requests().mark()
+        self.cluster.mark()
     }
 
     /// What the controller asked for since a mark, in the order of completion, but for what it does for itself
@@ -33,7 +33,7 @@ impl World {
     /// background.
     #[must_use]
     pub fn requests_since(&self, mark: u64) -> Vec<RequestKey> {
-        let log = self.cluster.requests().log_since(mark);
+        let log = self.cluster.requests_since(mark);
         log.into_iter()
             .filter(|key| key.user_agent == "coracle" && !is_for_itself(key))
             .collect()
@@ -281,10 +281,14 @@ impl World {
 
 fn is_for_itself(key: &RequestKey) -> bool {
     let looks_for_flux = key.resource == "deployments" && key.name.ends_with("-controller");
-    let of_all = key.namespace.is_empty() || key.resource == "configmaps" || key.resource == "secrets";
+    // Runs list what belongs to a workload, by labels; what is asked for by name is a watch's.
+    let of_a_watch = key.namespace.is_empty()
+        || !key.name.is_empty()
+        || key.resource == "configmaps"
+        || key.resource == "secrets";
     let follows = key
         .verb
-        .is_some_and(|verb| verb.name() == "watch" || (verb.name() == "list" && of_all));
+        .is_some_and(|verb| verb.name() == "watch" || (verb.name() == "list" && of_a_watch));
     key.resource == "leases" || key.resource == "events" || looks_for_flux || follows || key.verb.is_none()
 }
 

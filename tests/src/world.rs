@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use embedded_cluster::Cluster;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::watcher;
 use reconciler::controller::{self, Config, ControllerError, Services};
 use reconciler::report::redact::Redactor;
 use serde_json::{Value, json};
+use telemetry::logs::Format;
 use telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::Log;
+use crate::cluster::{Cluster, Needs};
 
 /// How long a scenario waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,10 +29,11 @@ pub const SOURCE_API: &str = "source.toolkit.fluxcd.io/v1";
 /// Version of the API of Kustomizations.
 pub const KUSTOMIZE_API: &str = "kustomize.toolkit.fluxcd.io/v1";
 
+/// File of a world's folder with the log of a controller that is a process of its own.
+pub const CONTROLLER_LOG: &str = "controller.log";
+
 /// A repository, a cluster and a controller.
 pub struct World {
-    /// The cluster.
-    pub cluster: Cluster,
     /// A client that acts as a user.
     pub client: kube::Client,
     directory: TempDir,
@@ -38,7 +42,10 @@ pub struct World {
     metrics: Metrics,
     controller: Option<Running>,
     redactor: Redactor,
-    logs: Option<tracing::Dispatch>,
+    log: Log,
+    dispatch: tracing::Dispatch,
+    /// The cluster. The last one, since the next scenario may have it once it is dropped.
+    pub cluster: Cluster,
 }
 
 struct Running {
@@ -64,32 +71,59 @@ impl Drop for Running {
     }
 }
 
+/// A scenario that fails shows what the controller did.
+impl Drop for World {
+    #[expect(clippy::print_stderr, reason = "the test program shows it with the failure")]
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let ended = self
+            .controller
+            .as_mut()
+            .and_then(|running| (&mut running.task).now_or_never());
+        if let Some(ended) = ended {
+            eprintln!("the controller has ended: {ended:?}");
+        }
+        let log = std::fs::read_to_string(self.directory().join(CONTROLLER_LOG)).unwrap_or_default();
+        eprintln!("log of the controller:\n{}{log}", self.log.text());
+        eprintln!("requests of the controller:\n{}", self.since(0).join("\n"));
+    }
+}
+
 impl World {
     /// A cluster that knows Flux's kinds and an empty repository served at `url`; the controller is not started.
     ///
     /// # Panics
     /// When any of it cannot be made.
     pub async fn new(directory: TempDir, url: String) -> Self {
+        Self::on(Needs::Kubernetes, directory, url).await
+    }
+
+    /// The same, on a cluster that has what the scenario needs.
+    ///
+    /// # Panics
+    /// When any of it cannot be made.
+    pub async fn on(needs: Needs, directory: TempDir, url: String) -> Self {
         // The first caller installs it; later ones find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let cluster = Cluster::start(embedded_cluster::Config::default()).await.unwrap();
+        let cluster = Cluster::start(needs).await;
         let client = client(&cluster.kubeconfig(), "scenario").await;
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        cluster.apply(&namespace, "scenario").unwrap();
-        for crd in reconciler::api::crds() {
-            cluster
-                .apply(&serde_json::to_value(&crd).unwrap(), "scenario")
-                .unwrap();
+        for object in furniture() {
+            cluster.apply(&object, "scenario").unwrap();
         }
         let config = Config {
             storage: directory.path().join("storage"),
             artifact_address: ([127, 0, 0, 1], 0).into(),
             failure_grace: Duration::from_millis(300),
-            late_write_bound: Duration::from_secs(1),
             debounce: Duration::from_millis(200),
             ..Config::default()
         };
         let metrics = Metrics::new().unwrap();
+        let log = Log::default();
+        let redactor = Redactor::default();
+        let text = Format::Text { colours: false };
+        let dispatch = log.dispatch("info,reconciler=debug", text, redactor.clone().into());
         let world = Self {
             cluster,
             client,
@@ -97,8 +131,9 @@ impl World {
             url,
             config,
             metrics,
-            redactor: Redactor::default(),
-            logs: None,
+            redactor,
+            log,
+            dispatch,
             controller: None,
         };
         world.established().await;
@@ -143,14 +178,13 @@ impl World {
             self.redactor.clone(),
             CancellationToken::new(),
         );
-        let logs = self.logs.clone();
+        let dispatch = self.dispatch.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             // The guard would end with this closure; the thread ends with the runtime.
             .on_thread_start(move || {
-                logs.iter()
-                    .for_each(|logs| std::mem::forget(tracing::dispatcher::set_default(logs)));
+                std::mem::forget(tracing::dispatcher::set_default(&dispatch));
             })
             .build()
             .unwrap();
@@ -219,9 +253,24 @@ impl World {
         &self.redactor
     }
 
-    /// Has the controller log here; otherwise it does not.
-    pub fn log_to(&mut self, logs: tracing::Dispatch) {
-        self.logs = Some(logs);
+    /// What the controller logs.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Has the controller log all there is, as the program does.
+    pub fn log_everything(&mut self) {
+        let redaction = self.redactor.clone().into();
+        self.dispatch = self
+            .log
+            .dispatch("debug,reconciler=trace", Format::Json, redaction);
+    }
+
+    /// Puts the controller's clock ahead until no write of an earlier process can arrive any more, nor one whose
+    /// answer was lost.
+    pub fn let_late_writes_expire(&self) {
+        self.config.clock.advance(self.config.late_write_bound);
     }
 
     /// The folder of the world.
@@ -273,6 +322,18 @@ impl World {
         self.apply(&json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": name, "namespace": NAMESPACE}, "data": data,
+        }));
+    }
+
+    /// A ServiceAccount of the namespace of the Flux objects that may do anything.
+    pub fn account(&self, name: &str) {
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE},
+        }));
+        self.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
         }));
     }
 
@@ -351,9 +412,8 @@ impl World {
             Err(()) => {
                 let live = self.get(api_version, kind, namespace, name);
                 panic!(
-                    "{kind}/{namespace}/{name} did not become {what}:\n{:#}\n{}",
-                    live.unwrap_or_default(),
-                    self.last_requests()
+                    "{kind}/{namespace}/{name} did not become {what}:\n{:#}",
+                    live.unwrap_or_default()
                 )
             }
         }
@@ -464,18 +524,7 @@ impl World {
         let gone = self
             .wait(api_version, kind, namespace, name, |object| object.is_none())
             .await;
-        assert!(
-            gone.is_ok(),
-            "{kind}/{namespace}/{name} stayed\n{}",
-            self.last_requests()
-        );
-    }
-
-    /// What the controller did last, for the message of a scenario that waits in vain.
-    fn last_requests(&self) -> String {
-        let lines = self.since(0);
-        let last = &lines[lines.len().saturating_sub(20)..];
-        format!("the last requests of the controller:\n{}", last.join("\n"))
+        assert!(gone.is_ok(), "{kind}/{namespace}/{name} stayed");
     }
 
     async fn wait(
@@ -561,6 +610,15 @@ impl World {
             .await
             .unwrap();
     }
+}
+
+/// What every scenario finds in its cluster: the namespace of the Flux objects, and their definitions.
+pub(crate) fn furniture() -> Vec<Value> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    let crds = reconciler::api::crds().into_iter();
+    std::iter::once(namespace)
+        .chain(crds.map(|crd| serde_json::to_value(&crd).unwrap()))
+        .collect()
 }
 
 /// A client whose requests carry a user agent of their own, so that they can be counted apart.

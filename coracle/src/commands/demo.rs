@@ -52,8 +52,9 @@ async fn play(
     teller: &mut Teller<'_>,
 ) -> Result<(), Error> {
     teller.detail(format!("API {}  Git {}", stage.api, stage.git.url("shop")))?;
+    let props = stage.props();
     let told = tokio::select! {
-        told = story::tell(stage, teller) => told,
+        told = story::tell(&props, teller) => told,
         () = stop.cancelled() => return Err(Error::new(Kind::Negative, "stopped")),
     };
     let told = told.map_err(|error| stage.ended().unwrap_or(error));

@@ -24,6 +24,8 @@ use super::install::PART_OF;
 
 /// How long the controller's pod may take to end: its grace period and some more.
 const POD_END: Duration = Duration::from_secs(90);
+/// How long the API server may take to delete the objects of a definition.
+const DEFINITION_END: Duration = Duration::from_secs(60);
 /// Leases that a controller holds while it runs.
 const LEASES: [&str; 2] = [
     "kustomize-controller-leader-election",
@@ -140,6 +142,12 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     }
     for step in steps.iter().filter(|step| step.kind != "Deployment") {
         step.carry_out(&cluster).await?;
+    }
+    for step in steps
+        .iter()
+        .filter(|step| step.kind == "CustomResourceDefinition")
+    {
+        step.await_end(&cluster).await?;
     }
     ui.line("Coracle is gone; what it applied runs on.")
 }
@@ -305,6 +313,30 @@ impl Step {
         match outcome {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             other => other.map_err(|error| cluster.explain(&self.display(), error)),
+        }
+    }
+}
+
+impl Step {
+    /// A definition goes after its objects, which the API server deletes one by one.
+    async fn await_end(&self, cluster: &Cluster) -> Result<(), Error> {
+        let api = self.api(cluster);
+        let deadline = tokio::time::Instant::now() + DEFINITION_END;
+        loop {
+            let found = api.get_metadata_opt(&self.name).await;
+            match found.map_err(|error| cluster.explain(&self.display(), error))? {
+                None => return Ok(()),
+                Some(_) if tokio::time::Instant::now() > deadline => {
+                    return Err(Error::new(
+                        Kind::Timeout,
+                        format!("{} {} does not go", self.kind, self.name),
+                    )
+                    .hint(
+                        "Some object of it has a finalizer that is not Coracle's: remove that, and it goes.",
+                    ));
+                }
+                Some(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::git_server::GitServer;
 use super::processes::Role;
 use super::repository::{Repository, RepositoryError};
+use super::story::Props;
 use super::world::{World, WorldError};
 
 /// Branches that environments follow.
@@ -133,6 +134,15 @@ impl Stage {
         })
     }
 
+    /// What the story is told with.
+    #[must_use]
+    pub fn props(&self) -> Props<'_> {
+        Props {
+            world: &self.world,
+            work: &self.work,
+        }
+    }
+
     /// Says which process ended, if one did: that explains better what the story misses.
     pub fn ended(&mut self) -> Option<DemoError> {
         if self.cluster.has_ended() {
@@ -165,7 +175,11 @@ impl Stage {
     }
 }
 
-async fn seed(project: &Path, path: &Path, origin: &str) -> Result<Repository, DemoError> {
+/// Makes a work tree of the project's files and pushes its branches.
+///
+/// # Errors
+/// A file cannot be read, or `git` fails.
+pub async fn seed(project: &Path, path: &Path, origin: &str) -> Result<Repository, DemoError> {
     let work = Repository::create(path, origin).await?;
     work.copy(&project.join("apps"), "apps")?;
     work.copy(&project.join("clusters"), "clusters")?;
@@ -205,7 +219,10 @@ async fn install(world: &World, project: &Path, manifests: &[Value], url: &str) 
 }
 
 /// What points the cluster at its folder in Git: the key, the source and the root Kustomization.
-fn root_objects(project: &Path, url: &str) -> Result<Vec<Value>, DemoError> {
+///
+/// # Errors
+/// The key cannot be read.
+pub fn root_objects(project: &Path, url: &str) -> Result<Vec<Value>, DemoError> {
     let key = project.join("clusters/demo/sops-demo.agekey");
     let key = fs::read_to_string(&key).map_err(|source| RepositoryError::File {
         path: key.clone(),

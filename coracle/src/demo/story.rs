@@ -13,13 +13,22 @@ use crate::error::Error;
 use crate::objects::{Summary, short_revisions};
 use crate::ui::{BAD, DIM, GOOD, STRONG, Styled, Table, Ui};
 
-use super::stage::{DemoError, ENVIRONMENTS, Stage};
-use super::world::Said;
+use super::repository::Repository;
+use super::stage::{DemoError, ENVIRONMENTS};
+use super::world::{Said, World};
 
 const DEPLOYMENT: &str = "apps/v1/Deployment";
 const STAGING: &str = "apps/shop/overlays/staging/kustomization.yaml";
 /// How long the events of a run may come after its status.
 const EVENTS_LATE: Duration = Duration::from_secs(2);
+
+/// What the story is told with: a cluster that a controller keeps in step, and the work tree of its repository.
+pub struct Props<'a> {
+    /// The cluster.
+    pub world: &'a World,
+    /// The work tree that commits are made in.
+    pub work: &'a Repository,
+}
 
 /// Prints lines with the time since the start.
 pub struct Teller<'a> {
@@ -129,7 +138,7 @@ impl<'a> Teller<'a> {
 ///
 /// # Errors
 /// Something did not happen as it is told.
-pub async fn tell(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+pub async fn tell(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     environments_come_up(stage, teller).await?;
     a_merge_goes_live(stage, teller).await?;
     an_edit_by_hand_is_put_back(stage, teller).await?;
@@ -138,7 +147,7 @@ pub async fn tell(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoErro
     a_removed_file_removes_its_objects(stage, teller).await
 }
 
-async fn environments_come_up(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+async fn environments_come_up(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "the environments come up";
     teller
         .chapter("The cluster is pointed at clusters/demo on the branch main. The environments come up.")?;
@@ -179,10 +188,10 @@ async fn environments_come_up(stage: &Stage, teller: &mut Teller<'_>) -> Result<
     Ok(())
 }
 
-async fn a_merge_goes_live(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+async fn a_merge_goes_live(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "a merge goes live";
     teller.chapter("Somebody merges `Turn the search on` to the branch staging.")?;
-    let work = &stage.work;
+    let work = stage.work;
     work.checkout("staging").await?;
     work.branch("search").await?;
     let settings = "apps/shop/overlays/staging/settings.json";
@@ -222,7 +231,7 @@ async fn a_merge_goes_live(stage: &Stage, teller: &mut Teller<'_>) -> Result<(),
     Ok(())
 }
 
-async fn an_edit_by_hand_is_put_back(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+async fn an_edit_by_hand_is_put_back(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "an edit by hand is put back";
     teller.chapter("Somebody scales the front end of staging to 5 by hand.")?;
     let before = number(&deployment(stage, "staging", "web").await?, "/spec/replicas");
@@ -257,7 +266,7 @@ async fn an_edit_by_hand_is_put_back(stage: &Stage, teller: &mut Teller<'_>) -> 
     Ok(())
 }
 
-async fn a_broken_image_is_explained(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+async fn a_broken_image_is_explained(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "a broken image is explained";
     teller.chapter("Somebody commits an image to staging that does not exist.")?;
     let production = deployment(stage, "production", "web").await?;
@@ -309,7 +318,7 @@ async fn a_broken_image_is_explained(stage: &Stage, teller: &mut Teller<'_>) -> 
     Ok(())
 }
 
-async fn a_revert_brings_it_back(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+async fn a_revert_brings_it_back(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "a revert takes it back";
     teller.chapter("`git revert` on staging.")?;
     let commit = stage.work.revert().await?;
@@ -323,11 +332,14 @@ async fn a_revert_brings_it_back(stage: &Stage, teller: &mut Teller<'_>) -> Resu
     Ok(())
 }
 
-async fn a_removed_file_removes_its_objects(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+async fn a_removed_file_removes_its_objects(
+    stage: &Props<'_>,
+    teller: &mut Teller<'_>,
+) -> Result<(), DemoError> {
     const CHAPTER: &str = "a removed file removes its objects";
     const POLICY: &str = "networking.k8s.io/v1/NetworkPolicy";
     teller.chapter("Somebody removes network-policy.yaml on the branch dev.")?;
-    let work = &stage.work;
+    let work = stage.work;
     work.checkout("dev").await?;
     work.remove("apps/shop/base/network-policy.yaml")?;
     work.replace(
@@ -361,7 +373,7 @@ async fn a_removed_file_removes_its_objects(stage: &Stage, teller: &mut Teller<'
 }
 
 /// Pushes a branch and asks for it at once, as a webhook would; the time counts from there.
-async fn push(stage: &Stage, environment: &str) -> Result<Instant, DemoError> {
+async fn push(stage: &Props<'_>, environment: &str) -> Result<Instant, DemoError> {
     stage.work.push(environment).await?;
     let pushed = Instant::now();
     stage.world.poke(&format!("shop-{environment}")).await?;
@@ -369,7 +381,7 @@ async fn push(stage: &Stage, environment: &str) -> Result<Instant, DemoError> {
 }
 
 /// Waits until a commit is applied and healthy.
-async fn live(stage: &Stage, environment: &str, commit: &str) -> Result<Summary, DemoError> {
+async fn live(stage: &Props<'_>, environment: &str, commit: &str) -> Result<Summary, DemoError> {
     let name = format!("shop-{environment}");
     let what = format!("{name} to be ready at {}", &commit[..8.min(commit.len())]);
     let state = stage
@@ -387,7 +399,7 @@ fn ready(state: &Summary) -> Option<Summary> {
     (state.ready == "True" && observed).then(|| state.clone())
 }
 
-async fn deployment(stage: &Stage, environment: &str, name: &str) -> Result<DynamicObject, DemoError> {
+async fn deployment(stage: &Props<'_>, environment: &str, name: &str) -> Result<DynamicObject, DemoError> {
     let namespace = format!("shop-{environment}");
     stage
         .world
@@ -396,7 +408,7 @@ async fn deployment(stage: &Stage, environment: &str, name: &str) -> Result<Dyna
         .ok_or_else(|| untrue(format!("there is no Deployment {namespace}/{name}")))
 }
 
-async fn last_event(stage: &Stage, about: &str) -> Result<u64, DemoError> {
+async fn last_event(stage: &Props<'_>, about: &str) -> Result<u64, DemoError> {
     Ok(stage
         .world
         .events(about)
@@ -407,7 +419,7 @@ async fn last_event(stage: &Stage, about: &str) -> Result<u64, DemoError> {
 
 /// Tells what the controller's event says that changed.
 async fn tell_changes(
-    stage: &Stage,
+    stage: &Props<'_>,
     teller: &mut Teller<'_>,
     about: &str,
     after: u64,

@@ -248,6 +248,7 @@ impl Look {
             dry_run: true,
             force: true,
             manager: APPLY_MANAGER,
+            metadata_only: false,
         };
         let then = self
             .api

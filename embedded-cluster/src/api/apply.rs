@@ -14,6 +14,7 @@ use crate::apply::{self, ApplyError};
 use crate::object;
 use crate::request::Request;
 use crate::resource::{Kind, split_api_version};
+use crate::schema;
 use crate::store::{Key, State};
 
 /// Server-side apply of one object.
@@ -74,7 +75,7 @@ pub(crate) fn apply_object(
     )
     .map_err(|error| refusal(error, wanted, kind))?;
     let Some(live) = live else {
-        let value = applied.object.unwrap_or_else(|| wanted.clone());
+        let value = decoded(applied.object.unwrap_or_else(|| wanted.clone()), wanted, kind)?;
         let uid = object::meta(&value, "uid");
         if !uid.is_empty() {
             let why = format!(
@@ -92,7 +93,10 @@ pub(crate) fn apply_object(
             created: true,
         });
     };
-    let value = applied.object.unwrap_or_else(|| live.value.clone());
+    let value = match applied.object {
+        Some(value) => decoded(value, wanted, kind)?,
+        None => live.value.clone(),
+    };
     check_name(&value, context)?;
     update_object(state, kind, context, &live, value, Some(applied.managers))
 }
@@ -134,16 +138,34 @@ fn check(wanted: &Value, kind: &Kind) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The merged object as its Go type holds it.
+fn decoded(mut value: Value, wanted: &Value, kind: &Kind) -> Result<Value, ApiError> {
+    if kind.custom.is_some() {
+        return Ok(value);
+    }
+    match schema::from_unstructured(&mut value, kind.root.view()) {
+        None => Ok(value),
+        Some(why) => Err(ApiError::unclassified(format!(
+            "failed to convert new object ({}) to proper version: unable to convert unstructured object to {}: {why}",
+            object_named(wanted, kind),
+            type_named(kind),
+        ))),
+    }
+}
+
+fn type_named(kind: &Kind) -> String {
+    format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind)
+}
+
+fn object_named(wanted: &Value, kind: &Kind) -> String {
+    let (namespace, name) = (object::meta(wanted, "namespace"), object::meta(wanted, "name"));
+    format!("{namespace}/{name}; {}", type_named(kind))
+}
+
 fn refusal(error: ApplyError, wanted: &Value, kind: &Kind) -> ApiError {
     match error {
         ApplyError::Conflicts(conflicts) => conflicts.into_error(),
         ApplyError::Untyped(errors) => {
-            let namespace = object::meta(wanted, "namespace");
-            let gvk = if kind.group.is_empty() {
-                format!("/{}, Kind={}", kind.version, kind.kind)
-            } else {
-                format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind)
-            };
             let errors = match errors.as_slice() {
                 [one] => one.clone(),
                 many => format!(
@@ -154,9 +176,9 @@ fn refusal(error: ApplyError, wanted: &Value, kind: &Kind) -> ApiError {
                         .join("\n")
                 ),
             };
-            let name = object::meta(wanted, "name");
             ApiError::unclassified(format!(
-                "failed to create typed patch object ({namespace}/{name}; {gvk}): {errors}"
+                "failed to create typed patch object ({}): {errors}",
+                object_named(wanted, kind)
             ))
         }
     }

@@ -193,6 +193,15 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, 
     Ok(out)
 }
 
+/// The name that a field selector asks for, or nothing.
+pub(crate) fn selected_name(text: &str) -> &str {
+    let name = |part| {
+        let value = str::strip_prefix(part, "metadata.name=")?;
+        Some(value.strip_prefix('=').unwrap_or(value))
+    };
+    text.split(',').find_map(name).unwrap_or_default()
+}
+
 fn is_selectable(kind: &Kind, path: &str) -> bool {
     if matches!(path, "metadata.name" | "metadata.namespace") {
         return true;

@@ -180,7 +180,7 @@ pub(crate) fn decode(
         defaulting::drop_nulls(value, of);
     }
     if kind.custom.is_none()
-        && let Some(found) = crate::schema::wrong_types(value, of)
+        && let Some(found) = crate::schema::from_json(value, of)
     {
         return Err(refusal(&found));
     }

@@ -9,6 +9,7 @@ mod builder;
 mod builtin;
 mod check;
 mod conform;
+mod decode;
 pub(crate) mod defaulting;
 pub(crate) mod structural;
 
@@ -19,7 +20,7 @@ use serde_json::Value;
 
 pub(crate) use builder::Builder;
 pub(crate) use builtin::{builtin, document as builtin_document, prose as builtin_prose};
-pub(crate) use check::{drop_unknown, find_unknown, wrong_types};
+pub(crate) use check::{drop_unknown, find_unknown};
 
 /// A closed set of types that refer to each other by number.
 #[derive(Debug, Default)]
@@ -110,6 +111,7 @@ pub(crate) struct Patch {
 }
 
 pub(crate) use conform::{Zero, conform, settle};
+pub(crate) use decode::{from_json, from_unstructured};
 
 /// A type within its schema.
 #[derive(Clone, Copy)]

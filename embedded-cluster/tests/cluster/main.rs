@@ -1,6 +1,7 @@
 //! The cluster as clients see it: one program, so that it is linked once.
 
 mod apply;
+mod decode;
 mod faulty;
 mod kubectl;
 mod objects;

@@ -53,6 +53,7 @@ pub struct Grant {
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 const SOURCE: &str = "source.toolkit.fluxcd.io";
 const LOOK: &[&str] = &["get", "list", "watch"];
+const FOLLOW: &[&str] = &["list", "watch"];
 
 /// Every rule there is.
 pub const GRANTS: &[Grant] = &[
@@ -93,7 +94,7 @@ pub const GRANTS: &[Grant] = &[
         groups: &[""],
         resources: &["events"],
         names: &[],
-        verbs: &["create", "patch"],
+        verbs: &["create"],
         why: "Tells what happened where `kubectl describe` and `coracle events` look.",
     },
     Grant {
@@ -110,14 +111,14 @@ pub const GRANTS: &[Grant] = &[
         resources: &["customresourcedefinitions"],
         names: &[],
         verbs: LOOK,
-        why: "Learns when a kind appears or changes, so that its objects can be applied.",
+        why: "Learns when a kind appears, changes or goes, so that its objects can be applied, and forgotten with it.",
     },
     Grant {
         role: Role::Controller,
         groups: &[""],
         resources: &["namespaces"],
         names: &[],
-        verbs: LOOK,
+        verbs: FOLLOW,
         why: "Learns when a namespace appears that objects wait for.",
     },
     Grant {
@@ -132,7 +133,7 @@ pub const GRANTS: &[Grant] = &[
             "validatingwebhookconfigurations",
         ],
         names: &[],
-        verbs: LOOK,
+        verbs: FOLLOW,
         why: "Learns when admission changes, so that everything is checked against it.",
     },
     Grant {
@@ -143,7 +144,7 @@ pub const GRANTS: &[Grant] = &[
             "kustomize-controller-leader-election",
             "source-controller-leader-election",
         ],
-        verbs: &["get", "update", "patch"],
+        verbs: &["get", "update"],
         why: "Flux's own leases: while Coracle holds them, Flux's two controllers cannot run.",
     },
     Grant {
@@ -173,7 +174,7 @@ pub const GRANTS: &[Grant] = &[
             "services",
         ],
         names: &[],
-        verbs: LOOK,
+        verbs: FOLLOW,
         why: "Notices drift and readiness by events; other kinds are compared at each interval.",
     },
     Grant {
@@ -192,7 +193,7 @@ pub const GRANTS: &[Grant] = &[
             "statefulsets",
         ],
         names: &[],
-        verbs: LOOK,
+        verbs: FOLLOW,
         why: "The same for workloads and what surrounds them.",
     },
     Grant {

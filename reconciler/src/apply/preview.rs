@@ -148,6 +148,7 @@ pub async fn preview(
         dry_run: true,
         force: true,
         manager: APPLY_MANAGER,
+        metadata_only: known == Known::AsWeLeftIt,
     };
     let answer = permit
         .race(api.apply(kind, &wanted.id, &wanted.value, options))
@@ -211,6 +212,7 @@ async fn prove_replacement(
         dry_run: true,
         force: true,
         manager: APPLY_MANAGER,
+        metadata_only: true,
     };
     match permit.race(api.apply(kind, &id, &object, options)).await? {
         Ok(_) => Ok(None),
@@ -286,7 +288,7 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
         return Previewed::Deferred(Absent::Namespace, status.message.clone());
     }
     if is_missing_role(status) {
-        return Previewed::Deferred(Absent::Role, status.message.clone());
+        return Previewed::Deferred(Absent::Role, missing_role(wanted, status));
     }
     if refuses_dry_runs(status) {
         return Previewed::Unverified(Preview::of(
@@ -323,12 +325,22 @@ fn refused(wanted: &Wanted, us: &Owner, live: Option<&Value>, status: &Status, f
     })
 }
 
-/// A binding is refused under impersonation while the role that it refers to is not there.
+/// A binding is refused under impersonation while the role that it refers to is not there. The API server then names
+/// the role by the kind of the binding, which itself cannot be missing: an apply would create it.
 fn is_missing_role(status: &Status) -> bool {
     let detail = |key| status.details.get(key).and_then(Value::as_str);
     status.code == 404
         && detail("group") == Some("rbac.authorization.k8s.io")
-        && matches!(detail("kind"), Some("roles" | "clusterroles"))
+        && matches!(detail("kind"), Some("rolebindings" | "clusterrolebindings"))
+}
+
+fn missing_role(wanted: &Wanted, status: &Status) -> String {
+    let reference = |key| wanted.value["roleRef"][key].as_str().unwrap_or_default();
+    format!(
+        "the {} {:?} that it refers to is not there ({status})",
+        reference("kind"),
+        reference("name")
+    )
 }
 
 fn refuses_dry_runs(status: &Status) -> bool {

@@ -56,6 +56,7 @@ pub async fn write(
         dry_run: false,
         force: true,
         manager: APPLY_MANAGER,
+        metadata_only: !kind.has_status(),
     };
     let applied = match with_uid(&wanted.value, uid) {
         Some(object) => api.apply(kind, &wanted.id, &object, options).await?,

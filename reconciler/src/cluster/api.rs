@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -54,6 +55,8 @@ pub struct ApplyOptions<'a> {
     pub force: bool,
     /// The field manager.
     pub manager: &'a str,
+    /// Of the answer only metadata is of use.
+    pub metadata_only: bool,
 }
 
 /// The answer to an apply.
@@ -61,16 +64,16 @@ pub struct ApplyOptions<'a> {
 pub struct Applied {
     /// Whether the object did not exist (201).
     pub created: bool,
-    /// The object as it is, or would be, stored.
+    /// The object as it is, or would be, stored; nothing of one that a dry run would create.
     pub object: Value,
     /// An earlier attempt got no answer, and may still be carried out.
     pub repeated: bool,
 }
 
 /// A whole answer.
-struct Answer<T> {
+struct Answer {
     status: StatusCode,
-    body: T,
+    body: Bytes,
     repeated: bool,
 }
 
@@ -209,16 +212,26 @@ impl Api {
         }
         let body = Bytes::from(object.to_string());
         let answer = self
-            .send(
+            .bytes(
                 Method::PATCH,
                 &path,
-                JSON,
+                if options.metadata_only { PARTIAL } else { JSON },
                 Some(("application/apply-patch+yaml", body)),
             )
             .await?;
+        let created = answer.status == StatusCode::CREATED;
+        let mut object = Value::Null;
+        if !(created && options.dry_run) {
+            object = parse(&answer.body)?;
+        }
+        if let (true, Value::Object(fields)) = (options.metadata_only, &mut object) {
+            // Metadata comes as an object of a kind of its own.
+            fields.insert("apiVersion".to_owned(), kind.gvk.api_version().into());
+            fields.insert("kind".to_owned(), kind.gvk.kind.as_str().into());
+        }
         Ok(Applied {
-            created: answer.status == StatusCode::CREATED,
-            object: answer.body,
+            created,
+            object,
             repeated: answer.repeated,
         })
     }
@@ -363,29 +376,8 @@ impl Api {
         accept: &str,
         body: Option<(&str, Bytes)>,
     ) -> Result<Value, ApiError> {
-        self.send(method, path, accept, body)
-            .await
-            .map(|answer| answer.body)
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        accept: &str,
-        body: Option<(&str, Bytes)>,
-    ) -> Result<Answer<Value>, ApiError> {
-        let Answer {
-            status,
-            body,
-            repeated,
-        } = self.bytes(method, path, accept, body).await?;
-        let body = serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        Ok(Answer {
-            status,
-            body,
-            repeated,
-        })
+        let answer = self.bytes(method, path, accept, body).await?;
+        parse(&answer.body)
     }
 
     async fn bytes(
@@ -394,7 +386,7 @@ impl Api {
         path: &str,
         accept: &str,
         body: Option<(&str, Bytes)>,
-    ) -> Result<Answer<Bytes>, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let permit = self.permit.as_ref().filter(|_| method != Method::GET);
         let mut attempt = 0;
         let mut lost = None;
@@ -460,7 +452,7 @@ impl Api {
         let body = match body {
             Some((content_type, bytes)) => {
                 request = request.header(header::CONTENT_TYPE, content_type);
-                Body::from(bytes.to_vec())
+                Body::from(bytes)
             }
             None => Body::empty(),
         };
@@ -473,11 +465,7 @@ impl Api {
             .await
             .map_err(|error| connection_error(&error))?;
         let (parts, body) = response.into_parts();
-        let bytes = Limited::new(body, MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| ApiError::Ambiguous(chain(error.as_ref())))?
-            .to_bytes();
+        let bytes = read_whole(body).await?;
         if parts.status.is_success() {
             return Ok((parts.status, bytes));
         }
@@ -511,6 +499,26 @@ impl From<&Owner> for ObjectId {
             kind: "Kustomization".to_owned(),
         }
     }
+}
+
+fn parse(body: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::Unreadable(error.to_string()))
+}
+
+/// Reads a body into one buffer, so that a large one is never held twice.
+async fn read_whole(mut body: Body) -> Result<Bytes, ApiError> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut whole = Vec::with_capacity(announced.min(MAX_ANSWER));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ApiError::Ambiguous(chain(&error)))?;
+        // What is not data is trailers, which say nothing.
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > MAX_ANSWER {
+            return Err(ApiError::TooLarge { limit: MAX_ANSWER });
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.into())
 }
 
 fn absent_as_none(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {

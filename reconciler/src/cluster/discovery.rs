@@ -69,6 +69,26 @@ impl Kind {
         };
         format!("{base}{}{namespace}/{}", self.gvk.api_version(), self.plural)
     }
+
+    /// Whether the health of its objects is in their status. Of the others metadata is enough, and their contents
+    /// stay on the server.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        !matches!(
+            (self.gvk.group.as_str(), self.gvk.kind.as_str()),
+            (
+                "",
+                "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
+            ) | (
+                "rbac.authorization.k8s.io"
+                    | "scheduling.k8s.io"
+                    | "storage.k8s.io"
+                    | "node.k8s.io"
+                    | "admissionregistration.k8s.io",
+                _
+            ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
+        )
+    }
 }
 
 type Kinds = HashMap<(String, String), Vec<Kind>>;
@@ -201,7 +221,7 @@ impl Discovery {
         going.insert(name.to_owned());
         drop(going);
         self.change(|known| {
-            known.retain(|_, versions| versions.iter().all(|kind| kind.definition() != name))
+            known.retain(|_, versions| versions.iter().all(|kind| kind.definition() != name));
         });
     }
 
@@ -292,4 +312,59 @@ fn collect(list: &Value, kinds: &mut Kinds) {
 
 fn array(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn widget(version: &str) -> Kind {
+        Kind::fixed(&format!("example.org/{version}"), "Widget", "widgets", true)
+    }
+
+    fn serving(kinds: &[Kind]) -> Discovery {
+        let discovery = Discovery::default();
+        discovery.change(|known| {
+            for kind in kinds {
+                let key = (kind.gvk.group.clone(), kind.gvk.kind.clone());
+                known.entry(key).or_default().push(kind.clone());
+            }
+        });
+        discovery
+    }
+
+    #[test]
+    fn a_version_that_is_forgotten_leaves_the_others_known() {
+        let discovery = serving(&[widget("v1"), widget("v1beta1")]);
+        discovery.forget(&widget("v1").gvk);
+        assert_eq!(discovery.known(&widget("v1").gvk), None);
+        assert_eq!(
+            discovery.known_in_any_version(&widget("v1").gvk),
+            Some(widget("v1beta1"))
+        );
+        discovery.forget(&widget("v1beta1").gvk);
+        assert_eq!(discovery.known_in_any_version(&widget("v1").gvk), None);
+    }
+
+    #[test]
+    fn a_kind_whose_definition_goes_counts_as_not_served() {
+        let gadget = Kind::fixed("example.org/v1", "Gadget", "gadgets", true);
+        let discovery = serving(&[widget("v1"), gadget.clone()]);
+        discovery.definition_goes("widgets.example.org", true);
+        assert_eq!(discovery.known(&widget("v1").gvk), None);
+        assert_eq!(discovery.known(&gadget.gvk), Some(gadget));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_kind_is_told_when_it_is_served() {
+        let discovery = Arc::new(serving(&[]));
+        let waiting = tokio::spawn({
+            let discovery = discovery.clone();
+            async move { discovery.served(&widget("v1").gvk).await }
+        });
+        discovery.change(|known| {
+            known.insert(("example.org".into(), "Widget".into()), vec![widget("v2")]);
+        });
+        assert_eq!(waiting.await.unwrap(), widget("v2"));
+    }
 }

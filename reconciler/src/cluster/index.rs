@@ -37,6 +37,13 @@ impl Index {
         self.lock().get(id).cloned()
     }
 
+    /// The id as the index holds it: whoever keeps ids for long shares its memory.
+    #[must_use]
+    pub fn shared(&self, id: &ObjectId) -> Arc<ObjectId> {
+        let known = self.lock().get_key_value(id).map(|(known, _)| known.clone());
+        known.unwrap_or_else(|| Arc::new(id.clone()))
+    }
+
     /// Puts in what was seen; gives what was there before.
     pub fn put(&self, id: &ObjectId, seen: Seen) -> Option<Seen> {
         let before = insert(&mut self.lock(), id, seen);

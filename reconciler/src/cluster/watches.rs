@@ -8,6 +8,7 @@
 //! the kind is served again.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,11 @@ use crate::plan::{Gvk, ObjectId, Owner};
 
 /// Objects that are listed at once: bounds memory while a watch starts.
 const PAGE: u32 = 50;
+/// Pauses before a kind that is served again is watched again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// When a watch that is not allowed is tried again.
+const UNTIL_RIGHTS_CHANGE: Duration = Duration::from_secs(300);
 
 /// Something about an owned object changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,22 +177,44 @@ struct Started {
     health: Arc<Health>,
 }
 
-/// When a watch failed last.
+/// What keeps a watch from its work.
 #[derive(Default)]
-struct Health(Mutex<Option<Instant>>);
+struct Health {
+    /// When it failed last.
+    failed: Mutex<Option<Instant>>,
+    /// It is not allowed.
+    forbidden: AtomicBool,
+}
 
 /// A watch that is opened in vain says so at least this often.
 const SILENCE: Duration = Duration::from_secs(60);
 
 impl Health {
+    /// Notes that it is not allowed; gives whether that is news.
+    fn forbidden(&self) -> bool {
+        !self.forbidden.swap(true, Ordering::Relaxed)
+    }
+
+    /// It has listed everything, so it is allowed.
+    fn listed(&self) {
+        self.forbidden.store(false, Ordering::Relaxed);
+    }
+
     /// Notes an error; gives whether it is the first for a while.
     fn failed(&self, at: Instant) -> bool {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(at);
+        let before = self
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(at);
         before.is_none_or(|before| at.duration_since(before) > SILENCE)
     }
 
     fn is_good(&self, now: Instant) -> bool {
-        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.forbidden.load(Ordering::Relaxed) {
+            return false;
+        }
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.is_none_or(|at| now.duration_since(at) > SILENCE)
     }
 }
@@ -240,12 +268,20 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self, client: kube::Client) {
+        let mut pause = FIRST_PAUSE;
         loop {
+            let began = Instant::now();
             self.follow(client.clone()).await;
             tracing::info!(kind = %self.kind.gvk, "the kind is not served any more; it is watched again when it is");
             self.discovery.forget(&self.kind.gvk);
             self.all_gone().await;
             self.kind = self.discovery.served(&self.kind.gvk).await;
+            // The server may say that it serves what it does not.
+            if began.elapsed() > LAST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
@@ -268,7 +304,7 @@ impl Watch {
             ),
         };
         let named_kind = gvk.clone();
-        if has_status(&self.kind) {
+        if self.kind.has_status() {
             let objects = match &namespace {
                 Some(namespace) => KubeApi::<DynamicObject>::namespaced_with(client, namespace, &resource),
                 None => KubeApi::<DynamicObject>::all_with(client, &resource),
@@ -299,6 +335,15 @@ impl Watch {
             match event {
                 Ok(event) => self.take(event).await,
                 Err(error) if is_unserved(&error) => return,
+                Err(error) if forbidden(&error).is_some() => {
+                    if self.health.forbidden() {
+                        tracing::info!(
+                            kind = %self.kind.gvk, why = forbidden(&error),
+                            "objects of this kind may not be watched: they are compared at each interval"
+                        );
+                    }
+                    tokio::time::sleep(UNTIL_RIGHTS_CHANGE).await;
+                }
                 Err(error) => {
                     if self.health.failed(Instant::now()) {
                         tracing::warn!(kind = %self.kind.gvk, error = %error, "watch broke and is opened again");
@@ -323,7 +368,10 @@ impl Watch {
                     seen.insert(id);
                 }
             }
-            Event::InitDone => self.forget_absent().await,
+            Event::InitDone => {
+                self.forget_absent().await;
+                self.health.listed();
+            }
             Event::Apply(object) => self.applied(&self.id(&object), &object).await,
             Event::Delete(object) => self.gone(&self.id(&object)).await,
         }
@@ -455,12 +503,29 @@ impl Watch {
     }
 }
 
-/// Whether there is no such collection; a namespace that does not exist answers an empty list.
-fn is_unserved(error: &watcher::Error) -> bool {
+/// What the server says when the account lacks the right to watch: with `--tenant-only` it has it for common kinds only.
+fn forbidden(error: &watcher::Error) -> Option<&str> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code == 404,
+            if status.code == 403 =>
+        {
+            Some(&status.message)
+        }
+        _ => None,
+    }
+}
+
+/// Whether there is no such collection; a namespace that does not exist answers an empty list.
+fn is_unserved(error: &watcher::Error) -> bool {
+    has_code(error, 404)
+}
+
+fn has_code(error: &watcher::Error, code: u16) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == code,
         _ => false,
     }
 }
@@ -491,22 +556,4 @@ fn map<T>(event: Event<T>, f: impl FnOnce(T) -> Value) -> Event<Value> {
         Event::Apply(object) => Event::Apply(f(object)),
         Event::Delete(object) => Event::Delete(f(object)),
     }
-}
-
-/// Whether the health of a kind is in its status; of the others metadata is enough.
-fn has_status(kind: &Kind) -> bool {
-    !matches!(
-        (kind.gvk.group.as_str(), kind.gvk.kind.as_str()),
-        (
-            "",
-            "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"
-        ) | (
-            "rbac.authorization.k8s.io"
-                | "scheduling.k8s.io"
-                | "storage.k8s.io"
-                | "node.k8s.io"
-                | "admissionregistration.k8s.io",
-            _
-        ) | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
-    )
 }

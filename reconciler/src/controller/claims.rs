@@ -60,7 +60,7 @@ pub(crate) async fn of_others(cx: &Context, job: &Job) -> Result<OthersClaims, F
             Ok(claims) => others.known.push((owner, claims)),
             Err(failure @ Failure::Canceled(_)) => return Err(failure),
             Err(failure) if source_key(&entry.kustomization) == source => {
-                others.unknown.push((owner, failure))
+                others.unknown.push((owner, failure));
             }
             Err(_) => {}
         }

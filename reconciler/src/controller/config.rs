@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::clock::Clock;
 use crate::plan::Guard;
 use crate::source::Limits;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub lease_duration: Duration,
     /// How long a write of an earlier process may still arrive (rule 2).
     pub late_write_bound: Duration,
+    /// The time by which the fleet decides.
+    pub clock: Clock,
     /// Bounds of a fetch.
     pub limits: Limits,
 }
@@ -76,6 +79,7 @@ impl Default for Config {
             leases: true,
             lease_duration: Duration::from_secs(90),
             late_write_bound: Duration::from_secs(60),
+            clock: Clock::default(),
             limits: Limits::default(),
         }
     }

@@ -8,20 +8,26 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::plan::ObjectId;
+
+use super::clock::Clock;
 
 /// Writes that may still arrive.
 pub(crate) struct Doubts {
     bound: Duration,
+    clock: Clock,
     began: OnceLock<Instant>,
     lost: Mutex<HashMap<ObjectId, Instant>>,
 }
 
 impl Doubts {
     /// A write that was sent arrives within `bound`, or never.
-    pub(crate) fn new(bound: Duration) -> Self {
+    pub(crate) fn new(bound: Duration, clock: Clock) -> Self {
         Self {
             bound,
+            clock,
             began: OnceLock::new(),
             lost: Mutex::default(),
         }
@@ -29,12 +35,12 @@ impl Doubts {
 
     /// From now on nobody else sends writes.
     pub(crate) fn leads(&self) {
-        self.began.get_or_init(Instant::now);
+        self.began.get_or_init(|| self.clock.instant());
     }
 
     /// The answer to a write that may have created this object was lost.
     pub(crate) fn lost_answer(&self, id: &ObjectId) {
-        let now = Instant::now();
+        let now = self.clock.instant();
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.retain(|_, until| *until > now);
         lost.insert(id.clone(), now + self.bound);
@@ -42,7 +48,7 @@ impl Doubts {
 
     /// Until when a write may still bring this object back; nothing when none can. `inherited` says that it
     /// was in the inventory before this process began to lead, so that an earlier one may have written it.
-    pub(crate) fn until(&self, id: &ObjectId, inherited: bool) -> Option<Instant> {
+    pub(crate) fn until(&self, id: &ObjectId, inherited: bool) -> Option<Timestamp> {
         let earlier = self
             .began
             .get()
@@ -54,7 +60,8 @@ impl Doubts {
             .unwrap_or_else(PoisonError::into_inner)
             .get(id)
             .copied();
-        earlier.max(lost).filter(|until| *until > Instant::now())
+        let left = earlier.max(lost)?.duration_since(self.clock.instant());
+        (!left.is_zero()).then(|| self.clock.now().checked_add(left).unwrap_or(Timestamp::MAX))
     }
 }
 
@@ -71,24 +78,33 @@ mod tests {
         }
     }
 
+    fn leading(clock: &Clock) -> Doubts {
+        let doubts = Doubts::new(Duration::from_secs(60), clock.clone());
+        doubts.leads();
+        doubts
+    }
+
     #[test]
     fn rule_2_an_absent_object_that_an_earlier_process_may_have_written_is_doubted_until_no_write_can_arrive()
     {
-        let doubts = Doubts::new(Duration::from_secs(60));
-        doubts.leads();
-        assert!(doubts.until(&id("inherited"), true).is_some());
+        let clock = Clock::default();
+        let doubts = leading(&clock);
         assert_eq!(doubts.until(&id("own"), false), None);
-        let over = Doubts::new(Duration::ZERO);
-        over.leads();
-        assert_eq!(over.until(&id("inherited"), true), None);
+        assert!(doubts.until(&id("inherited"), true).is_some());
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(doubts.until(&id("inherited"), true), None);
     }
 
     #[test]
     fn rule_2_an_object_whose_create_was_not_answered_is_doubted_too() {
-        let doubts = Doubts::new(Duration::from_secs(60));
-        doubts.leads();
+        let clock = Clock::default();
+        let doubts = leading(&clock);
+        clock.advance(Duration::from_secs(30));
         doubts.lost_answer(&id("lost"));
+        clock.advance(Duration::from_secs(30));
         assert!(doubts.until(&id("lost"), false).is_some());
         assert_eq!(doubts.until(&id("other"), false), None);
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(doubts.until(&id("lost"), false), None);
     }
 }

@@ -1,7 +1,8 @@
 //! The end of a Kustomization: what its deletion policy asks for, then the finalizer. Does I/O.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use jiff::Timestamp;
 
 use crate::api::{DeletionPolicy, Reason};
 use crate::apply::Revoked;
@@ -38,11 +39,13 @@ pub(crate) async fn finalize(
     if delete && !spec.suspend && account_is_gone(cx, job).await? {
         leave_behind(job, recorder, &inventory);
     } else if delete && !spec.suspend {
+        // Asked before: the time of doubt may end while an answer is on its way.
+        let doubted = doubted_until(cx, job, &inventory);
         let deleted = delete_all(cx, job, &inventory).await?;
-        if let Some(until) = doubted_until(cx, job, &inventory) {
+        if let Some(until) = doubted {
             // Rule 2: a late write may bring back what nobody would look after any more.
-            let sleep = tokio::time::sleep_until(until.into());
-            place.leave_for(job.permit.race(sleep)).await.map_err(revoked)?;
+            let over = cx.config.clock.until(until);
+            place.leave_for(job.permit.race(over)).await.map_err(revoked)?;
             delete_all(cx, job, &inventory).await?;
         }
         if policy == DeletionPolicy::WaitForTermination {
@@ -75,7 +78,7 @@ async fn delete_all(
     Err(Failure::Prune(failures.join("\n")))
 }
 
-fn doubted_until(cx: &Context, job: &Job, inventory: &Inventory) -> Option<Instant> {
+fn doubted_until(cx: &Context, job: &Job, inventory: &Inventory) -> Option<Timestamp> {
     let mut latest = None;
     for (id, _) in inventory.iter() {
         latest = latest.max(cx.doubts.until(id, job.statuses.is_inherited(id)));

@@ -56,7 +56,7 @@ pub(crate) enum Message {
     Object(ObjectEvent),
     RunEnded(Arc<Owner>, u64, Box<Done>),
     Finalized(Arc<Owner>, u64, Result<(), Failure>),
-    StatusWritten(Arc<Owner>, Box<KustomizationStatus>),
+    StatusWritten(Arc<Owner>, Arc<KustomizationStatus>),
     Explained(Arc<Owner>, u64, Whys),
     PodTrouble {
         namespace: String,
@@ -90,8 +90,11 @@ pub(crate) struct SourceState {
 }
 
 struct Member {
+    /// Without its status, which is kept beside it.
     kustomization: Arc<Kustomization>,
-    status: KustomizationStatus,
+    status: Arc<KustomizationStatus>,
+    /// What the status lists.
+    inventory: Arc<Inventory>,
     statuses: Arc<StatusWriter>,
     state: State,
     memory: Option<Arc<Memory>>,
@@ -121,7 +124,8 @@ struct Member {
 pub(crate) struct Fleet {
     cx: Arc<Context>,
     recorder: Recorder,
-    members: HashMap<Arc<Owner>, Member>,
+    /// Boxed, so that the table is small and cheap to grow.
+    members: HashMap<Arc<Owner>, Box<Member>>,
     sources: HashMap<SourceKey, SourceState>,
     timers: BTreeSet<(Timestamp, Arc<Owner>)>,
     runs: u64,
@@ -169,7 +173,7 @@ impl Fleet {
                     Some(message) => self.take(message),
                     None => break,
                 },
-                () = sleep_until(next), if next.is_some() => self.fire(),
+                () = self.cx.config.clock.until(next.unwrap_or_default()), if next.is_some() => self.fire(),
             }
         }
         for member in self.members.values() {
@@ -196,7 +200,7 @@ impl Fleet {
             Message::Object(event) => self.object(&event),
             Message::RunEnded(owner, number, done) => self.run_ended(&owner, number, *done),
             Message::Finalized(owner, number, result) => self.finalized(&owner, number, result),
-            Message::StatusWritten(owner, status) => self.status_written(&owner, *status),
+            Message::StatusWritten(owner, status) => self.status_written(&owner, status),
             Message::Explained(owner, number, whys) => self.explained(&owner, number, whys),
             Message::PodTrouble { namespace } => self.pod_trouble(&namespace),
             Message::Config {
@@ -252,34 +256,37 @@ impl Fleet {
         owners
     }
 
-    fn seen(&mut self, object: Kustomization) {
+    fn seen(&mut self, mut object: Kustomization) {
         let owner = Arc::new(Owner {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             name: object.metadata.name.clone().unwrap_or_default(),
         });
         let version = object.metadata.resource_version.clone().unwrap_or_default();
+        let status = object.status.take().unwrap_or_default();
         let kustomization = Arc::new(object);
         let same_uid = self
             .members
             .get(&owner)
             .is_some_and(|member| member.kustomization.metadata.uid == kustomization.metadata.uid);
         if !same_uid {
-            let status = kustomization.status.clone().unwrap_or_default();
             self.forget(&owner);
             let uid = kustomization.metadata.uid.clone().unwrap_or_default();
-            let statuses = Arc::new(StatusWriter::new(owner.clone(), uid, status.clone(), version));
+            let status = Arc::new(status);
+            let inventory = Arc::new(Inventory::from_status(status.inventory.as_ref()));
+            let statuses = StatusWriter::new(owner.clone(), uid, status.clone(), inventory.clone(), version);
             let stand = Stand {
                 generation: kustomization.metadata.generation.unwrap_or_default(),
                 revision: status.last_attempted_revision.clone(),
             };
             self.members.insert(
                 owner.clone(),
-                Member {
+                Box::new(Member {
                     applied: status.last_applied_revision.clone(),
                     kustomization,
                     status,
-                    statuses,
-                    state: State::new(Timestamp::now()),
+                    inventory,
+                    statuses: Arc::new(statuses),
+                    state: State::new(self.cx.config.clock.now()),
                     memory: None,
                     cancel: CancellationToken::new(),
                     number: 0,
@@ -295,7 +302,7 @@ impl Fleet {
                     waiting_reported: false,
                     contest: Contest::default(),
                     wake: None,
-                },
+                }),
             );
         } else if let Some(member) = self.members.get_mut(&owner) {
             member.kustomization = kustomization;
@@ -320,13 +327,12 @@ impl Fleet {
         };
         let checkout = self.checkout(&member.kustomization).cloned();
         let claims = self.cx.registry.get(owner).and_then(|entry| entry.claims);
-        let inventory = Arc::new(Inventory::from_status(member.status.inventory.as_ref()));
         self.cx.registry.put(
             owner,
             Entry {
                 kustomization: member.kustomization.clone(),
                 checkout,
-                inventory,
+                inventory: member.inventory.clone(),
                 claims,
             },
         );
@@ -375,7 +381,7 @@ impl Fleet {
             return Some(Event::Touched(id.clone()));
         }
         let check_at = || {
-            let at = Timestamp::now().checked_add(self.cx.config.debounce);
+            let at = self.cx.config.clock.now().checked_add(self.cx.config.debounce);
             at.unwrap_or(Timestamp::MAX)
         };
         left.has_moved(seen.as_ref())
@@ -447,7 +453,7 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        let effects = member.state.step(event, Timestamp::now());
+        let effects = member.state.step(event, self.cx.config.clock.now());
         for effect in effects {
             self.carry_out(owner, effect);
         }
@@ -471,7 +477,7 @@ impl Fleet {
     }
 
     fn fire(&mut self) {
-        let now = Timestamp::now();
+        let now = self.cx.config.clock.now();
         while let Some((at, owner)) = self.timers.first().cloned() {
             if at > now {
                 return;
@@ -533,7 +539,7 @@ impl Fleet {
             number: member.number,
             ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
             timeout,
-            contested: member.contest.contested(Timestamp::now()),
+            contested: member.contest.contested(self.cx.config.clock.now()),
         }
     }
 
@@ -570,13 +576,13 @@ impl Fleet {
                 Some(place) => place,
                 None => place.await,
             };
-            // The time of a run begins now that it has its place.
+            // The time of a run begins now that it has its place; what it holds is made now too, since many wait.
             job.permit = Permit::new(cx.leadership.clone(), cancel, job.timeout).superseded_by(supersede);
             let message = if finalizing {
-                let ended = finalize_to_the_end(&cx, &recorder, &job, &place).await;
+                let ended = Box::pin(finalize_to_the_end(&cx, &recorder, &job, &place)).await;
                 Message::Finalized(job.owner.clone(), number, ended)
             } else {
-                let done = run_to_the_end(&cx, &recorder, &job, &place).await;
+                let done = Box::pin(run_to_the_end(&cx, &recorder, &job, &place)).await;
                 Message::RunEnded(job.owner.clone(), number, Box::new(done))
             };
             // The fleet waits for runs under way before it ends, so it is there to be told.
@@ -595,7 +601,7 @@ impl Fleet {
             return;
         };
         member.memory = done.memory;
-        let now = Timestamp::now();
+        let now = self.cx.config.clock.now();
         for correction in &done.corrections {
             if let Some(contested) = member.contest.corrected(correction, now) {
                 let job_owner =
@@ -685,10 +691,13 @@ impl Fleet {
         self.drain_trickle();
     }
 
-    fn status_written(&mut self, owner: &Arc<Owner>, status: KustomizationStatus) {
+    fn status_written(&mut self, owner: &Arc<Owner>, status: Arc<KustomizationStatus>) {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
+        if member.status.inventory != status.inventory {
+            member.inventory = Arc::new(Inventory::from_status(status.inventory.as_ref()));
+        }
         member.status = status;
         self.publish(owner);
         self.register(owner);
@@ -787,12 +796,4 @@ fn phase(uid: &str) -> u16 {
         sum.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
     (sum % 1000) as u16
-}
-
-pub(super) async fn sleep_until(at: Option<Timestamp>) {
-    let Some(at) = at else {
-        return std::future::pending().await;
-    };
-    let pause = at.duration_since(Timestamp::now());
-    tokio::time::sleep(Duration::try_from(pause).unwrap_or(Duration::ZERO)).await;
 }

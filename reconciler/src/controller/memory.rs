@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use kustomize_rs::fs::ReadSet;
 use serde_json::Value;
@@ -15,8 +16,8 @@ use crate::plan::ObjectId;
 pub(crate) struct Memory {
     /// Everything that the render read of the tree.
     pub(crate) read_set: ReadSet,
-    /// The objects as they were left.
-    pub(crate) objects: HashMap<ObjectId, Left>,
+    /// The objects as they were left; their ids are shared with the index.
+    pub(crate) objects: HashMap<Arc<ObjectId>, Left>,
     /// Objects that another Kustomization wants and has not applied yet.
     pub(crate) promised: HashSet<ObjectId>,
     /// What health is about.
@@ -94,5 +95,46 @@ fn hash(value: &Value, hasher: &mut DefaultHasher) {
                 hash(value, hasher);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::assess::reduce::Observed;
+
+    fn seen(generation: i64, fields: &Value) -> Seen {
+        let object = json!({"metadata": {
+            "uid": "u", "generation": generation,
+            "managedFields": [{"manager": "kustomize-controller", "operation": "Apply", "fieldsV1": fields}],
+        }});
+        Seen {
+            observed: Observed::reduce(&object, Timestamp::UNIX_EPOCH),
+            fingerprint: Fingerprint::of(&object),
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn rule_10_a_generation_that_moved_while_our_fields_stayed_is_told_from_fields_that_changed() {
+        let ours = json!({"f:spec": {}});
+        let left = Left {
+            wanted: 0,
+            fingerprint: seen(3, &ours).fingerprint,
+            generation: 3,
+            before: [0; 2],
+            skipped: false,
+            vanishes: false,
+        };
+        assert!(!left.has_moved(Some(&seen(3, &ours))));
+        assert!(left.has_moved(Some(&seen(4, &ours))));
+        assert!(!left.has_moved(Some(&seen(2, &ours))), "a late sight");
+        let taken = seen(4, &json!({}));
+        assert!(!left.has_moved(Some(&taken)));
+        assert!(left.is_touched(Some(&taken)));
+        assert!(!left.has_moved(None));
     }
 }

@@ -10,6 +10,7 @@
 mod artifacts;
 mod build;
 mod claims;
+mod clock;
 mod config;
 mod configs;
 mod contest;
@@ -49,6 +50,7 @@ use crate::cluster::{Api, ApiError, Discovery, Index, Permit, Watches};
 use crate::report::redact::Redactor;
 use crate::source::{SourceError, Store};
 
+pub use clock::Clock;
 pub use config::Config;
 
 /// Requests of the election that are under way at once.
@@ -137,7 +139,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         registry: registry::Registry::default(),
         messages,
         leadership: leadership.clone(),
-        doubts: doubts::Doubts::new(config.late_write_bound),
+        doubts: doubts::Doubts::new(config.late_write_bound, config.clock.clone()),
         redactor: Arc::new(services.redactor),
         metrics: services.metrics,
         config,
@@ -166,20 +168,25 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         deposed = election.lead(&services.ready, leads, stop.clone()) => {
             leadership.cancel();
             stop.cancel();
-            match (fleet.await, deposed) {
-                (Err(_), _) => Err(ControllerError::Broken),
-                (Ok(()), Some(by)) => Err(ControllerError::Deposed(by)),
-                (Ok(()), None) => Ok(()),
-            }
+            outcome(fleet.await.is_ok(), deposed)
         }
-        // It ends by itself only by a defect: a process that leads and does nothing would be worse than none.
-        Err(_) = &mut fleet => {
+        // It ends when it is told to, or by a defect: a process that leads and does nothing would be worse than none.
+        fleet = &mut fleet => {
             leadership.cancel();
-            Err(ControllerError::Broken)
+            outcome(fleet.is_ok(), None)
         }
     };
     stop.cancel();
     election.release().await;
     tasks.cancel();
     ended
+}
+
+/// What it came to; the log has the place of a panic.
+fn outcome(fleet_is_sound: bool, deposed: Option<String>) -> Result<(), ControllerError> {
+    match deposed {
+        _ if !fleet_is_sound => Err(ControllerError::Broken),
+        Some(by) => Err(ControllerError::Deposed(by)),
+        None => Ok(()),
+    }
 }

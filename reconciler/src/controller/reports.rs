@@ -98,7 +98,7 @@ impl Report {
             timeout: self.timeout,
         };
         if let Some(status) = self.statuses.report(&cx.api, self.ticket, &patch).await? {
-            let message = Message::StatusWritten(self.owner.clone(), Box::new(status));
+            let message = Message::StatusWritten(self.owner.clone(), status);
             // The fleet ends only when the controller does.
             let _ = cx.messages.send(message).await;
         }

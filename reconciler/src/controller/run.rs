@@ -13,6 +13,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::PRUNE_CONFIRM;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place
         api: job.api(cx),
         changes: Vec::new(),
         corrections: Vec::new(),
+        recheck: None,
         built_digest: None,
     };
     let end = run.reconcile().await;
@@ -91,6 +93,9 @@ struct Run<'a> {
     api: Api,
     changes: Vec<(ObjectId, Action)>,
     corrections: Vec<Correction>,
+    /// When what was written while an older write might still arrive and undo it is to be looked at once more: that
+    /// one is ours too, and need not leave a mark that an event would show (rule 2).
+    recheck: Option<Timestamp>,
     built_digest: Option<String>,
 }
 
@@ -143,7 +148,7 @@ impl Run<'_> {
         let recheck = self
             .prune(&old, &new, (stale, &others), &uids, &mut memory)
             .await?
-            .max(self.recheck_of_changes());
+            .max(self.recheck);
         memory.targets = self.targets(memory.targets);
         self.check_access(&memory.targets).await?;
         let wait = !memory.targets.is_empty();
@@ -217,7 +222,7 @@ impl Run<'_> {
                     "the inventory could not be recorded, nothing was applied: {error}"
                 ))
             })?;
-        let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), Box::new(status));
+        let message = super::fleet::Message::StatusWritten(self.job.owner.clone(), status);
         let _ = self.cx.messages.send(message).await;
         Ok(Recorded::in_inventory())
     }

@@ -25,7 +25,7 @@ pub(crate) fn kustomization_kind() -> Kind {
 /// A status as it was last read or written.
 #[derive(Debug)]
 struct Cell {
-    status: KustomizationStatus,
+    status: Arc<KustomizationStatus>,
     resource_version: String,
     /// Ticket of the report that was written last: an earlier one comes too late.
     run: u64,
@@ -42,7 +42,7 @@ pub(crate) struct StatusWriter {
     /// The object's uid: another one of the same name has a status of its own.
     uid: String,
     /// What was in the inventory when the object was first seen: earlier processes may have written it.
-    inherited: Inventory,
+    inherited: Arc<Inventory>,
     cell: Mutex<Cell>,
 }
 
@@ -52,13 +52,14 @@ const OURS: usize = 8;
 const ATTEMPTS: usize = 4;
 
 impl StatusWriter {
+    /// Of an object that was just seen, with this status, which lists this inventory.
     pub(crate) fn new(
         owner: Arc<Owner>,
         uid: String,
-        status: KustomizationStatus,
+        status: Arc<KustomizationStatus>,
+        inherited: Arc<Inventory>,
         resource_version: String,
     ) -> Self {
-        let inherited = inventory_in(&status);
         let cell = Cell {
             status,
             resource_version,
@@ -115,7 +116,7 @@ impl StatusWriter {
         api: &Api,
         run: u64,
         patch: &StatusPatch<'_>,
-    ) -> Result<Option<KustomizationStatus>, ApiError> {
+    ) -> Result<Option<Arc<KustomizationStatus>>, ApiError> {
         let mut cell = self.cell.lock().await;
         if run < cell.run {
             return Ok(None);
@@ -128,7 +129,7 @@ impl StatusWriter {
                 ..patch.clone()
             };
             let next = next_status(&cell.status, &patch, Timestamp::now());
-            if next == cell.status {
+            if next == *cell.status {
                 return Ok(None);
             }
             match self.write(api, &mut cell, next).await {
@@ -150,7 +151,7 @@ impl StatusWriter {
         api: &Api,
         run: u64,
         patch: &StatusPatch<'_>,
-    ) -> Result<KustomizationStatus, ApiError> {
+    ) -> Result<Arc<KustomizationStatus>, ApiError> {
         let mut cell = self.cell.lock().await;
         cell.run = run;
         cell.staged = None;
@@ -188,7 +189,7 @@ impl StatusWriter {
         for (id, version) in inventory_of(&live).minus(&known) {
             let mut inventory = inventory_in(&cell.status);
             inventory.insert(id.clone(), version.clone());
-            cell.status.inventory = Some(inventory.to_status());
+            Arc::make_mut(&mut cell.status).inventory = Some(inventory.to_status());
             if let Some(staged) = &mut cell.staged {
                 staged.insert(id, version);
             }
@@ -201,7 +202,7 @@ impl StatusWriter {
         api: &Api,
         cell: &mut Cell,
         next: KustomizationStatus,
-    ) -> Result<KustomizationStatus, ApiError> {
+    ) -> Result<Arc<KustomizationStatus>, ApiError> {
         let patch = status_patch(&next, Some(&cell.resource_version));
         let id = ObjectId::from(&*self.owner);
         let answer = api
@@ -214,8 +215,8 @@ impl StatusWriter {
                 cell.ours.pop_front();
             }
         }
-        cell.status = next.clone();
-        Ok(next)
+        cell.status = Arc::new(next);
+        Ok(cell.status.clone())
     }
 
     fn contested(&self) -> ApiError {

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use self::sights::{Sight, Sights, What};
 use self::timing::{Burst, Looks};
 use super::context::Context;
-use super::fleet::{Message, sleep_until};
+use super::fleet::Message;
 use crate::cluster::Kind;
 use crate::plan::Gvk;
 
@@ -92,6 +92,7 @@ struct Surroundings {
 /// Tells the fleet of what changes; ends when it is dropped, and its watches with it.
 pub(crate) async fn follow(cx: Arc<Context>) {
     let (news, mut inbox) = mpsc::channel(NEWS);
+    let clock = &cx.config.clock;
     let mut known = cx.discovery.changes();
     let mut this = Surroundings {
         burst: Burst::new(cx.config.debounce),
@@ -105,13 +106,13 @@ pub(crate) async fn follow(cx: Arc<Context>) {
     loop {
         let next = [this.burst.due(), this.looks.due()].into_iter().flatten().min();
         tokio::select! {
-            Some(news) = inbox.recv() => this.take(news, Timestamp::now()).await,
+            Some(news) = inbox.recv() => this.take(news, clock.now()).await,
             Ok(()) = known.changed() => {
                 this.watch_what_is_served(&mut watches);
                 this.tell(Message::Discovered).await;
             }
-            () = cx.discovery.forgotten() => this.looks.doubt(Timestamp::now()),
-            () = sleep_until(next) => this.fire(Timestamp::now()).await,
+            () = cx.discovery.forgotten() => this.looks.doubt(clock.now()),
+            () = clock.until(next.unwrap_or_default()), if next.is_some() => this.fire(clock.now()).await,
         }
     }
 }

@@ -54,7 +54,16 @@ struct Inner {
     /// For those who receive packs.
     turns: Semaphore,
     /// Locked as long as this process uses the directory.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Inner {
+    /// A process that was forked meanwhile shares the lock until it runs its own program, so closing the file is
+    /// not enough.
+    fn drop(&mut self) {
+        // Nobody else can open the directory if this fails, and whoever tries is told.
+        let _ = self.lock.unlock();
+    }
 }
 
 /// Packs received at a time: each may take some MiB of memory and a thread.
@@ -86,7 +95,7 @@ impl Store {
             repositories: Mutex::default(),
             servers: Mutex::default(),
             turns: Semaphore::new(RECEPTIONS),
-            _lock: lock,
+            lock,
         })))
     }
 
@@ -514,5 +523,20 @@ impl<'a> Fetch<'a> {
         SourceError::Abandoned {
             url: self.url.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_closed_can_be_opened_while_a_forked_process_still_has_its_lock_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Limits::default()).unwrap();
+        let in_the_fork = store.0.lock.try_clone().unwrap();
+        drop(store);
+        Store::open(directory.path(), Limits::default()).unwrap();
+        drop(in_the_fork);
     }
 }

@@ -42,19 +42,6 @@ fn generations(directory: &Path) -> Vec<String> {
     found
 }
 
-/// Opens a directory that this test has just closed. A program that another test starts at that moment has the
-/// lock's file open as well until it runs.
-fn reopen(directory: &Path) -> Store {
-    for _ in 0..100_000 {
-        match Store::open(directory, Limits::default()) {
-            Ok(store) => return store,
-            Err(error) if error.to_string().contains("another process") => std::thread::yield_now(),
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("the directory stays locked")
-}
-
 #[tokio::test]
 async fn two_fetches_at_once_transfer_one_pack() {
     let (_upstream, server) = served().await;
@@ -74,7 +61,7 @@ async fn a_restart_reads_what_is_held_without_transferring_it() {
     let Cache { store, directory } = cache;
     drop(store);
     server.take_requests();
-    let store = reopen(directory.path());
+    let store = Store::open(directory.path(), Limits::default()).unwrap();
     let checkout = fetch(&store, &source).await.unwrap();
     assert_eq!(read(&checkout, "app.yaml"), "kind: ConfigMap\n");
     // Discovery and listing, no fetch.
@@ -115,7 +102,7 @@ async fn leftovers_of_a_killed_process_are_removed_at_the_start() {
     std::fs::write(incoming.join("pack_x"), "half").unwrap();
     std::fs::create_dir_all(repository.join("0/objects")).unwrap();
     std::fs::write(repository.join("1/shallow.new"), "half a li").unwrap();
-    let store = reopen(directory.path());
+    let store = Store::open(directory.path(), Limits::default()).unwrap();
     assert!(!incoming.exists());
     assert_eq!(generations(directory.path()), ["1"]);
     fetch(&store, &main_of(&server)).await.unwrap();
@@ -153,7 +140,7 @@ async fn a_process_killed_in_mid_pack_leaves_a_cache_that_the_next_one_uses() {
         child.wait().unwrap();
     }
     server.behave(Behaviour::Serve);
-    let store = reopen(directory.path());
+    let store = Store::open(directory.path(), Limits::default()).unwrap();
     let checkout = fetch(&store, &main_of(&server)).await.unwrap();
     assert_eq!(read(&checkout, "app.yaml"), "kind: ConfigMap\n");
     assert_eq!(with_extension(directory.path(), "pack").len(), 1);
@@ -215,7 +202,7 @@ async fn damage_done_while_the_process_was_down_is_mended_at_the_next_fetch() {
                 std::fs::write(shallow, b"\xff\xfe not a list").unwrap();
             }
         }
-        let store = reopen(directory.path());
+        let store = Store::open(directory.path(), Limits::default()).unwrap();
         let checkout = fetch(&store, &source)
             .await
             .unwrap_or_else(|error| panic!("{damage}: {error}"));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::world::{NAMESPACE, condition};
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
 
@@ -36,7 +36,9 @@ async fn rule_21_a_cycle_of_dependencies_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_21_a_run_that_waits_for_an_object_to_go_holds_no_other_up() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     scene.world.stop().await;
     scene.world = scene.world.configured(|config| config.concurrent = 1);
     let finalizers = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
@@ -86,7 +88,9 @@ async fn rule_22_a_request_is_handled_on_success_and_on_failure() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_22_a_request_that_comes_during_a_run_is_run_for_after_it() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let previews = Match::default()
         .user_agent("coracle")
         .verb(Verb::Patch)
@@ -179,7 +183,7 @@ fn lease(name: &str, holder: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     world.git_repository("app", "main");
@@ -229,7 +233,7 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     world.git_repository("app", "main");
@@ -267,7 +271,7 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_a_controller_that_cannot_renew_its_leases_ends_before_another_may_take_them() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     scene.world = scene
         .world
         .configured(|config| config.lease_duration = Duration::from_secs(3));
@@ -292,7 +296,9 @@ async fn rule_24_a_controller_that_cannot_renew_its_leases_ends_before_another_m
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     scene.world.stop().await;
     scene.world.apply(&lease(
         "kustomize-controller-leader-election",
@@ -324,6 +330,7 @@ async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
         .apply(&lease("kustomize-controller-leader-election", ""));
     again.release();
     scene.world.until_gone("v1", "ConfigMap", "default", "b").await;
+    scene.world.let_late_writes_expire();
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])
@@ -371,7 +378,9 @@ async fn rule_25_a_status_is_written_whole_by_the_manager_of_flux() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_25_the_generation_of_the_runs_start_is_observed() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let previews = Match::default()
         .user_agent("coracle")
         .verb(Verb::Patch)
@@ -470,9 +479,7 @@ fn identities(scene: &Scene, mark: u64) -> Vec<(String, Option<String>)> {
 async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
     let spec = json!({"serviceAccountName": "deployer", "force": true, "wait": true, "timeout": "20s"});
     let scene = Scene::new().await;
-    scene.world.apply(&json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deployer", "namespace": NAMESPACE},
-    }));
+    scene.world.account("deployer");
     let broken = crate::deployment("web", "").replace("web:1", "web:does-not-exist");
     let mut scene = scene;
     scene.world.git_repository("app", "main");
@@ -521,7 +528,7 @@ async fn rule_26_every_call_of_a_run_is_made_as_its_account() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_26_health_that_the_account_may_not_know_is_not_told() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
     let looks = Match::default()
@@ -557,10 +564,7 @@ async fn a_kustomization_whose_account_is_gone_is_let_go_and_names_what_stays() 
     let mut scene = Scene::new().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
-    let account = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "tenant", "namespace": NAMESPACE},
-    });
-    world.apply(&account);
+    world.account("tenant");
     world.git_repository("app", "main");
     world.kustomization("app", "app", "./app", &json!({"serviceAccountName": "tenant"}));
     world.start().await;
@@ -584,6 +588,7 @@ async fn rule_26_the_default_account_stands_in_for_one_that_is_not_named() {
     scene.world = scene
         .world
         .configured(|config| config.default_service_account = Some("tenant".into()));
+    scene.world.account("tenant");
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({}));

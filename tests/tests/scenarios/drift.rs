@@ -5,7 +5,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tests::observe::uid;
 
-use crate::{Scene, config_map, deployment, held};
+use crate::{Needs, Scene, config_map, deployment, held};
 
 fn is(value: &'static str) -> impl Fn(&Value) -> bool {
     move |object| object["data"]["key"] == value
@@ -217,14 +217,15 @@ async fn rule_12_a_request_looks_at_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_what_happened_while_a_watch_was_broken_is_seen_when_it_is_back() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[
+                ("a.yaml", &config_map("a", "1")),
+                ("b.yaml", &config_map("b", "1")),
+            ],
+            &json!({}),
+        )
+        .await;
     let world = &scene.world;
     // The watch is open when something is put back.
     world.amend(

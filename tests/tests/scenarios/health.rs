@@ -4,13 +4,13 @@ use embedded_cluster::Behaviour;
 use serde_json::{Value, json};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
-use crate::{Scene, config_map, deployment_of};
+use crate::{Needs, Scene, config_map, deployment_of};
 
 const IMAGE: &str = "registry.example.org/web:1.0.0";
 
 /// A Kustomization `app` of a Deployment `web`, which waits.
 async fn scene_of(behaviour: Behaviour, spec: &Value) -> Scene {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene.world.cluster.workloads().when_image(IMAGE, behaviour);
     scene
         .upstream
@@ -107,7 +107,7 @@ async fn a_crash_is_told_with_its_exit_code_and_the_last_line_of_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_line_of_the_log_can_be_left_out() {
     let log = "fatal: no database at db:5432\n".to_owned();
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene.world = scene.world.configured(|config| config.log_excerpts = false);
     scene
         .world
@@ -284,7 +284,7 @@ async fn rule_20_a_health_check_of_an_object_elsewhere_is_waited_for() {
 async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
     let checks =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "namespace": "default"}]);
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene
         .world
         .cluster
@@ -304,7 +304,7 @@ async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_fails_is_told() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
     let crash = Behaviour::Crash {
         exit_code: 4,
         log: "migration 7 failed\n".into(),
@@ -327,4 +327,33 @@ async fn a_job_that_fails_is_told() {
         unhealthy(&scene).await,
         "failed early due to stalled resources: [Job/default/web status: 'Failed': pod web-POD: container \"migrate\" exited with code 4; its last log line: migration 7 failed]"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_20_a_health_check_of_what_another_kustomization_owns_follows_each_of_its_changes() {
+    let checks =
+        json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": "default"}]);
+    let scene = scene_of(Behaviour::Ready, &json!({"wait": true})).await;
+    scene
+        .upstream
+        .write("watcher/config.yaml", config_map("settings", "one"));
+    scene.push_all();
+    scene.world.kustomization(
+        "watcher",
+        "app",
+        "./watcher",
+        &json!({"healthChecks": checks, "timeout": "20s"}),
+    );
+    for round in ["two", "three", "four", "five"] {
+        scene
+            .upstream
+            .write("app/web.yaml", deployment_of("web", &format!("{IMAGE}-{round}")));
+        scene
+            .upstream
+            .write("watcher/config.yaml", config_map("settings", round));
+        let commit = scene.push_all();
+        for name in ["app", "watcher"] {
+            scene.world.until_applied(name, &commit).await;
+        }
+    }
 }

@@ -4,14 +4,16 @@
 //! The controller is a process of its own and is killed with SIGKILL at request k, for every k of a run that
 //! creates, changes, recreates and prunes.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
 use embedded_cluster::{HoldAt, Match};
 use serde_json::json;
 use tests::World;
-use tests::world::NAMESPACE;
+use tests::world::{CONTROLLER_LOG, NAMESPACE};
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 /// More requests than any run here makes.
 const MAX_REQUESTS: u64 = 80;
@@ -20,17 +22,27 @@ const MAX_REQUESTS: u64 = 80;
 struct Controller(Child);
 
 impl Controller {
-    fn start(world: &World, late_write_bound: u64) -> Self {
+    fn start(world: &World) -> Self {
         let kubeconfig = world.directory().join("kubeconfig");
         std::fs::write(&kubeconfig, world.cluster.kubeconfig()).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(world.directory().join(CONTROLLER_LOG))
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_controller"))
             .arg(kubeconfig)
             .arg(world.directory().join("storage"))
-            .arg(late_write_bound.to_string())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self(child)
+    }
+
+    /// From now on no write of an earlier process can arrive.
+    fn let_late_writes_expire(&mut self) {
+        self.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 }
 
@@ -81,26 +93,47 @@ impl Side {
         ])
     }
 
-    fn ids(self) -> [String; 3] {
-        ["changed", self.name(), "sealed"].map(|name| format!("default_{name}__ConfigMap"))
+    /// The objects of this side, sorted.
+    fn names(self) -> [&'static str; 3] {
+        ["changed", self.name(), "sealed"]
     }
 
-    /// Waits until all is as Git has it.
-    async fn settled(self, scene: &Scene, commit: &str) {
-        let mut wanted = self.ids().to_vec();
-        wanted.sort();
-        let borrowed: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    fn ids(self) -> [String; 3] {
+        self.names().map(|name| format!("default_{name}__ConfigMap"))
+    }
+
+    /// Waits until everything that is recorded is as Git has it, and finds the objects so too.
+    async fn settled(self, scene: &Scene, controller: &mut Controller, commit: &str) {
+        let ids = self.ids();
         scene.world.until_applied("app", commit).await;
-        scene.world.until_inventory("app", &borrowed).await;
-        assert_eq!(scene.world.labelled(), wanted);
-        for name in ["changed", "sealed", self.name()] {
+        controller.let_late_writes_expire();
+        scene
+            .world
+            .until_inventory("app", &ids.each_ref().map(String::as_str))
+            .await;
+        assert_eq!(scene.world.labelled(), ids);
+        for name in self.names() {
             assert_eq!(scene.data(name)["key"], self.name(), "{name}");
         }
+    }
+
+    /// Waits until the objects are as Git has them again.
+    async fn repaired(self, scene: &Scene) {
+        let as_wanted = |world: &World| {
+            let value = |name: &&str| world.value(name, "key");
+            let values_are = |name| value(name).as_deref() == Some(self.name());
+            world.labelled() == self.ids() && self.names().iter().all(values_are)
+        };
+        let look = |world: &World| as_wanted(world).then_some(());
+        scene
+            .world
+            .when("v1", "ConfigMap", "the objects of the commit", look)
+            .await;
     }
 }
 
 async fn scene() -> (Scene, String) {
-    let scene = Scene::new().await;
+    let scene = Scene::with(Needs::Faults).empty().await;
     let commit = Side::Left.commit(&scene);
     scene.world.git_repository("app", "main");
     scene
@@ -114,7 +147,7 @@ fn requests() -> Match {
 }
 
 /// Everything leaves Git: nothing may stay.
-async fn nothing_is_left(scene: &Scene) {
+async fn nothing_is_left(scene: &Scene, controller: &mut Controller) {
     std::fs::remove_dir_all(scene.upstream.work().join("app")).unwrap();
     let commit = scene.push(&[("kustomization.yaml", "namespace: default\n")]);
     let confirmed =
@@ -127,17 +160,17 @@ async fn nothing_is_left(scene: &Scene) {
         &confirmed,
     );
     scene.world.until_applied("app", &commit).await;
+    controller.let_late_writes_expire();
     scene.world.until_inventory("app", &[]).await;
     assert_eq!(scene.world.labelled(), Vec::<String>::new());
 }
 
 /// Kills at each request of a run in turn; `at` says whether it was carried out by then.
 async fn killed_at_every_request(at: HoldAt) {
-    const BOUND: u64 = 250;
     let (scene, commit) = scene().await;
-    let mut controller = Controller::start(&scene.world, BOUND);
+    let mut controller = Controller::start(&scene.world);
     let mut side = Side::Left;
-    side.settled(&scene, &commit).await;
+    side.settled(&scene, &mut controller, &commit).await;
     for k in 1..MAX_REQUESTS {
         side = side.other();
         let mut holding = scene.world.cluster.faults().hold(requests().nth(k), at);
@@ -147,7 +180,7 @@ async fn killed_at_every_request(at: HoldAt) {
             request = held(&mut holding) => {
                 drop(controller);
                 request.cut();
-                controller = Controller::start(&scene.world, BOUND);
+                controller = Controller::start(&scene.world);
                 false
             }
             _ = scene.world.until_applied("app", &commit) => true,
@@ -155,10 +188,10 @@ async fn killed_at_every_request(at: HoldAt) {
         // A request may be held that the end of the run did not wait for; it goes with this.
         drop(holding);
         scene.world.cluster.faults().clear();
-        side.settled(&scene, &commit).await;
+        side.settled(&scene, &mut controller, &commit).await;
         if done {
             assert!(k > 12, "the run was shorter than what it has to do: {k} requests");
-            nothing_is_left(&scene).await;
+            nothing_is_left(&scene, &mut controller).await;
             return;
         }
     }
@@ -178,11 +211,10 @@ async fn killed_after_any_request_was_carried_out_and_before_its_answer_it_ends_
 /// Kills at each write in turn, which is carried out only after the next process has settled. With `revert`
 /// that one finds the commit taken back, so that the late write is one that nobody wants any more.
 async fn a_write_arrives_late(revert: bool) {
-    const BOUND: u64 = 1500;
     let (scene, commit) = scene().await;
-    let mut controller = Controller::start(&scene.world, BOUND);
+    let mut controller = Controller::start(&scene.world);
     let mut side = Side::Left;
-    side.settled(&scene, &commit).await;
+    side.settled(&scene, &mut controller, &commit).await;
     for k in 1..MAX_REQUESTS {
         side = side.other();
         let writes = requests().namespace("default").writes();
@@ -195,8 +227,8 @@ async fn a_write_arrives_late(revert: bool) {
                 drop(holding);
                 assert!(k > 5, "the run was shorter than what it has to do: {k} writes");
                 scene.world.cluster.faults().clear();
-                side.settled(&scene, &commit).await;
-                nothing_is_left(&scene).await;
+                side.settled(&scene, &mut controller, &commit).await;
+                nothing_is_left(&scene, &mut controller).await;
                 return;
             }
         };
@@ -209,10 +241,12 @@ async fn a_write_arrives_late(revert: bool) {
             commit
         };
         scene.world.poll("app", "after");
-        controller = Controller::start(&scene.world, BOUND);
+        controller = Controller::start(&scene.world);
         scene.world.until_applied("app", &commit).await;
-        late.release();
-        side.settled(&scene, &commit).await;
+        late.carried_out().await;
+        controller.let_late_writes_expire();
+        side.repaired(&scene).await;
+        side.settled(&scene, &mut controller, &commit).await;
     }
     panic!("the run did not end within {MAX_REQUESTS} writes");
 }

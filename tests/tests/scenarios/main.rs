@@ -40,6 +40,7 @@ use embedded_cluster::{Held, Holding};
 use git_server::{GitServer, Upstream};
 use serde_json::{Value, json};
 use tests::World;
+pub(crate) use tests::cluster::Needs;
 use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
 /// A repository with its server, and a world around it.
@@ -49,16 +50,45 @@ pub(crate) struct Scene {
     pub(crate) server: GitServer,
 }
 
-impl Scene {
-    pub(crate) async fn new() -> Self {
+/// The cluster that a scene is set on.
+pub(crate) struct Setting(Needs);
+
+impl Setting {
+    /// As [`Scene::new`].
+    pub(crate) async fn empty(self) -> Scene {
         let upstream = Upstream::empty();
         let server = GitServer::http(upstream.root()).await;
-        let world = World::new(tempfile::tempdir().unwrap(), server.url("repo.git")).await;
-        Self {
+        let world = World::on(self.0, tempfile::tempdir().unwrap(), server.url("repo.git")).await;
+        Scene {
             upstream,
             world,
             server,
         }
+    }
+
+    /// As [`Scene::applied`].
+    pub(crate) async fn applied(self, files: &[(&str, &str)], spec: &Value) -> Scene {
+        let mut scene = self.empty().await;
+        scene.world.git_repository("app", "main");
+        scene.world.kustomization("app", "app", "./app", spec);
+        let commit = scene.commit(files);
+        scene.world.start().await;
+        scene.world.until_applied("app", &commit).await;
+        // The run that wrote this status is over, and the source has written its own too.
+        scene.world.until_runs("app", 1).await;
+        scene.world.until_fetched("app", &commit).await;
+        scene
+    }
+}
+
+impl Scene {
+    /// A scene on a cluster that has what it needs.
+    pub(crate) fn with(needs: Needs) -> Setting {
+        Setting(needs)
+    }
+
+    pub(crate) async fn new() -> Self {
+        Self::with(Needs::Kubernetes).empty().await
     }
 
     /// A Kustomization `app` of the folder `app`, which holds the ConfigMap `settings`, applied.
@@ -133,15 +163,7 @@ impl Scene {
 
     /// A scene whose controller has applied these files of `app/` with a Kustomization `app`.
     pub(crate) async fn applied(files: &[(&str, &str)], spec: &Value) -> Self {
-        let mut scene = Self::new().await;
-        scene.world.git_repository("app", "main");
-        scene.world.kustomization("app", "app", "./app", spec);
-        let commit = scene.commit(files);
-        scene.world.start().await;
-        scene.world.until_applied("app", &commit).await;
-        // The status that was just seen is counted by now: the run that wrote it is over.
-        scene.world.until_runs("app", 1).await;
-        scene
+        Self::with(Needs::Kubernetes).applied(files, spec).await
     }
 
     /// Commits files of `app/`; one without content is removed.

@@ -2,10 +2,10 @@
 
 use embedded_cluster::{Fault, HoldAt, Match, Verb};
 use serde_json::{Value, json};
-use tests::observe::{OWNER, uid};
+use tests::observe::{OWNER, ids, uid};
 use tests::world::{KUSTOMIZE_API, NAMESPACE};
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 const CLAIM: &str = "
 apiVersion: v1
@@ -57,14 +57,15 @@ async fn rule_15_labels_alone_are_no_reason_to_delete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_15_an_object_that_changed_since_it_was_looked_at_is_looked_at_again() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[
+                ("a.yaml", &config_map("a", "1")),
+                ("b.yaml", &config_map("b", "1")),
+            ],
+            &json!({}),
+        )
+        .await;
     let mut holding = scene
         .world
         .cluster
@@ -212,14 +213,26 @@ async fn move_a_claim(suspended: &str, first: &str) -> (Scene, String) {
     (scene, uid(&before))
 }
 
-fn assert_moved(scene: &Scene, before: &str) {
+async fn assert_moved(scene: &Scene, before: &str) {
     let after = scene
         .world
         .get("v1", "PersistentVolumeClaim", "default", "data")
         .expect("it is there");
     assert_eq!(uid(&after), before);
     assert_eq!(after["metadata"]["labels"][OWNER], "new");
-    assert_eq!(scene.world.inventory("old"), ["default_a__ConfigMap"]);
+    // It is forgotten here once it has arrived there.
+    let forgotten = |object: &Value| ids(object) == ["default_a__ConfigMap"];
+    scene
+        .world
+        .until(
+            KUSTOMIZE_API,
+            "Kustomization",
+            NAMESPACE,
+            "old",
+            "without it",
+            forgotten,
+        )
+        .await;
     assert_eq!(
         scene.world.inventory("new"),
         ["default_b__ConfigMap", "default_data__PersistentVolumeClaim"]
@@ -229,13 +242,70 @@ fn assert_moved(scene: &Scene, before: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_16_a_claim_that_moves_keeps_its_uid_when_the_old_owner_runs_first() {
     let (scene, before) = move_a_claim("new", "old").await;
-    assert_moved(&scene, &before);
+    assert_moved(&scene, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_16_an_object_that_was_promised_to_one_that_never_takes_it_is_deleted_in_the_end() {
+    let mut scene = Scene::new().await;
+    scene.upstream.write("old/a.yaml", config_map("a", "1"));
+    scene.upstream.write("old/m.yaml", config_map("m", "1"));
+    scene.upstream.write("new/b.yaml", config_map("b", "1"));
+    let commit = scene.upstream.commit_all("Start");
+    scene.world.git_repository("app", "main");
+    scene.world.kustomization("old", "app", "./old", &json!({}));
+    scene
+        .world
+        .kustomization("new", "app", "./new", &json!({"suspend": true}));
+    scene.world.start().await;
+    scene.world.until_applied("old", &commit).await;
+    scene.upstream.git(&["mv", "old/m.yaml", "new/m.yaml"]);
+    let commit = scene.upstream.commit_all("Move it");
+    scene.world.poll("app", "move");
+    scene.world.until_applied("old", &commit).await;
+    assert_eq!(
+        scene.world.inventory("old"),
+        ["default_a__ConfigMap", "default_m__ConfigMap"]
+    );
+    std::fs::remove_file(scene.upstream.work().join("new/m.yaml")).unwrap();
+    let commit = scene.upstream.commit_all("Take it out");
+    scene.world.poll("app", "out");
+    scene.world.until_applied("old", &commit).await;
+    assert_eq!(scene.data("m"), Value::Null);
+    assert_eq!(scene.world.inventory("old"), ["default_a__ConfigMap"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_all_move_to_another_kustomization_need_no_confirmation() {
+    let mut scene = Scene::new().await;
+    scene.upstream.write("old/a.yaml", config_map("a", "1"));
+    scene.upstream.write("new/b.yaml", config_map("b", "1"));
+    let commit = scene.upstream.commit_all("Start");
+    scene.world.git_repository("app", "main");
+    for name in ["old", "new"] {
+        scene
+            .world
+            .kustomization(name, "app", &format!("./{name}"), &json!({}));
+    }
+    scene.world.start().await;
+    for name in ["old", "new"] {
+        scene.world.until_applied(name, &commit).await;
+    }
+    scene.upstream.git(&["mv", "old/a.yaml", "new/a.yaml"]);
+    scene.upstream.write("old/README.md", "All of it is in new.\n");
+    let commit = scene.upstream.commit_all("Move all");
+    scene.world.poll("app", "move");
+    for name in ["old", "new"] {
+        scene.world.until_applied(name, &commit).await;
+    }
+    let owner = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
+    assert_eq!(owner["metadata"]["labels"][OWNER], "new");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_16_a_claim_that_moves_keeps_its_uid_when_the_new_owner_runs_first() {
     let (scene, before) = move_a_claim("old", "new").await;
-    assert_moved(&scene, &before);
+    assert_moved(&scene, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,11 +366,12 @@ async fn rule_18_an_immutable_field_is_named_with_the_remedy_and_force_carries_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_18_nothing_is_deleted_whose_replacement_is_refused() {
-    let scene = Scene::applied(
-        &[("a.yaml", &sealed("a", "1")), ("b.yaml", &config_map("b", "1"))],
-        &json!({"force": true}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[("a.yaml", &sealed("a", "1")), ("b.yaml", &config_map("b", "1"))],
+            &json!({"force": true}),
+        )
+        .await;
     let proof = Match::default().user_agent("coracle").name("a-replacement");
     scene
         .world
@@ -439,11 +510,12 @@ async fn a_deleted_kustomization_that_is_suspended_leaves_its_objects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_for_termination_keeps_the_finalizer_until_the_objects_are_gone() {
-    let scene = Scene::applied(
-        &[("a.yaml", &config_map("a", "1"))],
-        &json!({"deletionPolicy": "WaitForTermination"}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[("a.yaml", &config_map("a", "1"))],
+            &json!({"deletionPolicy": "WaitForTermination"}),
+        )
+        .await;
     let world = &scene.world;
     world.amend(
         "v1",

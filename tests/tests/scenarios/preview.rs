@@ -3,7 +3,7 @@
 use embedded_cluster::{ApiError, Fault, HoldAt, Match, Verb};
 use serde_json::{Value, json};
 
-use crate::{Scene, config_map, deployment, held};
+use crate::{Needs, Scene, config_map, deployment, held};
 
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n";
 
@@ -57,7 +57,7 @@ async fn rule_6_objects_whose_namespace_comes_along_are_previewed_when_it_is_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_6_a_binding_whose_role_comes_along_is_previewed_when_it_is_there() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let rbac = "rbac.authorization.k8s.io";
     let role = format!(
         "apiVersion: {rbac}/v1\nkind: Role\nmetadata: {{name: reader, namespace: default}}\nrules: []\n"
@@ -75,7 +75,7 @@ async fn rule_6_a_binding_whose_role_comes_along_is_previewed_when_it_is_there()
     world
         .cluster
         .faults()
-        .add(bindings.times(1), Fault::missing(rbac, "roles", "reader"));
+        .add(bindings.times(1), Fault::missing(rbac, "rolebindings", "reader"));
     world.git_repository("app", "main");
     world.kustomization("app", "app", "./app", &json!({}));
     let mark = world.mark();
@@ -148,7 +148,7 @@ async fn rule_6_objects_whose_definition_comes_along_are_previewed_against_it() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_6_what_a_webhook_refuses_to_preview_is_applied_unverified() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let message =
         "admission webhook \"x.example.org\" does not support dry run: its side effects are unknown";
     let refusal = ApiError {
@@ -175,7 +175,9 @@ async fn rule_6_what_a_webhook_refuses_to_preview_is_applied_unverified() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_7_a_run_that_fails_midway_is_resumed() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let apply = Match::default()
         .user_agent("coracle")
         .verb(Verb::Patch)
@@ -223,7 +225,9 @@ async fn rule_8_what_the_server_makes_of_a_value_is_no_drift() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_8_what_somebody_changes_during_a_write_is_seen_afterwards() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let apply = Match::default()
         .user_agent("coracle")
         .verb(Verb::Patch)

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::observe::{ids, uid};
 use tests::world::NAMESPACE;
 
-use crate::{Scene, config_map, held};
+use crate::{Needs, Scene, config_map, held};
 
 /// Applies of objects of a kind: no previews, no statuses.
 fn applies(plural: &str) -> Match {
@@ -37,7 +37,7 @@ fn labelled(name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_1_finalizer_and_inventory_are_written_before_the_first_object() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[
         ("a.yaml", &config_map("a", "1")),
         ("b.yaml", &config_map("b", "1")),
@@ -80,14 +80,15 @@ async fn rule_1_finalizer_and_inventory_are_written_before_the_first_object() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_1_the_inventory_shrinks_only_when_the_object_is_really_gone() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[
+                ("a.yaml", &config_map("a", "1")),
+                ("b.yaml", &config_map("b", "1")),
+            ],
+            &json!({}),
+        )
+        .await;
     let deletes = Match::default()
         .user_agent("coracle")
         .verb(Verb::Delete)
@@ -114,7 +115,9 @@ async fn rule_1_the_inventory_shrinks_only_when_the_object_is_really_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_1_an_inventory_that_somebody_else_changed_is_not_written_over() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let record = statuses();
     let mut holding = scene.world.cluster.faults().hold(record.times(1), HoldAt::Before);
     let commit = scene.push(&[("b.yaml", &config_map("b", "1"))]);
@@ -143,7 +146,9 @@ async fn rule_1_an_inventory_that_somebody_else_changed_is_not_written_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_1_a_status_that_an_earlier_process_sent_and_that_arrives_late_is_refused() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let mut holding = scene
         .world
         .cluster
@@ -189,6 +194,45 @@ async fn rule_2_after_a_restart_what_was_pruned_stays_recorded_until_no_late_wri
         .cluster
         .apply(&labelled("b"), "kustomize-controller")
         .unwrap();
+    scene.world.let_late_writes_expire();
+    scene
+        .world
+        .until_inventory("app", &["default_a__ConfigMap"])
+        .await;
+    assert_eq!(scene.data("b"), Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_2_a_late_write_that_arrives_before_the_answer_to_a_deletion_is_not_forgotten() {
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(
+            &[
+                ("a.yaml", &config_map("a", "1")),
+                ("b.yaml", &config_map("b", "1")),
+            ],
+            &json!({}),
+        )
+        .await;
+    scene.world.stop().await;
+    let mut holding = scene.world.cluster.faults().hold(
+        Match::default()
+            .user_agent("coracle")
+            .verb(Verb::Delete)
+            .resource("", "configmaps")
+            .times(1),
+        HoldAt::After,
+    );
+    scene.world.start().await;
+    let commit = scene.push(&[("b.yaml", "")]);
+    let deleted = held(&mut holding).await;
+    scene
+        .world
+        .cluster
+        .apply(&labelled("b"), "kustomize-controller")
+        .unwrap();
+    scene.world.let_late_writes_expire();
+    deleted.release();
+    scene.world.until_applied("app", &commit).await;
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])
@@ -198,7 +242,9 @@ async fn rule_2_after_a_restart_what_was_pruned_stays_recorded_until_no_late_wri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_2_so_does_what_a_create_without_an_answer_may_still_bring_back() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     scene
         .world
         .cluster
@@ -216,6 +262,7 @@ async fn rule_2_so_does_what_a_create_without_an_answer_may_still_bring_back() {
         .cluster
         .apply(&labelled("b"), "kustomize-controller")
         .unwrap();
+    scene.world.let_late_writes_expire();
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])
@@ -225,7 +272,9 @@ async fn rule_2_so_does_what_a_create_without_an_answer_may_still_bring_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_2_a_finalizer_stays_until_no_late_write_can_leave_an_object_behind() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     scene.world.stop().await;
     scene.world.start().await;
     let mut holding = scene.world.cluster.faults().hold(
@@ -252,6 +301,7 @@ async fn rule_2_a_finalizer_stays_until_no_late_write_can_leave_an_object_behind
         .cluster
         .apply(&labelled("a"), "kustomize-controller")
         .unwrap();
+    scene.world.let_late_writes_expire();
     deleted.release();
     scene
         .world
@@ -352,7 +402,9 @@ async fn rule_3_an_object_that_is_served_by_two_groups_is_not_pruned_under_its_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_4_an_object_that_is_going_away_is_left_alone_and_created_when_it_is_gone() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let world = &scene.world;
     world.amend(
         "v1",
@@ -395,7 +447,9 @@ async fn rule_4_an_object_that_is_going_away_is_left_alone_and_created_when_it_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_4_an_update_of_an_object_that_is_gone_does_not_create_it_but_looks_again() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let mut holding = scene
         .world
         .cluster
@@ -431,7 +485,9 @@ async fn rule_4_an_update_of_an_object_that_is_gone_does_not_create_it_but_looks
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let mut holding = scene
         .world
         .cluster
@@ -459,7 +515,9 @@ async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted_any_more() {
-    let mut scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let mut holding = scene
         .world
         .cluster
@@ -487,7 +545,9 @@ async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_could_not_be_written_is_written_without_another_run() {
-    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
     let world = &scene.world;
     let statuses = Match::default()
         .user_agent("coracle")

@@ -1,18 +1,13 @@
 //! Secrets are planted everywhere and every failure that may quote them is provoked: none of them leaves the
 //! controller, by a log line, an Event, a condition or a number.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use base64::Engine as _;
 use embedded_cluster::Behaviour;
 use reconciler::report::redact::MASK;
 use serde_json::{Value, json};
-use telemetry::logs::{Format, LogConfig};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, SOURCE_API, condition, workspace};
-use tracing::Dispatch;
 
-use crate::{Scene, deployment_of};
+use crate::{Needs, Scene, deployment_of};
 
 /// What is planted, and must not be found. The first two are in the fixture that `sops` encrypted.
 const PLANTED: [&str; 10] = [
@@ -27,21 +22,6 @@ const PLANTED: [&str; 10] = [
     "AGE-SECRET-KEY-1PLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLA",
     "planted-Rotated8",
 ];
-
-/// Collects log lines.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn fixture(path: &str) -> String {
     std::fs::read_to_string(workspace("reconciler/tests/fixtures/sops").join(path)).unwrap()
@@ -211,20 +191,11 @@ fn assert_clean(what: &str, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_planted_secret_leaves_by_logs_events_conditions_or_metrics() {
-    let mut scene = Scene::new().await;
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let config = LogConfig {
-        filter: "debug,reconciler=trace".to_owned(),
-        format: Format::Json,
-        redaction: scene.world.redactor().clone().into(),
-    };
-    let logs = telemetry::logs::subscriber(&config, move || writer.clone()).unwrap();
-    scene.world.log_to(Dispatch::new(logs));
+    let mut scene = Scene::with(Needs::Workloads).empty().await;
+    scene.world.log_everything();
     provoke(&mut scene).await;
     assert_clean("a status or an Event", &written(&scene));
     assert_clean("a number", &scene.world.metrics_shown());
     scene.world.stop().await;
-    let logged = lines.0.lock().unwrap().clone();
-    assert_clean("a log line", &String::from_utf8(logged).unwrap());
+    assert_clean("a log line", &scene.world.log().text());
 }

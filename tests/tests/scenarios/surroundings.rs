@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::observe::uid;
 use tests::world::KUSTOMIZE_API;
 
-use crate::{Scene, config_map};
+use crate::{Needs, Scene, config_map};
 
 const DEFINITION: &str = "CustomResourceDefinition";
 const DEFINITIONS: &str = "apiextensions.k8s.io/v1";
@@ -109,8 +109,8 @@ impl Scene {
 }
 
 /// A scene with a Kustomization `app`, and a second one `other` of a ConfigMap `o`; both are applied.
-async fn two(files: &[(&str, &str)], debounce: Duration) -> Scene {
-    let mut scene = Scene::new().await;
+async fn two(needs: Needs, files: &[(&str, &str)], debounce: Duration) -> Scene {
+    let mut scene = Scene::with(needs).empty().await;
     scene.world = scene.world.configured(|config| {
         config.debounce = debounce;
         // A third of it is between two looks at the version.
@@ -132,7 +132,12 @@ async fn two(files: &[(&str, &str)], debounce: Duration) -> Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_a_new_version_of_the_server_has_everything_checked() {
-    let scene = two(&[("a.yaml", &config_map("a", "1"))], Duration::from_millis(100)).await;
+    let scene = two(
+        Needs::Upgrade,
+        &[("a.yaml", &config_map("a", "1"))],
+        Duration::from_millis(100),
+    )
+    .await;
     let mark = scene.world.mark();
     scene.world.cluster.say_version("v1.99.0");
     scene.world.until_previewed("a", mark).await;
@@ -143,7 +148,12 @@ async fn rule_12_a_new_version_of_the_server_has_everything_checked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_a_burst_of_changes_of_admission_has_everything_checked_once() {
-    let scene = two(&[("a.yaml", &config_map("a", "1"))], Duration::from_secs(2)).await;
+    let scene = two(
+        Needs::Kubernetes,
+        &[("a.yaml", &config_map("a", "1"))],
+        Duration::from_secs(2),
+    )
+    .await;
     for seconds in 1..=5 {
         scene.world.apply(&webhooks(seconds));
     }
@@ -156,7 +166,12 @@ async fn rule_12_a_burst_of_changes_of_admission_has_everything_checked_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_a_changed_definition_has_those_checked_who_own_objects_of_its_kind() {
-    let scene = two(&[("w.yaml", WIDGET)], Duration::from_millis(100)).await;
+    let scene = two(
+        Needs::Kubernetes,
+        &[("w.yaml", WIDGET)],
+        Duration::from_millis(100),
+    )
+    .await;
     let mark = scene.world.mark();
     scene.world.apply(&definition("Changed."));
     scene.world.until_previewed("w", mark).await;
@@ -166,7 +181,12 @@ async fn rule_12_a_changed_definition_has_those_checked_who_own_objects_of_its_k
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_what_a_run_writes_of_definitions_and_admission_leads_to_one_check_and_not_to_another() {
-    let scene = two(&[("a.yaml", &config_map("a", "1"))], Duration::from_millis(100)).await;
+    let scene = two(
+        Needs::Upgrade,
+        &[("a.yaml", &config_map("a", "1"))],
+        Duration::from_millis(100),
+    )
+    .await;
     scene
         .deploy(&[
             ("crd.yaml", &definition("Ours.").to_string()),
@@ -255,7 +275,12 @@ async fn so_does_one_that_another_kustomization_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_whose_definition_somebody_deletes_are_back_when_somebody_installs_it_again() {
-    let scene = two(&[("w.yaml", WIDGET)], Duration::from_millis(100)).await;
+    let scene = two(
+        Needs::Kubernetes,
+        &[("w.yaml", WIDGET)],
+        Duration::from_millis(100),
+    )
+    .await;
     scene.widget_is_watched().await;
     let before = scene.widget().unwrap();
     scene.delete_definition();

@@ -118,9 +118,9 @@ impl Fleet {
 }
 
 pub(super) fn dependencies(kustomization: &Kustomization) -> impl Iterator<Item = Owner> + '_ {
-    let own = kustomization.metadata.namespace.clone().unwrap_or_default();
+    let own = kustomization.metadata.namespace.as_deref().unwrap_or_default();
     kustomization.spec.depends_on.iter().map(move |dependency| Owner {
-        namespace: dependency.namespace.clone().unwrap_or_else(|| own.clone()),
+        namespace: dependency.namespace.clone().unwrap_or_else(|| own.to_owned()),
         name: dependency.name.clone(),
     })
 }

@@ -66,7 +66,9 @@ impl Fleet {
         let Some(memory) = &member.memory else {
             return false;
         };
-        if !member.state.may_skip() || changes.touch(&memory.read_set) {
+        // The commit may take from another Kustomization what was promised to it.
+        let waits_for_another = !memory.promised.is_empty();
+        if !member.state.may_skip() || waits_for_another || changes.touch(&memory.read_set) {
             return false;
         }
         let revision = checkout.revision().to_string();
@@ -116,7 +118,7 @@ impl Fleet {
             let still_so = |member: &&Member| {
                 member.state.may_skip() && member.applied != member.status.last_applied_revision
             };
-            let Some(member) = self.members.get(&owner).filter(still_so) else {
+            let Some(member) = self.members.get(&owner).map(AsRef::as_ref).filter(still_so) else {
                 continue;
             };
             let job = self.job(&owner, member, Scope::Changes);

@@ -1,7 +1,6 @@
 //! Deletes what left the source, and says what stays in the inventory. Does I/O, through `apply` alone.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -27,6 +26,8 @@ impl Run<'_> {
         let mut failures = Vec::new();
         let mut recheck = None;
         for (id, version) in stale {
+            // Asked before: the time of doubt may end while the answer is on its way.
+            let doubted = self.doubted_until(&id);
             match remove(self.cx, self.job, &self.api, others, (&id, &version), uids).await {
                 Ok(Removed::Forgotten) => {}
                 Ok(Removed::Promised) => {
@@ -37,7 +38,7 @@ impl Run<'_> {
                     if removed == Removed::Deleted {
                         self.changes.push((id.clone(), Action::Deleted));
                     }
-                    if let Some(until) = self.doubted_until(&id) {
+                    if let Some(until) = doubted {
                         recheck = recheck.max(Some(until));
                         survivors.insert(id, version);
                     }
@@ -58,20 +59,9 @@ impl Run<'_> {
         Err(Failure::Prune(failures.join("\n")))
     }
 
-    /// What was written while an older write may still arrive and undo it is looked at once more: that one is
-    /// ours too, and need not leave a mark that an event would show.
-    pub(super) fn recheck_of_changes(&self) -> Option<Timestamp> {
-        self.changes
-            .iter()
-            .filter_map(|(id, _)| self.doubted_until(id))
-            .max()
-    }
-
     /// Until when a write may still arrive that nobody waits for.
     pub(super) fn doubted_until(&self, id: &ObjectId) -> Option<Timestamp> {
-        let until = self.cx.doubts.until(id, self.job.statuses.is_inherited(id))?;
-        let wait = until.saturating_duration_since(Instant::now());
-        Some(Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX))
+        self.cx.doubts.until(id, self.job.statuses.is_inherited(id))
     }
 
     /// The inventory shrinks only after everything else has succeeded.

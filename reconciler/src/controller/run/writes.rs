@@ -6,6 +6,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::fleet::Message;
 use super::super::gone::until_gone;
 use super::super::job::Correction;
 use super::super::memory::{Left, Memory, version};
@@ -15,7 +16,7 @@ use super::{PARALLEL, Run, revoked};
 use crate::apply::{self, Known, Preview, Previewed, Recorded, Rejection};
 use crate::assess::reduce::Observed;
 use crate::assess::targets::Target;
-use crate::cluster::{ApiError, Fingerprint, Kind, Seen};
+use crate::cluster::{ApiError, Fingerprint, Kind, ObjectEvent, Seen};
 use crate::plan::{Action, Missing, ObjectId};
 use crate::report::Failure;
 
@@ -47,6 +48,8 @@ struct Wrote {
     left: Option<Left>,
     target: Option<Target>,
     corrections: Vec<Correction>,
+    /// When to look again, because an older write may have arrived after this one.
+    recheck: Option<Timestamp>,
 }
 
 impl Wrote {
@@ -57,6 +60,7 @@ impl Wrote {
             left: None,
             target: None,
             corrections: Vec::new(),
+            recheck: None,
         }
     }
 }
@@ -87,6 +91,7 @@ impl Run<'_> {
         let mut writes = stream::iter(asked).buffered(PARALLEL);
         let mut changes = Vec::new();
         let mut corrections = Vec::new();
+        let mut recheck = None;
         while let Some((item, answer)) = writes.next().await {
             match answer {
                 Ok(wrote) => {
@@ -97,9 +102,11 @@ impl Run<'_> {
                         changes.push((item.wanted.id.clone(), wrote.action));
                     }
                     corrections.extend(wrote.corrections);
+                    recheck = recheck.max(wrote.recheck);
                     uids.extend(wrote.uid);
                     if let Some(left) = wrote.left {
-                        memory.objects.insert(item.wanted.id.clone(), left);
+                        let id = self.cx.index.shared(&item.wanted.id);
+                        memory.objects.insert(id, left);
                     }
                     memory.targets.extend(wrote.target);
                 }
@@ -116,6 +123,7 @@ impl Run<'_> {
         drop(writes);
         self.changes.extend(changes);
         self.corrections.extend(corrections);
+        self.recheck = self.recheck.max(recheck);
         if let Some(failure) = ended_by {
             return Err(failure);
         }
@@ -187,6 +195,8 @@ impl Run<'_> {
             _ => {}
         }
         let recorded = recorded.ok_or(NotWritten::Unprepared("the intent is not in the inventory"))?;
+        // Asked before: the time of doubt may end while the answer is on its way.
+        let doubted = self.doubted_until(id);
         self.cx.watches.ensure(&item.kind);
         if preview.action == Action::Recreated {
             let uid = preview.uid.take();
@@ -219,6 +229,7 @@ impl Run<'_> {
         }
         let written = written?;
         let fingerprint = self.seed(id, before.as_ref(), &written.object);
+        self.tell_former_owner(id, before.as_ref()).await;
         let corrections = match &preview.drift {
             Some(drift) if matches!(self.job.scope, Scope::Drift(_)) => drift
                 .paths
@@ -253,7 +264,25 @@ impl Run<'_> {
             }),
             target: Some(Target::applied(&written.object)),
             corrections,
+            recheck: doubted.max(self.doubted_until(id)),
         })
+    }
+
+    /// Whoever owned it before is told that it is not theirs any more: no watch will, since it is known here already.
+    async fn tell_former_owner(&self, id: &ObjectId, before: Option<&Seen>) {
+        let Some(owner) = before.and_then(|before| before.owner.clone()) else {
+            return;
+        };
+        if owner == self.job.owner {
+            return;
+        }
+        let event = ObjectEvent {
+            owner,
+            id: id.clone(),
+            gone: true,
+        };
+        // The fleet ends only when the controller does.
+        let _ = self.cx.messages.send(Message::Object(event)).await;
     }
 
     /// Puts the answer to an apply where watches put what they see, unless they have seen something meanwhile.
@@ -279,22 +308,20 @@ impl Run<'_> {
         }
         let seen = self.cx.index.get(&item.wanted.id);
         Wrote {
-            action: Action::Unchanged,
             uid: seen.as_ref().map(|seen| seen.observed.uid.to_string()),
             left,
             target: Some(target_of(item, seen.as_ref())),
-            corrections: Vec::new(),
+            ..Wrote::nothing(Action::Unchanged)
         }
     }
 
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
     fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         Wrote {
-            action: Action::Unchanged,
             uid: live.map(|live| live.observed.uid.to_string()),
             left: self.keep_in_sight(item, live, false),
             target: Some(target_of(item, live)),
-            corrections: Vec::new(),
+            ..Wrote::nothing(Action::Unchanged)
         }
     }
 

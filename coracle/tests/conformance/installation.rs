@@ -1,0 +1,249 @@
+//! A control plane with everything that `coracle install` prints, and a controller beside it that acts as the
+//! ServiceAccount that was installed.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use coracle::demo::git_server::GitServer;
+use coracle::demo::repository::Repository;
+use coracle::demo::stage;
+use coracle::demo::world::World;
+use coracle::objects::Summary;
+use embedded_cluster::RequestKey;
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::control_plane::{Audited, ControlPlane, Node};
+
+/// Everything that a test needs; it ends when it is dropped.
+pub(crate) struct Installation {
+    controller: Option<Controller>,
+    pub(crate) world: World,
+    pub(crate) git: GitServer,
+    pub(crate) work: Repository,
+    _node: Node,
+    control_plane: ControlPlane,
+    directory: TempDir,
+}
+
+/// The controller, killed when it is dropped.
+struct Controller {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Drop for Controller {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a test that fails shows what the controller did"
+    )]
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let mut lines: Vec<&str> = log.lines().rev().take(30).collect();
+            lines.reverse();
+            eprintln!("the controller's last lines:\n{}", lines.join("\n"));
+        }
+    }
+}
+
+impl Installation {
+    /// Starts a control plane, installs Coracle with these options and serves the project's `clusters/` and `apps/`
+    /// from a Git server; the controller is not started.
+    pub(crate) async fn new(options: &str) -> Self {
+        let control_plane = ControlPlane::start().await;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::write(root.join("kubeconfig"), control_plane.kubeconfig()).unwrap();
+        let world = World::reach(&control_plane.kubeconfig()).await.unwrap();
+        let node = Node::join(control_plane.client().await).await;
+        std::fs::create_dir(root.join("served")).unwrap();
+        let git = GitServer::start(&root.join("served")).await.unwrap();
+        Repository::create_bare(&root.join("served/shop.git"))
+            .await
+            .unwrap();
+        let work = stage::seed(&project(), &root.join("work"), &git.url("shop"))
+            .await
+            .unwrap();
+        let installation = Self {
+            controller: None,
+            world,
+            git,
+            work,
+            _node: node,
+            control_plane,
+            directory,
+        };
+        let manifests = installation.succeeds(&format!("install {options}"));
+        installation.kubectl_apply(&manifests);
+        installation
+    }
+
+    /// Starts the controller as the ServiceAccount `coracle`, with the flags that its Deployment has.
+    pub(crate) fn start(&mut self) {
+        let account = self.kubectl("create token coracle --namespace flux-system --duration 1h");
+        let kubeconfig = self.directory.path().join("coracle.kubeconfig");
+        std::fs::write(&kubeconfig, self.control_plane.kubeconfig_of(account.trim())).unwrap();
+        let deployment: Value = serde_json::from_str(
+            &self.kubectl("get deployment coracle --namespace flux-system --output json"),
+        )
+        .unwrap();
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let installed = container["args"].as_array().unwrap().iter();
+        // Addresses and folders are those of the pod; here they are the test's own.
+        let flags = installed
+            .filter_map(Value::as_str)
+            .filter(|flag| !flag.starts_with("--storage"));
+        let artifacts = free_address();
+        let log = self.directory.path().join("controller.log");
+        let child = program("")
+            .args(flags)
+            .arg(format!("--kubeconfig={}", kubeconfig.display()))
+            .arg(format!(
+                "--storage-path={}",
+                self.directory.path().join("data").display()
+            ))
+            .arg(format!("--metrics-addr={}", free_address()))
+            .arg(format!("--storage-addr={artifacts}"))
+            .arg(format!("--storage-adv-addr={artifacts}"))
+            .arg("--failure-grace=1s")
+            .arg("--log-level=debug")
+            .arg("--until-stdin-closes")
+            .env("RUNTIME_NAMESPACE", "flux-system")
+            .env("POD_NAME", "coracle-0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        self.controller = Some(Controller { child, log });
+    }
+
+    /// Tells the controller to end and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let mut controller = self.controller.take().unwrap();
+        drop(controller.child.stdin.take());
+        assert!(controller.child.wait().unwrap().success());
+    }
+
+    /// Points the cluster at its folder in Git.
+    pub(crate) async fn point_at_git(&self) {
+        for object in stage::root_objects(&project(), &self.git.url("shop")).unwrap() {
+            self.world.apply(&object).await.unwrap();
+        }
+    }
+
+    /// Where the work tree is.
+    pub(crate) fn work_tree(&self) -> PathBuf {
+        self.directory.path().join("work")
+    }
+
+    /// Runs `coracle` as an administrator; what it prints, and its exit code in brackets.
+    pub(crate) fn run(&self, line: &str) -> String {
+        let output = self.command(line).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, errors) = (text(&output.stdout), text(&output.stderr));
+        format!("{out}{errors}[{}]", output.status.code().unwrap_or(-1))
+    }
+
+    /// Runs `coracle` as an administrator and gives what it prints.
+    pub(crate) fn succeeds(&self, line: &str) -> String {
+        output(&mut self.command(line))
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = program(line);
+        command
+            .env("KUBECONFIG", self.directory.path().join("kubeconfig"))
+            .current_dir(self.directory.path().join("work"));
+        command
+    }
+
+    /// Runs upstream's kubectl and gives what it prints.
+    pub(crate) fn kubectl(&self, line: &str) -> String {
+        output(self.control_plane.kubectl().args(line.split(' ')))
+    }
+
+    /// Applies manifests as the README says; a warning of the API server fails.
+    fn kubectl_apply(&self, manifests: &str) {
+        let mut kubectl = self.control_plane.kubectl();
+        kubectl.args(["apply", "--server-side", "--warnings-as-errors", "-f", "-"]);
+        feed(&mut kubectl, manifests);
+    }
+
+    /// Applies an object as a person would who is no administrator.
+    pub(crate) fn kubectl_apply_as(&self, user: &str, object: &Value) {
+        let mut kubectl = self.control_plane.kubectl();
+        kubectl.args(["apply", "--as", user, "-f", "-"]);
+        feed(&mut kubectl, &object.to_string());
+    }
+
+    /// Waits until a Kustomization of `flux-system` is ready.
+    pub(crate) async fn ready(&self, name: &str) {
+        let ready = |state: &Summary| (state.ready == "True").then_some(());
+        let what = format!("{name} to be ready");
+        self.world.until_kustomization(name, &what, ready).await.unwrap();
+    }
+
+    /// What the ServiceAccount `coracle` was not allowed to do, as itself or as another account.
+    pub(crate) fn refused(&self) -> Vec<RequestKey> {
+        let requests = self.requests().into_iter().map(|audited| audited.request);
+        requests.filter(|request| request.code == 403).collect()
+    }
+
+    /// What the ServiceAccount `coracle` asked the API server for until now.
+    pub(crate) fn requests(&self) -> Vec<Audited> {
+        let account = "system:serviceaccount:flux-system:coracle";
+        let audited = self.control_plane.audited_since(0).into_iter();
+        audited.filter(|audited| audited.user == account).collect()
+    }
+}
+
+/// The program with these words, and nothing of this machine's environment that it reads.
+fn program(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+    command.args(line.split_whitespace()).env("HOME", "/nonexistent");
+    for name in ["KUBECONFIG", "RUNTIME_NAMESPACE", "POD_NAME"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a program that reads this.
+fn feed(command: &mut Command, input: &str) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// An address of loopback that was free a moment ago.
+fn free_address() -> std::net::SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,105 @@
+//! The certificates of one control plane, made anew at each start. No I/O.
+//!
+//! In: nothing. Out: an authority, what it signed, and kubeconfigs that trust it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use serde_json::{Value, json};
+
+/// Vouches for the API server and for its clients.
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, in PEM.
+pub(super) struct Pair {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+/// Signs the tokens of ServiceAccounts; in PEM.
+pub(super) struct SigningKey {
+    pub(super) private: String,
+    pub(super) public: String,
+}
+
+impl SigningKey {
+    pub(super) fn generate() -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self {
+            private: key.serialize_pem(),
+            public: key.public_key_pem(),
+        }
+    }
+}
+
+impl Authority {
+    pub(super) fn generate() -> Self {
+        let mut params = named("coracle-tests-ca", None, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Its certificate in PEM.
+    pub(super) fn certificate(&self) -> String {
+        self.0.pem()
+    }
+
+    /// What a server of these names shows.
+    pub(super) fn server(&self, names: &[&str]) -> Pair {
+        let params = named("kube-apiserver", None, names);
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// What a client shows: the user, and the group it is in.
+    pub(super) fn client(&self, user: &str, group: Option<&str>) -> Pair {
+        self.sign(named(user, group, &[]), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Pair {
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        Pair {
+            certificate: params.signed_by(&key, &self.0).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// A kubeconfig for a server, with a client's certificate.
+    pub(super) fn kubeconfig(&self, server: &str, client: &Pair) -> String {
+        let user = json!({
+            "client-certificate-data": STANDARD.encode(&client.certificate),
+            "client-key-data": STANDARD.encode(&client.key),
+        });
+        self.kubeconfig_with(server, &user)
+    }
+
+    /// A kubeconfig for a server, with these credentials. JSON is YAML too.
+    pub(super) fn kubeconfig_with(&self, server: &str, user: &Value) -> String {
+        let authority = STANDARD.encode(self.certificate());
+        let name = "control-plane";
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": name,
+            "clusters": [{ "name": name, "cluster": {
+                "server": server, "certificate-authority-data": authority,
+            }}],
+            "users": [{ "name": name, "user": user }],
+            "contexts": [{ "name": name, "context": { "cluster": name, "user": name } }],
+        })
+        .to_string()
+    }
+}
+
+fn named(name: &str, group: Option<&str>, hosts: &[&str]) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    params
+}
