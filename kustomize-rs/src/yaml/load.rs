@@ -85,7 +85,9 @@ pub fn load(text: &str) -> Result<Node> {
 
 /// Loads the first document as go-yaml v2 does, which does not look at what comes after it.
 pub(crate) fn load_v2(text: &str) -> Result<Node> {
-    Ok(Loader::new(text)?.document()?.unwrap_or_default())
+    let mut loader = Loader::new(text)?;
+    loader.scanner.joins_comments = false;
+    Ok(loader.document()?.unwrap_or_default())
 }
 
 /// Loads every document of a text, as the YAML standard separates them; empty documents are nulls.
@@ -187,13 +189,16 @@ impl<'a> Loader<'a> {
                 )
             })?;
         }
-        let node = if content {
+        let mut node = if content {
             self.node(true, false)?
         } else {
             self.empty()?
         };
         self.started = true;
         self.take_if(|t| *t == Token::DocumentEnd)?;
+        if self.scanner.ends_in_comment && self.scanner.joins_comments {
+            add_break_before_comment(&mut node);
+        }
         Ok(Some(node))
     }
 
@@ -590,4 +595,27 @@ fn refuse_control_characters(text: &str) -> Result<()> {
         position,
         message: "control characters are not allowed".into(),
     })
+}
+
+/// kustomize prints a comment at the end of a document and reads it again: an empty line before it becomes part of a block
+/// scalar that keeps such lines.
+fn add_break_before_comment(node: &mut Node) {
+    match &mut node.content {
+        Content::Mapping(mapping) => {
+            if let Some((_, value)) = mapping.entries.last_mut() {
+                add_break_before_comment(value);
+            }
+        }
+        Content::Sequence(items) => {
+            if let Some(item) = items.last_mut() {
+                add_break_before_comment(item);
+            }
+        }
+        Content::Scalar(scalar) => {
+            let is_block = matches!(scalar.style, Style::Literal | Style::Folded);
+            if is_block && (scalar.text.ends_with("\n\n") || scalar.text == "\n") {
+                scalar.text.push('\n');
+            }
+        }
+    }
 }

@@ -86,7 +86,15 @@ pub(super) struct Scanner<'a> {
     ended: bool,
     /// How many tokens must be known before the first is given.
     lookahead: usize,
+    /// Whether comments on lines of their own are read together, as go-yaml v3 does, which does not mind tabs between them.
+    pub(super) joins_comments: bool,
+    after_entry: bool,
+    /// Whether a comment on a line of its own came after all content so far.
+    pub(super) ends_in_comment: bool,
 }
+
+/// How far go-yaml looks for the next comment.
+const COMMENT_DISTANCE: usize = 512;
 
 type Result<T = ()> = std::result::Result<T, LoadError>;
 
@@ -107,6 +115,9 @@ impl<'a> Scanner<'a> {
             simple_key_allowed: true,
             simple_keys: vec![SimpleKey::default()],
             tokens: VecDeque::new(),
+            joins_comments: true,
+            after_entry: false,
+            ends_in_comment: false,
             parsed: 0,
             ended: false,
             lookahead: 1,
@@ -250,6 +261,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn push(&mut self, token: Token<'a>, mark: Mark) {
+        self.after_entry = matches!(token, Token::BlockEntry);
+        self.ends_in_comment &= matches!(
+            token,
+            Token::BlockEnd | Token::StreamEnd | Token::DocumentEnd | Token::DocumentStart
+        );
         self.tokens.push_back((token, mark));
     }
 
@@ -312,6 +328,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_to_token(&mut self) -> Result {
+        let before = &self.bytes[self.line_start..self.at];
+        let mut own_line = self.after_entry || before.iter().all(|b| *b == b' ');
         loop {
             if self.at == self.line_start && self.text[self.at..].starts_with('\u{feff}') {
                 self.skip();
@@ -322,15 +340,41 @@ impl<'a> Scanner<'a> {
             }
             if self.byte(0) == b'#' {
                 self.skip_comment();
+                self.ends_in_comment |= own_line;
+                while own_line && self.joins_comments && self.next_comment() {
+                    self.skip_comment();
+                }
             }
             if !self.is_break() {
                 return Ok(());
             }
             self.skip_break();
+            own_line = true;
             if self.flow_level == 0 {
                 self.simple_key_allowed = true;
             }
         }
+    }
+
+    /// Goes on to the comment that follows after white space, if one does.
+    fn next_comment(&mut self) -> bool {
+        let rest = &self.bytes[self.at..];
+        let rest = &rest[..rest.len().min(COMMENT_DISTANCE)];
+        let blank = rest
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
+        let end = self.at + blank.count();
+        if self.bytes.get(end) != Some(&b'#') || end >= self.at + COMMENT_DISTANCE {
+            return false;
+        }
+        while self.at < end {
+            if self.is_break() {
+                self.skip_break();
+            } else {
+                self.skip();
+            }
+        }
+        true
     }
 
     pub(super) fn skip_comment(&mut self) {
