@@ -117,6 +117,13 @@ impl Error {
         }
     }
 
+    /// Whether it already names this place.
+    pub(crate) fn is_at(&self, path: &Path, position: Position) -> bool {
+        self.location
+            .as_ref()
+            .is_some_and(|location| location.path == path && location.position == Some(position))
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

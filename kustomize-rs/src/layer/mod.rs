@@ -150,6 +150,9 @@ impl<'a> Layer<'a> {
     }
 
     fn in_entry(&self, error: Error, field: &str, entry: &Located) -> Error {
+        if error.is_at(&self.file, entry.position) {
+            return error;
+        }
         error
             .context(format!("in {field} entry {:?}", entry.text))
             .at(&self.file, Some(entry.position))
