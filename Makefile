@@ -80,12 +80,12 @@ kustomize-diff: kustomize ## Compare kustomize-rs with kustomize on random docum
 	@.ci/tools python3
 	cargo build -q --release -p kustomize-rs
 	KUSTOMIZE="$(TOOLS)/bin/kustomize" KUSTOMIZE_RS="$(BUILT)" \
-	  kustomize-rs/tests/fuzz.py yaml $(DIFFERENTIAL_SECONDS) $(or $(TMPDIR),/tmp)/kustomize-differs $(DIFFERENTIAL_SEED)
+	  python3 kustomize-rs/tests/fuzz.py yaml $(DIFFERENTIAL_SECONDS) $(or $(TMPDIR),/tmp)/kustomize-differs $(DIFFERENTIAL_SEED)
 	KUSTOMIZE="$(TOOLS)/bin/kustomize" KUSTOMIZE_RS="$(BUILT)" \
-	  kustomize-rs/tests/fuzz.py trees $(DIFFERENTIAL_SECONDS) $(or $(TMPDIR),/tmp)/kustomize-differs $(DIFFERENTIAL_SEED)
+	  python3 kustomize-rs/tests/fuzz.py trees $(DIFFERENTIAL_SECONDS) $(or $(TMPDIR),/tmp)/kustomize-differs $(DIFFERENTIAL_SEED)
 
 kustomize-goldens: kustomize ## Write the goldens of kustomize-rs again with kustomize
-	KUSTOMIZE="$(TOOLS)/bin/kustomize" kustomize-rs/tests/make-goldens.sh
+	KUSTOMIZE="$(TOOLS)/bin/kustomize" sh kustomize-rs/tests/make-goldens.sh
 
 kustomize-bench: kustomize ## Measure kustomize-rs against kustomize and print a table
 	@.ci/tools hyperfine
@@ -93,7 +93,7 @@ kustomize-bench: kustomize ## Measure kustomize-rs against kustomize and print a
 	@.ci/tools python3
 	cargo build -q --profile dist -p kustomize-rs
 	KUSTOMIZE="$(TOOLS)/bin/kustomize" KUSTOMIZE_RS="$(or $(CARGO_TARGET_DIR),target)/dist/kustomize-rs" \
-	  kustomize-rs/tests/bench.py
+	  python3 kustomize-rs/tests/bench.py
 
 install-tools: ## Install the programs that the tests run, where they are missing
 	@.ci/tools git

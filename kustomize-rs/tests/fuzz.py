@@ -304,7 +304,7 @@ def layer(r, root, name, children, components, overlay):
                 patches[-1]["target"] = selector(r)
             if r.random() < 0.1:
                 # The hash of a generated object that a patch made another kind of is that of kustomize's own memory.
-                patches[-1]["options"] = {"allowNameChange": True} if GENERATED else r.choice([{"allowNameChange": True}, {"allowKindChange": True}])
+                patches[-1]["options"] = {"allowNameChange": True} if GENERATED or overlay else r.choice([{"allowNameChange": True}, {"allowKindChange": True}])
         else:
             patches.append({"target": selector(r), "patch": dump(operations(r), r)})
     if patches:
