@@ -82,7 +82,7 @@ fn with_uid(object: &Value, uid: Option<&str>) -> Option<Value> {
     Some(object)
 }
 
-/// Deletes an object whose replacement is known to be valid (rule 18). It is created by [`write`] once it is gone.
+/// Deletes an object whose replacement is known to be valid (rule 18). It is created by [`write()`] once it is gone.
 ///
 /// # Errors
 /// [`ApiError`]; the object's entry stays in the inventory whatever it is.

@@ -387,7 +387,8 @@ impl Api {
         accept: &str,
         body: Option<(&str, Bytes)>,
     ) -> Result<Answer, ApiError> {
-        let permit = self.permit.as_ref().filter(|_| method != Method::GET);
+        let writes = method != Method::GET;
+        let permit = self.permit.as_ref().filter(|_| writes);
         let mut attempt = 0;
         let mut lost = None;
         loop {
@@ -422,6 +423,8 @@ impl Api {
                     tracing::debug!(%method, path, attempt, %error, "request is tried again");
                     if error.is_ambiguous() {
                         lost = Some(error);
+                    } else if writes && error.may_have_been_carried_out() {
+                        lost = Some(ApiError::Ambiguous(error.to_string()));
                     }
                     let pause = tokio::time::sleep(pause);
                     match permit {
@@ -430,6 +433,8 @@ impl Api {
                         Some(permit) => drop(permit.race(pause).await),
                     }
                 }
+                // What may have been carried out is more than that it could not be sent again.
+                Err(error) if error.status().is_none() => return Err(lost.unwrap_or(error)),
                 Err(error) => return Err(error),
             }
         }

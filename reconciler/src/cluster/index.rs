@@ -63,6 +63,17 @@ impl Index {
         self.changes.notify_waiters();
     }
 
+    /// Takes an object out that was looked for in vain, unless a watch has shown it since `before` was read.
+    pub fn remove_if_unchanged(&self, id: &ObjectId, before: Option<&Seen>) {
+        let mut map = self.lock();
+        let version = |seen: &Seen| seen.observed.resource_version.clone();
+        if map.get(id).map(version) == before.map(version) {
+            map.remove(id);
+        }
+        drop(map);
+        self.changes.notify_waiters();
+    }
+
     /// Completes at the next change of any object; made before looking, it misses none.
     pub fn changed(&self) -> impl Future<Output = ()> + '_ {
         let mut notified = Box::pin(self.changes.notified());

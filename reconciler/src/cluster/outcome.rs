@@ -105,6 +105,12 @@ impl ApiError {
         matches!(self, Self::Ambiguous(_))
     }
 
+    /// Whether a refused write may have been carried out all the same: the server, or what it asked, took too long.
+    #[must_use]
+    pub fn may_have_been_carried_out(&self) -> bool {
+        [500, 502, 503, 504].iter().any(|code| self.has_code(*code))
+    }
+
     /// The refusal, if it was one.
     #[must_use]
     pub fn status(&self) -> Option<&Status> {

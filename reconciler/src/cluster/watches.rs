@@ -372,7 +372,10 @@ impl Watch {
                 self.forget_absent().await;
                 self.health.listed();
             }
-            Event::Apply(object) => self.applied(&self.id(&object), &object).await,
+            Event::Apply(object) => {
+                self.health.listed();
+                self.applied(&self.id(&object), &object).await;
+            }
             Event::Delete(object) => self.gone(&self.id(&object)).await,
         }
     }

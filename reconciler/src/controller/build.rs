@@ -28,6 +28,23 @@ pub(crate) struct Built {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) read_set: ReadSet,
     pub(crate) digest: String,
+    /// Objects that cannot be identified, and why.
+    refused: Vec<String>,
+    /// What is missing of what they need.
+    missing: BTreeSet<Missing>,
+}
+
+impl Built {
+    /// All of it, for a run.
+    ///
+    /// # Errors
+    /// What cannot be identified, all reported together.
+    pub(crate) fn whole(self) -> Result<Self, Failure> {
+        if self.refused.is_empty() {
+            return Ok(self);
+        }
+        Err(Failure::of_apply(self.refused.join("\n"), self.missing))
+    }
 }
 
 /// Values read from the cluster before a render.
@@ -37,7 +54,8 @@ struct Inputs {
 }
 
 /// Renders a Kustomization at a checkout. Nothing is written, and nothing depends on what is remembered, so
-/// that it can also be asked for what another Kustomization wants.
+/// that it can also be asked for what another Kustomization wants: an object of a kind that is not served is none that
+/// is live.
 pub(crate) async fn build(
     cx: &Context,
     permit: &Permit,
@@ -71,12 +89,15 @@ pub(crate) async fn build(
         .learn(&learned_as(&owner, "objects"), decrypted.chain(of_secrets));
     let digest = rendered.digest.clone();
     let read_set = rendered.read_set.clone();
-    let wanted = identify(cx, &owner, rendered).await?;
-    Ok(Built {
-        wanted,
+    let mut built = Built {
+        wanted: Vec::with_capacity(rendered.objects.len()),
         read_set,
         digest,
-    })
+        refused: Vec::new(),
+        missing: BTreeSet::new(),
+    };
+    identify(cx, &owner, rendered, &mut built).await?;
+    Ok(built)
 }
 
 /// The name under which secrets of a Kustomization are known to those who mask them.
@@ -241,7 +262,7 @@ async fn read_data(
     cx.configs.ensure(kind, namespace).await;
     let found = cx.api.get(&resource, &id).await;
     let found = found
-        .map_err(|error| Failure::Build(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
+        .map_err(|error| Failure::Apply(format!("{kind} {namespace}/{name} could not be read: {error}")))?;
     Ok(found.map(|object| decode(&object, kind == "Secret")))
 }
 
@@ -266,11 +287,8 @@ pub(crate) fn decode(object: &Value, encoded: bool) -> BTreeMap<String, Vec<u8>>
 
 /// Names each object, with the scope of its kind: from the server, or from a definition in this very set
 /// (rule 3).
-async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec<Wanted>, Failure> {
+async fn identify(cx: &Context, owner: &Owner, rendered: Rendered, built: &mut Built) -> Result<(), Failure> {
     let defined = definitions(&rendered);
-    let mut wanted = Vec::with_capacity(rendered.objects.len());
-    let mut refused = Vec::new();
-    let mut missing = BTreeSet::new();
     for object in rendered.objects {
         let gvk = Gvk {
             group: object.id.group.clone(),
@@ -286,8 +304,9 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
             (None, None) => match cx.discovery.resolve(&cx.api, &gvk).await {
                 Ok(kind) => kind.namespaced,
                 Err(error @ ApiError::UnknownKind { .. }) => {
-                    refused.push(format!("{} ({}): {error}", object.id, object.origin));
-                    missing.insert(Missing::Kind(gvk));
+                    let why = format!("{} ({}): {error}", object.id, object.origin);
+                    built.refused.push(why);
+                    built.missing.insert(Missing::Kind(gvk));
                     continue;
                 }
                 Err(error) => return Err(Failure::Apply(error.to_string())),
@@ -296,7 +315,7 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
         let mut value = object.value;
         plan::normalize(&mut value, namespaced, owner);
         if namespaced && object.id.namespace.is_empty() {
-            refused.push(format!(
+            built.refused.push(format!(
                 "{} ({}): it has no namespace; set metadata.namespace, or spec.targetNamespace of the Kustomization",
                 object.id, object.origin
             ));
@@ -306,17 +325,14 @@ async fn identify(cx: &Context, owner: &Owner, rendered: Rendered) -> Result<Vec
         if !namespaced {
             id.namespace.clear();
         }
-        wanted.push(Wanted {
+        built.wanted.push(Wanted {
             id,
             version: object.version,
             value,
             origin: Some(object.origin.to_string()),
         });
     }
-    if refused.is_empty() {
-        return Ok(wanted);
-    }
-    Err(Failure::of_apply(refused.join("\n"), missing))
+    Ok(())
 }
 
 /// Kinds that definitions among the objects bring along, and whether they are namespaced.

@@ -29,6 +29,10 @@ pub(crate) async fn of(
     };
     let built = build::build(cx, permit, &entry.kustomization, checkout).await?;
     let claims = Claims::new(entry.key(), &built.wanted);
+    if built.whole().is_err() {
+        // It wants more as soon as that can be identified.
+        return Ok(claims);
+    }
     cx.registry.update(owner, |entry| {
         if entry.key() == claims.key {
             entry.claims = Some(claims.clone());
@@ -93,7 +97,10 @@ impl OthersClaims {
 }
 
 fn is_passing(failure: &Failure) -> bool {
-    matches!(failure, Failure::Apply(_) | Failure::Timeout(_))
+    matches!(
+        failure,
+        Failure::Apply(_) | Failure::Timeout(_) | Failure::Missing { .. }
+    )
 }
 
 fn refusal(job: &Job, id: &ObjectId, other: &Owner, failure: &Failure) -> String {

@@ -41,15 +41,19 @@ pub(crate) async fn look(cx: &Context, job: &Job, id: &ObjectId) {
     let before = cx.index.get(id);
     match job.api(cx).get(&kind, id).await {
         Ok(Some(live)) => {
-            let ours = plan::owner_of(&live, &job.owner) == Ownership::Ours;
+            let owner = match plan::owner_of(&live, &job.owner) {
+                Ownership::Ours => Some(job.owner.clone()),
+                Ownership::Other(owner) => Some(Arc::new(owner)),
+                Ownership::Nobody => None,
+            };
             let seen = Seen {
                 observed: Observed::reduce(&live, Timestamp::now()),
                 fingerprint: Fingerprint::of(&live),
-                owner: ours.then(|| job.owner.clone()),
+                owner,
             };
             cx.index.put_if_unchanged(id, before.as_ref(), seen);
         }
-        Ok(None) => drop(cx.index.remove(id)),
+        Ok(None) => cx.index.remove_if_unchanged(id, before.as_ref()),
         Err(error) => tracing::debug!(object = %id, %error, "it could not be looked at"),
     }
 }

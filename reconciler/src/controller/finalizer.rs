@@ -20,7 +20,8 @@ pub(crate) async fn ensure(cx: &Context, job: &Job) -> Result<(), Failure> {
     let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
     let mut version = metadata.resource_version.clone().unwrap_or_default();
     let id = ObjectId::from(&*job.owner);
-    let gone = || Failure::Canceled("the Kustomization is gone".into());
+    // Not canceled, which would begin anew at once: the watch has yet to show it.
+    let gone = || Failure::Apply("the Kustomization is gone".into());
     let failed = |error: ApiError| Failure::Apply(format!("the finalizer could not be added: {error}"));
     for _ in 0..ATTEMPTS {
         if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {

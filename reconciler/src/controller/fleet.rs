@@ -113,6 +113,8 @@ struct Member {
     looking: bool,
     /// Its revision moves on when its turn comes.
     in_trickle: bool,
+    /// Its turn came while a correction was under way, which reports no revision.
+    missed_turn: bool,
     waiting_reported: bool,
     contest: Contest,
     wake: Option<Timestamp>,
@@ -299,6 +301,7 @@ impl Fleet {
                     explanation_due: false,
                     looking: false,
                     in_trickle: false,
+                    missed_turn: false,
                     waiting_reported: false,
                     contest: Contest::default(),
                     wake: None,
@@ -556,6 +559,7 @@ impl Fleet {
         member.waiting_reported = false;
         if !matches!(scope, Scope::Drift(_)) {
             member.whys.clear();
+            member.missed_turn = false;
         }
         let Some(member) = self.members.get(owner) else {
             return;
@@ -585,6 +589,7 @@ impl Fleet {
                 let done = Box::pin(run_to_the_end(&cx, &recorder, &job, &place)).await;
                 Message::RunEnded(job.owner.clone(), number, Box::new(done))
             };
+            drop(place);
             // The fleet waits for runs under way before it ends, so it is there to be told.
             let _ = cx.messages.send(message).await;
         });
@@ -647,6 +652,7 @@ impl Fleet {
         if moved {
             self.refresh_dependents(owner);
         }
+        self.return_to_line(owner);
         self.drain_trickle();
     }
 
@@ -662,6 +668,13 @@ impl Fleet {
             .collect();
         for event in news {
             self.step(owner, event);
+        }
+        let is_elsewhere = |id: &ObjectId| {
+            let seen = self.cx.index.get(id);
+            seen.is_some_and(|seen| seen.owner.as_ref() != Some(owner))
+        };
+        if memory.promised.iter().any(is_elsewhere) {
+            self.step(owner, Event::HandedOver);
         }
     }
 

@@ -25,6 +25,7 @@ impl Places {
             let place = Place {
                 semaphore,
                 state: Mutex::default(),
+                returning: tokio::sync::Mutex::default(),
             };
             place.return_to().await;
             place
@@ -36,6 +37,7 @@ impl Places {
 pub(crate) struct Place {
     semaphore: Arc<Semaphore>,
     state: Mutex<State>,
+    returning: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -66,12 +68,22 @@ impl Place {
     }
 
     async fn return_to(&self) {
+        // One place is enough, however many waits end: whoever queued for a second would wait for the first.
+        let _one_at_a_time = self.returning.lock().await;
+        if !self.lacks_place() {
+            return;
+        }
         // Never closed, so this gives a place.
         let held = self.semaphore.clone().acquire_owned().await.ok();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.waits == 0 {
             state.held = held;
         }
+    }
+
+    fn lacks_place(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.held.is_none() && state.waits == 0
     }
 }
 
@@ -110,5 +122,22 @@ mod tests {
         over.send(()).unwrap();
         assert!(long.as_mut().now_or_never().is_some());
         assert!(places.enter().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn waits_that_end_while_the_run_queues_for_its_place_need_no_second_one() {
+        let places = Places::new(1);
+        let run = places.enter().await;
+        let (first_is_over, first) = oneshot::channel::<()>();
+        let mut first = Box::pin(run.leave_for(first));
+        assert!(first.as_mut().now_or_never().is_none());
+        let other = places.enter().now_or_never().unwrap();
+        first_is_over.send(()).unwrap();
+        assert!(first.as_mut().now_or_never().is_none());
+        let mut second = Box::pin(run.leave_for(async {}));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(other);
+        assert!(first.as_mut().now_or_never().is_some());
+        assert!(second.as_mut().now_or_never().is_some());
     }
 }

@@ -101,7 +101,8 @@ async fn is_unavailable(cx: &Context, gvk: &Gvk) -> bool {
     match cx.api.raw(&path, "application/json").await {
         Ok(service) if service["spec"]["service"].is_null() => is_defined(cx, gvk).await,
         Ok(_) => true,
-        Err(error) => !error.is_not_found(),
+        Err(error) if error.is_not_found() => is_defined(cx, gvk).await,
+        Err(_) => true,
     }
 }
 

@@ -105,11 +105,13 @@ impl Run<'_> {
             return Err(Failure::Source("the source has no artifact yet".to_owned()));
         };
         finalizer::ensure(self.cx, self.job).await?;
+        let built = build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
         let Built {
             wanted,
             read_set,
             digest,
-        } = build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
+            ..
+        } = built.whole()?;
         self.built_digest = Some(digest.clone());
         self.claim(&wanted);
         let old = self.job.statuses.inventory().await;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::api::{KUSTOMIZATION_STATUS_MANAGER, KustomizationStatus};
+use crate::api::{KUSTOMIZATION_STATUS_MANAGER, KustomizationStatus, Reason};
 use crate::cluster::{Api, ApiError, Kind};
 use crate::plan::{Inventory, ObjectId, Owner};
 use crate::report::{StatusPatch, next_status, status_patch};
@@ -93,7 +93,10 @@ impl StatusWriter {
     pub(crate) async fn is_news(&self, built: Option<&str>, requested: Option<&str>) -> bool {
         let cell = self.cell.lock().await;
         let status = &cell.status;
-        let last = status.history.first().map(|snapshot| snapshot.digest.as_str());
+        let succeeded = Reason::ReconciliationSucceeded.as_str();
+        let last = status.history.first();
+        let last = last.filter(|snapshot| snapshot.last_reconciled_status == succeeded);
+        let last = last.map(|snapshot| snapshot.digest.as_str());
         let asked = requested.is_some() && requested != status.last_handled_reconcile_at.as_deref();
         asked || built != last
     }
@@ -158,10 +161,13 @@ impl StatusWriter {
         let planned_on = inventory_in(&cell.status);
         for _ in 0..ATTEMPTS {
             let next = next_status(&cell.status, patch, Timestamp::now());
+            let planned = inventory_in(&next);
             match self.write(api, &mut cell, next).await {
                 Err(error) if error.is_conflict() => {
                     self.catch_up(api, &mut cell).await?;
-                    if inventory_in(&cell.status) != planned_on {
+                    // Ours may have been carried out though its answer was lost.
+                    let found = inventory_in(&cell.status);
+                    if found != planned_on && found != planned {
                         return Err(error);
                     }
                 }

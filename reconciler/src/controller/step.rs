@@ -49,12 +49,22 @@ pub struct Inputs {
 pub enum Scope {
     /// Everything is previewed, whatever is remembered.
     Full,
+    /// The same, since something around the objects changed: what is contested is left alone.
+    Around,
     /// What is remembered and unchanged is left out.
     Changes,
     /// Only these objects, which events say were touched.
     Drift(BTreeSet<ObjectId>),
     /// Objects go, then the finalizer.
     Finalize,
+}
+
+impl Scope {
+    /// Whether events ask for it, which come back as long as two programs disagree (rule 14).
+    #[must_use]
+    pub fn is_about_events(&self) -> bool {
+        matches!(self, Self::Around | Self::Drift(_))
+    }
 }
 
 /// Something happened.
@@ -202,6 +212,8 @@ struct Attempt {
 struct Pending {
     /// Everything is to be looked at.
     full: bool,
+    /// Everything is to be looked at, since something around the objects changed.
+    around: bool,
     /// What changed is to be looked at.
     changes: bool,
     touched: BTreeSet<ObjectId>,
@@ -227,7 +239,7 @@ impl Pending {
                 self.touched.clear();
                 self.moved.retain(|id, _| !objects.contains(id));
             }
-            Scope::Full | Scope::Changes | Scope::Finalize => *self = Self::default(),
+            Scope::Full | Scope::Around | Scope::Changes | Scope::Finalize => *self = Self::default(),
         }
     }
 }
@@ -296,6 +308,7 @@ impl State {
     pub fn may_skip(&self) -> bool {
         let clean = self.phase == Phase::Idle
             && !self.pending.full
+            && !self.pending.around
             && !self.pending.changes
             && self.pending.touched.is_empty()
             && matches!(self.settling, Settling::No | Settling::Healthy)
@@ -320,7 +333,8 @@ impl State {
                 }
                 self.inputs = *inputs;
             }
-            Event::ConfigChanged | Event::SurroundingsChanged => self.pending.full = true,
+            Event::ConfigChanged => self.pending.full = true,
+            Event::SurroundingsChanged => self.pending.around = true,
             Event::HandedOver => self.pending.changes = true,
             Event::Touched(id) => {
                 self.pending.touched.insert(id);
@@ -531,6 +545,9 @@ impl State {
         if self.is_requested() || now >= self.next_full || self.pending.full {
             return Some(Scope::Full);
         }
+        if self.pending.around {
+            return Some(Scope::Around);
+        }
         if self.differs(attempted) || self.pending.changes {
             return Some(Scope::Changes);
         }
@@ -551,7 +568,7 @@ impl State {
 
     fn start(&mut self, scope: Scope, now: Timestamp, effects: &mut Vec<Effect>) {
         let work = match scope {
-            Scope::Full | Scope::Changes => Work::Everything,
+            Scope::Full | Scope::Around | Scope::Changes => Work::Everything,
             Scope::Drift(_) => Work::Drift,
             Scope::Finalize => Work::Finalize,
         };

@@ -192,6 +192,8 @@ impl Surroundings {
         if self.looks.due().is_some_and(|at| now >= at) {
             if let Err(error) = self.cx.discovery.refresh(&self.cx.api, Duration::ZERO).await {
                 tracing::warn!(%error, "what the API server serves could not be read");
+                self.looks.failed(now);
+                return;
             }
             let discovery = &self.cx.discovery;
             self.looks

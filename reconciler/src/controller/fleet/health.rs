@@ -86,7 +86,10 @@ impl Fleet {
         let cx = self.cx.clone();
         tokio::spawn(async move {
             tokio::time::sleep(LOOK_EVERY).await;
-            for id in &unwatched {
+            let is_unwatched = |id: &&ObjectId| {
+                !cx.watches.is_in_sync(&id.group, &id.kind) && !cx.watches.is_object_in_sync(id)
+            };
+            for id in unwatched.iter().filter(is_unwatched) {
                 super::super::elsewhere::look(&cx, &job, id).await;
             }
             let _ = cx.messages.send(Message::Looked(job.owner.clone())).await;
@@ -196,6 +199,9 @@ impl Fleet {
         member.explaining = false;
         let again = std::mem::take(&mut member.explain_again);
         if member.number != number {
+            if again && self.is_settling(owner) {
+                self.start_explaining(owner);
+            }
             return;
         }
         let unsure = !whys.is_empty();

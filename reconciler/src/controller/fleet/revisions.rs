@@ -78,9 +78,7 @@ impl Fleet {
         member.state.skip_to(&revision);
         let before = member.applied.replace(revision);
         member.stand.revision.clone_from(&member.applied);
-        if !std::mem::replace(&mut member.in_trickle, true) {
-            self.trickle.push_back(owner.clone());
-        }
+        self.put_in_line(owner);
         self.cx.registry.update(owner, |entry| {
             let key = entry.key();
             let of_before = |claims: &&mut Claims| Some(&claims.key.revision) == before.as_ref();
@@ -89,6 +87,25 @@ impl Fleet {
             }
         });
         true
+    }
+
+    /// A revision that counts as applied and that the status does not say yet is written when its turn comes.
+    pub(super) fn put_in_line(&mut self, owner: &Arc<Owner>) {
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
+        let is_due = member.state.may_skip() && member.applied != member.status.last_applied_revision;
+        if is_due && !std::mem::replace(&mut member.in_trickle, true) {
+            self.trickle.push_back(owner.clone());
+        }
+    }
+
+    /// One whose turn came while a run was under way gets another.
+    pub(super) fn return_to_line(&mut self, owner: &Arc<Owner>) {
+        let missed = self.members.get_mut(owner).map(|member| &mut member.missed_turn);
+        if missed.is_some_and(std::mem::take) {
+            self.put_in_line(owner);
+        }
     }
 
     /// Those that others depend on come first.
@@ -113,6 +130,7 @@ impl Fleet {
             };
             if let Some(member) = self.members.get_mut(&owner) {
                 member.in_trickle = false;
+                member.missed_turn = member.state.is_running();
             }
             // What happened since it was put in line has been reported, or will be.
             let still_so = |member: &&Member| {

@@ -63,7 +63,7 @@ impl Run<'_> {
     /// An object that is wanted as before, and whose fingerprint is as the last apply left it.
     fn is_settled(&self, id: &ObjectId, digest: u64) -> bool {
         let untouched = match &self.job.scope {
-            Scope::Full | Scope::Finalize => false,
+            Scope::Full | Scope::Around | Scope::Finalize => false,
             Scope::Changes => true,
             Scope::Drift(touched) => !touched.contains(id),
         };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::items::{Item, served_kinds};
 use super::{Run, revoked};
@@ -72,6 +73,7 @@ impl Run<'_> {
 
     async fn await_current(&self, id: &ObjectId) -> Result<(), Failure> {
         let current = async {
+            let mut look_at = Instant::now() + LOOK_EVERY;
             loop {
                 let changed = self.cx.index.changed();
                 if self
@@ -83,8 +85,11 @@ impl Run<'_> {
                     return;
                 }
                 // Its watch may not be had.
-                if tokio::time::timeout(LOOK_EVERY, changed).await.is_err() && self.is_established(id).await {
-                    return;
+                if tokio::time::timeout_at(look_at, changed).await.is_err() {
+                    if self.is_established(id).await {
+                        return;
+                    }
+                    look_at = Instant::now() + LOOK_EVERY;
                 }
             }
         };

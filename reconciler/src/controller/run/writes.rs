@@ -10,7 +10,6 @@ use super::super::fleet::Message;
 use super::super::gone::until_gone;
 use super::super::job::Correction;
 use super::super::memory::{Left, Memory, version};
-use super::super::step::Scope;
 use super::items::Item;
 use super::{PARALLEL, Run, revoked};
 use crate::apply::{self, Known, Preview, Previewed, Recorded, Rejection};
@@ -187,7 +186,7 @@ impl Run<'_> {
             }
             Previewed::OwnedBy(..) => return Err(NotWritten::Unprepared("it was not previewed")),
         };
-        let contested = self.job.contested.contains(id) && matches!(self.job.scope, Scope::Drift(_));
+        let contested = self.job.contested.contains(id) && self.job.scope.is_about_events();
         match preview.action {
             Action::Skipped => return Ok(self.skipped(item, preview.live.as_ref())),
             Action::Unchanged => return Ok(self.unchanged(item, preview.live.as_ref())),
@@ -221,17 +220,17 @@ impl Run<'_> {
             &preview,
         )
         .await;
-        if written
-            .as_ref()
-            .map_or_else(ApiError::is_ambiguous, |written| written.repeated)
-        {
+        if written.as_ref().map_or_else(
+            |error| error.is_ambiguous() || error.may_have_been_carried_out(),
+            |written| written.repeated,
+        ) {
             self.cx.doubts.lost_answer(id);
         }
         let written = written?;
         let fingerprint = self.seed(id, before.as_ref(), &written.object);
         self.tell_former_owner(id, before.as_ref()).await;
         let corrections = match &preview.drift {
-            Some(drift) if matches!(self.job.scope, Scope::Drift(_)) => drift
+            Some(drift) if self.job.scope.is_about_events() => drift
                 .paths
                 .iter()
                 .zip(&preview.managers)

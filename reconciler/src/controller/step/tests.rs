@@ -326,12 +326,12 @@ fn rule_10_a_check_that_is_due_later_holds_no_revision_up() {
 fn rule_12_everything_is_checked_when_what_admits_objects_changed_and_once_more_when_it_changes_meanwhile() {
     let mut state = settled();
     let changed = || Event::SurroundingsChanged;
-    assert_eq!(state.step(changed(), at(10)), [Effect::Start(Scope::Full)]);
+    assert_eq!(state.step(changed(), at(10)), [Effect::Start(Scope::Around)]);
     assert_eq!(state.step(changed(), at(11)), []);
     assert_eq!(state.step(changed(), at(12)), []);
     assert_eq!(
         ended(&mut state, applied(true), 13),
-        [Effect::Judge, Effect::Start(Scope::Full)]
+        [Effect::Judge, Effect::Start(Scope::Around)]
     );
     assert_eq!(ended(&mut state, applied(true), 14), [Effect::Judge]);
 }

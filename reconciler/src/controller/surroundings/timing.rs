@@ -92,6 +92,13 @@ impl Looks {
         self.next.map(|(at, _)| at)
     }
 
+    /// A look could not be made: it is made later.
+    pub(super) fn failed(&mut self, now: Timestamp) {
+        if let Some((_, pause)) = self.next {
+            self.next = Some((after(now, LAST_PAUSE), pause));
+        }
+    }
+
     /// A look has been made, and showed which definitions are served.
     pub(super) fn looked(&mut self, now: Timestamp, served: impl Fn(&str) -> bool) {
         let Some((_, pause)) = self.next.take() else {
