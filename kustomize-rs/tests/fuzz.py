@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds random kustomizations with the real kustomize and with ours, and keeps those that come out differently.
 
-Usage: fuzz.py MODE SECONDS KEEP [SEED]
+Usage: fuzz.py MODE SECONDS|CASESx KEEP [SEED]
 
 MODE is yaml (random documents) or trees (random kustomizations). KUSTOMIZE and KUSTOMIZE_RS name the two programs.
 Cases that differ are left in the directory KEEP, one folder each.
@@ -409,13 +409,16 @@ def run(program, directory):
 
 
 def main():
-    mode, seconds, keep = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+    mode, limit, keep = sys.argv[1], sys.argv[2], sys.argv[3]
+    # `600x` is 600 cases, the same ones each time; `600` is ten minutes.
+    cases = int(limit[:-1]) if limit.endswith("x") else float("inf")
+    seconds = float("inf") if limit.endswith("x") else float(limit)
     seed = int(sys.argv[4]) if len(sys.argv) > 4 else int(time.time())
     make = {"yaml": yaml_case, "trees": tree_case}[mode]
     end, tried, built, wrong = time.time() + seconds, 0, 0, 0
     root = os.path.join(tempfile.mkdtemp(prefix="kustomize-fuzz-"), "tree")
     os.makedirs(keep, exist_ok=True)
-    while time.time() < end:
+    while time.time() < end and tried < cases:
         shutil.rmtree(root, ignore_errors=True)
         r = random.Random(seed + tried)
         directory = make(r, root)
