@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
         num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub no_cross_namespace_refs: bool,
-    /// Refuse kustomizations that fetch bases from elsewhere
+    /// Accepted for Flux's sake: kustomizations that fetch bases from elsewhere are always refused
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true",
         num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub no_remote_bases: bool,

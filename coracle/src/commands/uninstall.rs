@@ -133,6 +133,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         return Err(Error::new(Kind::Negative, "nothing was changed"));
     }
     let pods = controller_pods(&cluster, &global.namespace).await?;
+    if !args.force {
+        refuse_other_controllers(&cluster, &global.namespace, &pods).await?;
+    }
     for step in steps.iter().filter(|step| step.kind == "Deployment") {
         step.carry_out(&cluster).await?;
     }
