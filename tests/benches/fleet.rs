@@ -175,6 +175,8 @@ impl Controller {
                 "controller",
                 "--metrics-addr=127.0.0.1:0",
                 "--storage-addr=127.0.0.1:0",
+                // As a container that is restarted in its pod: it need not wait for its own lease.
+                "--identity=bench",
             ])
             .arg("--kubeconfig")
             .arg(&kubeconfig)
