@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use crate::installation::Installation;
 
 /// Rights that the controller has for others than the tenants here.
-const NOT_NEEDED_HERE: [(&str, &str); 2] = [
+const NOT_NEEDED_HERE: [(&str, &str); 3] = [
     // One rule holds both of its kinds; a source is known from its watch alone.
     ("gitrepositories", "get"),
     // No aggregated API is away here.
     ("apiservices", "get"),
+    // Nothing is pruned whose definition is not served.
+    ("customresourcedefinitions", "get"),
 ];
 
 const SETTINGS: &str = "\
