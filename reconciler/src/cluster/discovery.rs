@@ -43,6 +43,17 @@ impl Kind {
         }
     }
 
+    /// The kind of definitions.
+    #[must_use]
+    pub fn of_definitions() -> Self {
+        Self::fixed(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            false,
+        )
+    }
+
     /// The name of the CustomResourceDefinition that would have it served.
     #[must_use]
     pub fn definition(&self) -> String {

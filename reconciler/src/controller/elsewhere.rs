@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::assess::reduce::Observed;
 use crate::cluster::{Fingerprint, Seen};
-use crate::plan::{self, Gvk, ObjectId, Owner, Ownership};
+use crate::plan::{self, ObjectId, Owner, Ownership};
 
 use super::context::Context;
 use super::job::Job;
@@ -16,11 +16,7 @@ use super::job::Job;
 pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectId) {
     let (cx, owner, id) = (cx.clone(), owner.clone(), object.clone());
     tokio::spawn(async move {
-        let gvk = Gvk {
-            group: id.group.clone(),
-            version: "v1".to_owned(),
-            kind: id.kind.clone(),
-        };
+        let gvk = id.gvk("v1");
         match cx.discovery.resolve_any_version(&cx.api, &gvk).await {
             Ok(kind) => cx.watches.ensure_object(&kind, &id, &owner),
             Err(error) => tracing::warn!(object = %id, %error, "a health check names what cannot be watched"),
@@ -30,11 +26,7 @@ pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectId) {
 
 /// Looks at an object as the account of a run, and puts it where watches put what they see.
 pub(crate) async fn look(cx: &Context, job: &Job, id: &ObjectId) {
-    let gvk = Gvk {
-        group: id.group.clone(),
-        version: "v1".to_owned(),
-        kind: id.kind.clone(),
-    };
+    let gvk = id.gvk("v1");
     let Ok(kind) = cx.discovery.resolve_any_version(&cx.api, &gvk).await else {
         return;
     };

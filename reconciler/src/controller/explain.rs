@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::assess::why::{self, Facts, LOG_TAIL_LINES, LogTail, Need, Patience, Why};
 use crate::cluster::{Api, Kind};
-use crate::plan::{Gvk, ObjectId};
+use crate::plan::ObjectId;
 
 use super::context::Context;
 
@@ -33,11 +33,7 @@ pub(crate) async fn explain(cx: &Arc<Context>, api: &Api, objects: Vec<ObjectId>
 }
 
 async fn explain_one(cx: &Context, api: &Api, object: &ObjectId) -> Vec<Why> {
-    let gvk = Gvk {
-        group: object.group.clone(),
-        version: "v1".to_owned(),
-        kind: object.kind.clone(),
-    };
+    let gvk = object.gvk("v1");
     let Ok(kind) = cx.discovery.resolve_any_version(&cx.api, &gvk).await else {
         return Vec::new();
     };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::api::{DeletionPolicy, Reason};
 use crate::apply::Revoked;
 use crate::cluster::{ApiError, Kind};
-use crate::plan::{Gvk, Inventory, ObjectId};
+use crate::plan::{Inventory, ObjectId};
 use crate::report::{Failure, Severity};
 
 use super::claims;
@@ -89,11 +89,7 @@ fn doubted_until(cx: &Context, job: &Job, inventory: &Inventory) -> Option<Times
 async fn wait_until_gone(cx: &Context, job: &Job, deleted: &[(ObjectId, String)]) -> Result<(), Failure> {
     let api = job.api(cx);
     for (id, version) in deleted {
-        let gvk = Gvk {
-            group: id.group.clone(),
-            version: version.clone(),
-            kind: id.kind.clone(),
-        };
+        let gvk = id.gvk(version);
         let kind = match cx.discovery.resolve_any_version(&cx.api, &gvk).await {
             Ok(kind) => kind,
             Err(ApiError::UnknownKind { .. }) => continue,

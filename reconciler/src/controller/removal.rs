@@ -37,11 +37,7 @@ pub(crate) async fn remove(
     applied_uids: &[String],
 ) -> Result<Removed, Failure> {
     let claimant = others.claimant(job, id).map_err(Failure::Prune)?;
-    let mut gvk = Gvk {
-        group: id.group.clone(),
-        version: version.to_owned(),
-        kind: id.kind.clone(),
-    };
+    let mut gvk = id.gvk(version);
     // Once more when what was known of the kind turns out to be outdated.
     for _ in 0..2 {
         let Some(kind) = served(cx, id, &gvk).await? else {
@@ -108,12 +104,7 @@ async fn is_unavailable(cx: &Context, gvk: &Gvk) -> bool {
 
 /// Whether a definition says that the kind is served, which the API server does not do a moment after its start.
 async fn is_defined(cx: &Context, gvk: &Gvk) -> bool {
-    let definition = Kind::fixed(
-        "apiextensions.k8s.io/v1",
-        "CustomResourceDefinition",
-        "customresourcedefinitions",
-        false,
-    );
+    let definition = Kind::of_definitions();
     let Ok(names) = cx.api.names(&definition).await else {
         return true;
     };

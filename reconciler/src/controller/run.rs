@@ -237,11 +237,7 @@ impl Run<'_> {
         };
         for target in targets.iter().filter(|target| target.expected.is_none()) {
             let id = &target.object;
-            let gvk = Gvk {
-                group: id.group.clone(),
-                version: "v1".to_owned(),
-                kind: id.kind.clone(),
-            };
+            let gvk = id.gvk("v1");
             let Ok(kind) = self.cx.discovery.resolve_any_version(&self.cx.api, &gvk).await else {
                 continue;
             };

@@ -88,6 +88,16 @@ impl ObjectId {
         Self::new(&gvk.group, &gvk.kind, text("namespace"), text("name"))
     }
 
+    /// Its kind in an API version, given without the group.
+    #[must_use]
+    pub fn gvk(&self, version: &str) -> Gvk {
+        Gvk {
+            group: self.group.clone(),
+            version: version.to_owned(),
+            kind: self.kind.clone(),
+        }
+    }
+
     /// The id as it stands in `status.inventory.entries[].id`; a colon in a name (RBAC) is written `__`
     /// (fluxcd/cli-utils `pkg/object/objmetadata.go`).
     #[must_use]

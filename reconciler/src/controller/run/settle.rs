@@ -103,12 +103,7 @@ impl Run<'_> {
     }
 
     async fn is_established(&self, id: &ObjectId) -> bool {
-        let kind = Kind::fixed(
-            "apiextensions.k8s.io/v1",
-            "CustomResourceDefinition",
-            "customresourcedefinitions",
-            false,
-        );
+        let kind = Kind::of_definitions();
         let live = self.api.get(&kind, id).await.ok().flatten();
         live.is_some_and(|live| Observed::reduce(&live, Timestamp::now()).kind == StatusKind::Current)
     }
