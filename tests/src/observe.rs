@@ -251,6 +251,20 @@ impl World {
         );
     }
 
+    /// Confirms that a revision of branch `main` may prune what it would, as the condition says how to.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub fn confirm_prune(&self, kustomization: &str, commit: &str) {
+        self.amend(
+            "kustomize.toolkit.fluxcd.io/v1",
+            "Kustomization",
+            NAMESPACE,
+            kustomization,
+            &json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}}),
+        );
+    }
+
     /// Changes an object by a merge patch, at once.
     ///
     /// # Panics

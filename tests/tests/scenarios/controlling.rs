@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use embedded_cluster::{Fault, HoldAt, Match, RequestKey, Verb};
+use embedded_cluster::{Fault, HoldAt, RequestKey, Verb};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::world::{NAMESPACE, condition};
 
+use crate::requests::{looks, previews, requests, statuses};
 use crate::{Needs, Scene, config_map, held};
 
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
@@ -55,12 +56,8 @@ async fn rule_21_a_run_that_waits_for_an_object_to_go_holds_no_other_up() {
         .delete("v1", "ConfigMap", "default", "a")
         .unwrap();
     // The first look is the preview's, the second waits.
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .resource("", "configmaps")
-        .name("a");
-    let mut holding = scene.world.cluster.faults().hold(looks.nth(2), HoldAt::After);
+    let looks = looks("", "configmaps").name("a");
+    let mut holding = scene.faults().hold(looks.nth(2), HoldAt::After);
     scene.world.start().await;
     held(&mut holding).await.release();
     scene.upstream.write("marker/m.yaml", config_map("m", "1"));
@@ -91,16 +88,8 @@ async fn rule_22_a_request_that_comes_during_a_run_is_run_for_after_it() {
     let scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    let previews = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Patch)
-        .name("a")
-        .dry_run(true);
-    let mut holding = scene
-        .world
-        .cluster
-        .faults()
-        .hold(previews.times(1), HoldAt::Before);
+    let previews = previews().name("a");
+    let mut holding = scene.faults().hold(previews.times(1), HoldAt::Before);
     scene.world.request(KUSTOMIZE, "Kustomization", "app", "first");
     let preview = held(&mut holding).await;
     let runs = scene.world.runs("app");
@@ -192,11 +181,7 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
         "kustomize-controller-leader-election",
         "kustomize-controller-7d",
     ));
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .resource("coordination.k8s.io", "leases")
-        .name("kustomize-controller-leader-election");
+    let looks = looks("coordination.k8s.io", "leases").name("kustomize-controller-leader-election");
     let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
     let mark = world.mark();
     world.start().await;
@@ -250,10 +235,7 @@ async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
         })
     };
     world.apply(&flux(1));
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .name("kustomize-controller");
+    let looks = requests().verb(Verb::Get).name("kustomize-controller");
     let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
     let mark = world.mark();
     world.start().await;
@@ -281,8 +263,7 @@ async fn rule_24_a_controller_that_cannot_renew_its_leases_ends_before_another_m
     world.kustomization("app", "app", "./app", &json!({}));
     world.start().await;
     world.until_applied("app", &commit).await;
-    let renewals = Match::default()
-        .user_agent("coracle")
+    let renewals = requests()
         .verb(Verb::Update)
         .resource("coordination.k8s.io", "leases");
     let holding = world.cluster.faults().hold(renewals, HoldAt::Before);
@@ -304,12 +285,8 @@ async fn rule_24_an_inventory_is_read_only_once_nobody_else_writes_it() {
         "kustomize-controller-leader-election",
         "kustomize-controller-7d",
     ));
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .resource("coordination.k8s.io", "leases")
-        .name("kustomize-controller-leader-election");
-    let mut holding = scene.world.cluster.faults().hold(looks.times(2), HoldAt::After);
+    let looks = looks("coordination.k8s.io", "leases").name("kustomize-controller-leader-election");
+    let mut holding = scene.faults().hold(looks.times(2), HoldAt::After);
     scene.world.start().await;
     held(&mut holding).await.release();
     let again = held(&mut holding).await;
@@ -381,28 +358,13 @@ async fn rule_25_the_generation_of_the_runs_start_is_observed() {
     let scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    let previews = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Patch)
-        .name("a")
-        .dry_run(true);
-    let mut holding = scene
-        .world
-        .cluster
-        .faults()
-        .hold(previews.times(1), HoldAt::Before);
+    let previews = previews().name("a");
+    let mut holding = scene.faults().hold(previews.times(1), HoldAt::Before);
     scene.world.request(KUSTOMIZE, "Kustomization", "app", "first");
     let preview = held(&mut holding).await;
     scene.world.respec("app", &json!({"interval": "2h"}));
-    let statuses = Match::default()
-        .user_agent("coracle")
-        .resource("kustomize.toolkit.fluxcd.io", "kustomizations")
-        .subresource("status");
-    let mut written = scene
-        .world
-        .cluster
-        .faults()
-        .hold(statuses.times(1), HoldAt::After);
+    let statuses = statuses();
+    let mut written = scene.faults().hold(statuses.times(1), HoldAt::After);
     preview.release();
     let first = held(&mut written).await;
     assert_eq!(scene.world.get_kustomization("app")["metadata"]["generation"], 2);
@@ -531,11 +493,7 @@ async fn rule_26_health_that_the_account_may_not_know_is_not_told() {
     let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     let world = &mut scene.world;
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .resource("apps", "deployments")
-        .name("theirs");
+    let looks = looks("apps", "deployments").name("theirs");
     let refused = world.cluster.faults().add(
         looks,
         Fault::forbidden("deployments.apps \"theirs\" is forbidden: User cannot get it"),

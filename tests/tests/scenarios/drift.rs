@@ -1,10 +1,11 @@
 //! Rules 9 to 14: when something is done, and when nothing.
 
-use embedded_cluster::{HoldAt, Match, Verb};
+use embedded_cluster::{HoldAt, Verb};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tests::observe::uid;
 
+use crate::requests::requests;
 use crate::{Needs, Scene, config_map, deployment, held};
 
 fn is(value: &'static str) -> impl Fn(&Value) -> bool {
@@ -238,7 +239,7 @@ async fn rule_12_what_happened_while_a_watch_was_broken_is_seen_when_it_is_back(
     world
         .until("v1", "ConfigMap", "default", "a", "put back", is("1"))
         .await;
-    let config_maps = Match::default().user_agent("coracle").resource("", "configmaps");
+    let config_maps = requests().resource("", "configmaps");
     let mut holding = world
         .cluster
         .faults()

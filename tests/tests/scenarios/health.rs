@@ -11,7 +11,7 @@ const IMAGE: &str = "registry.example.org/web:1.0.0";
 /// A Kustomization `app` of a Deployment `web`, which waits.
 async fn scene_of(behaviour: Behaviour, spec: &Value) -> Scene {
     let mut scene = Scene::with(Needs::Workloads).empty().await;
-    scene.world.cluster.workloads().when_image(IMAGE, behaviour);
+    scene.workloads().when_image(IMAGE, behaviour);
     scene
         .upstream
         .commit("app/web.yaml", &deployment_of("web", IMAGE));
@@ -85,11 +85,7 @@ async fn rule_20_an_image_that_cannot_be_pulled_is_told_with_pod_and_container_a
         unhealthy(&scene).await,
         "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: image \"registry.example.org/web:1.0.0\" of container \"web\" cannot be pulled: not found]"
     );
-    scene
-        .world
-        .cluster
-        .workloads()
-        .when_image(IMAGE, Behaviour::Ready);
+    scene.workloads().when_image(IMAGE, Behaviour::Ready);
     replace_pods(&scene);
     until_healthy(&scene).await;
 }
@@ -110,8 +106,6 @@ async fn the_last_line_of_the_log_can_be_left_out() {
     let mut scene = Scene::with(Needs::Workloads).empty().await;
     scene.world = scene.world.configured(|config| config.log_excerpts = false);
     scene
-        .world
-        .cluster
         .workloads()
         .when_image(IMAGE, Behaviour::Crash { exit_code: 3, log });
     scene
@@ -144,11 +138,7 @@ async fn what_is_never_ready_times_out_and_counts_when_it_is_ready_later() {
         unhealthy(&scene).await,
         "timeout waiting for: [Deployment/default/web status: 'InProgress': pod web-POD: container \"web\" runs but is not ready: Readiness probe failed: HTTP probe failed with statuscode: 503]"
     );
-    scene
-        .world
-        .cluster
-        .workloads()
-        .when_image(IMAGE, Behaviour::Ready);
+    scene.workloads().when_image(IMAGE, Behaviour::Ready);
     replace_pods(&scene);
     until_healthy(&scene).await;
 }
@@ -193,7 +183,7 @@ async fn a_commit_ends_the_wait_for_what_it_replaces() {
 async fn rule_19_a_healthy_workload_that_breaks_later_is_told_and_passes_again() {
     let scene = scene_of(Behaviour::Ready, &json!({"wait": true, "timeout": "2s"})).await;
     until_healthy(&scene).await;
-    scene.world.cluster.workloads().when_image(
+    scene.workloads().when_image(
         IMAGE,
         Behaviour::Crash {
             exit_code: 1,
@@ -205,11 +195,7 @@ async fn rule_19_a_healthy_workload_that_breaks_later_is_told_and_passes_again()
         unhealthy(&scene).await,
         "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: container \"web\" exited with code 1, restarted once; its last log line: bye]"
     );
-    scene
-        .world
-        .cluster
-        .workloads()
-        .when_image(IMAGE, Behaviour::Ready);
+    scene.workloads().when_image(IMAGE, Behaviour::Ready);
     replace_pods(&scene);
     until_healthy(&scene).await;
 }
@@ -218,21 +204,13 @@ async fn rule_19_a_healthy_workload_that_breaks_later_is_told_and_passes_again()
 async fn rule_19_why_a_healthy_workload_broke_is_told_after_the_time_of_grace_and_not_only_at_the_timeout() {
     let scene = scene_of(Behaviour::Ready, &json!({"wait": true, "timeout": "1h"})).await;
     until_healthy(&scene).await;
-    scene
-        .world
-        .cluster
-        .workloads()
-        .when_image(IMAGE, Behaviour::ImageNotFound);
+    scene.workloads().when_image(IMAGE, Behaviour::ImageNotFound);
     replace_pods(&scene);
     assert_eq!(
         unhealthy(&scene).await,
         "failed early due to stalled resources: [Deployment/default/web status: 'Failed': pod web-POD: image \"registry.example.org/web:1.0.0\" of container \"web\" cannot be pulled: not found]"
     );
-    scene
-        .world
-        .cluster
-        .workloads()
-        .when_image(IMAGE, Behaviour::Ready);
+    scene.workloads().when_image(IMAGE, Behaviour::Ready);
     replace_pods(&scene);
     until_healthy(&scene).await;
 }
@@ -285,11 +263,7 @@ async fn a_health_check_of_one_of_its_own_objects_leaves_the_others_out() {
     let checks =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "namespace": "default"}]);
     let mut scene = Scene::with(Needs::Workloads).empty().await;
-    scene
-        .world
-        .cluster
-        .workloads()
-        .when_image(IMAGE, Behaviour::NeverReady);
+    scene.workloads().when_image(IMAGE, Behaviour::NeverReady);
     scene.upstream.write("app/web.yaml", deployment_of("web", IMAGE));
     scene
         .upstream
@@ -309,7 +283,7 @@ async fn a_job_that_fails_is_told() {
         exit_code: 4,
         log: "migration 7 failed\n".into(),
     };
-    scene.world.cluster.workloads().when_image(IMAGE, crash);
+    scene.workloads().when_image(IMAGE, crash);
     scene.upstream.commit(
         "app/job.yaml",
         &format!(

@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-use embedded_cluster::{HoldAt, Match};
+use embedded_cluster::HoldAt;
 use serde_json::json;
 use tests::World;
-use tests::world::{CONTROLLER_LOG, NAMESPACE};
+use tests::world::CONTROLLER_LOG;
 
+use crate::requests::requests;
 use crate::{Needs, Scene, config_map, held};
 
 /// More requests than any run here makes.
@@ -142,23 +143,11 @@ async fn scene() -> (Scene, String) {
     (scene, commit)
 }
 
-fn requests() -> Match {
-    Match::default().user_agent("coracle")
-}
-
 /// Everything leaves Git: nothing may stay.
 async fn nothing_is_left(scene: &Scene, controller: &mut Controller) {
     std::fs::remove_dir_all(scene.upstream.work().join("app")).unwrap();
     let commit = scene.push(&[("kustomization.yaml", "namespace: default\n")]);
-    let confirmed =
-        json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
-    scene.world.amend(
-        "kustomize.toolkit.fluxcd.io/v1",
-        "Kustomization",
-        NAMESPACE,
-        "app",
-        &confirmed,
-    );
+    scene.world.confirm_prune("app", &commit);
     scene.world.until_applied("app", &commit).await;
     controller.let_late_writes_expire();
     scene.world.until_inventory("app", &[]).await;
@@ -173,7 +162,7 @@ async fn killed_at_every_request(at: HoldAt) {
     side.settled(&scene, &mut controller, &commit).await;
     for k in 1..MAX_REQUESTS {
         side = side.other();
-        let mut holding = scene.world.cluster.faults().hold(requests().nth(k), at);
+        let mut holding = scene.faults().hold(requests().nth(k), at);
         let commit = side.commit(&scene);
         scene.world.poll("app", &commit);
         let done = tokio::select! {
@@ -187,7 +176,7 @@ async fn killed_at_every_request(at: HoldAt) {
         };
         // A request may be held that the end of the run did not wait for; it goes with this.
         drop(holding);
-        scene.world.cluster.faults().clear();
+        scene.faults().clear();
         side.settled(&scene, &mut controller, &commit).await;
         if done {
             assert!(k > 12, "the run was shorter than what it has to do: {k} requests");
@@ -218,7 +207,7 @@ async fn a_write_arrives_late(revert: bool) {
     for k in 1..MAX_REQUESTS {
         side = side.other();
         let writes = requests().namespace("default").writes();
-        let mut holding = scene.world.cluster.faults().hold(writes.nth(k), HoldAt::Before);
+        let mut holding = scene.faults().hold(writes.nth(k), HoldAt::Before);
         let commit = side.commit(&scene);
         scene.world.poll("app", &commit);
         let late = tokio::select! {
@@ -226,14 +215,14 @@ async fn a_write_arrives_late(revert: bool) {
             _ = scene.world.until_applied("app", &commit) => {
                 drop(holding);
                 assert!(k > 5, "the run was shorter than what it has to do: {k} writes");
-                scene.world.cluster.faults().clear();
+                scene.faults().clear();
                 side.settled(&scene, &mut controller, &commit).await;
                 nothing_is_left(&scene, &mut controller).await;
                 return;
             }
         };
         drop(controller);
-        scene.world.cluster.faults().clear();
+        scene.faults().clear();
         let commit = if revert {
             side = side.other();
             side.commit(&scene)

@@ -28,6 +28,7 @@ mod kill;
 mod ownership;
 mod preview;
 mod recording;
+mod requests;
 mod secrets;
 mod sources;
 mod story;
@@ -36,7 +37,7 @@ mod variables;
 
 use std::time::Duration;
 
-use embedded_cluster::{Held, Holding};
+use embedded_cluster::{Faults, Held, Holding, Workloads};
 use git_server::{GitServer, Upstream};
 use serde_json::{Value, json};
 use tests::World;
@@ -107,6 +108,16 @@ impl Scene {
         scene.world.start().await;
         scene.world.until_applied("app", &first).await;
         scene
+    }
+
+    /// The faults of the cluster: what it does wrong, and which requests it holds.
+    pub(crate) fn faults(&self) -> &Faults {
+        self.world.cluster.faults()
+    }
+
+    /// The workloads that the cluster plays.
+    pub(crate) fn workloads(&self) -> &Workloads {
+        self.world.cluster.workloads()
     }
 
     /// Commits one file and has the GitRepository `app` look.

@@ -1,10 +1,11 @@
 //! Rules 15 to 18 and the end of a Kustomization: whose object it is, and what may be deleted.
 
-use embedded_cluster::{Fault, HoldAt, Match, Verb};
+use embedded_cluster::{Fault, HoldAt};
 use serde_json::{Value, json};
 use tests::observe::{OWNER, ids, uid};
 use tests::world::{KUSTOMIZE_API, NAMESPACE};
 
+use crate::requests::{deletes, looks, requests};
 use crate::{Needs, Scene, config_map, held};
 
 const CLAIM: &str = "
@@ -15,13 +16,6 @@ spec:
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 1Gi}}
 ";
-
-fn deletes(plural: &str) -> Match {
-    Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Delete)
-        .resource("", plural)
-}
 
 /// A ConfigMap whose data cannot be changed in place.
 fn sealed(name: &str, value: &str) -> String {
@@ -67,8 +61,6 @@ async fn rule_15_an_object_that_changed_since_it_was_looked_at_is_looked_at_agai
         )
         .await;
     let mut holding = scene
-        .world
-        .cluster
         .faults()
         .hold(deletes("configmaps").times(1), HoldAt::Before);
     let mark = scene.world.mark();
@@ -130,9 +122,7 @@ async fn rule_16_data_that_a_kustomization_which_cannot_be_built_may_want_stays_
     );
     assert!(message.ends_with(&remedy), "{message}");
     assert!(claim().is_some());
-    let confirmed =
-        json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
-    world.amend(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app", &confirmed);
+    world.confirm_prune("app", &commit);
     world.until_applied("app", &commit).await;
     // It goes when nobody uses it, which its finalizer is there for.
     world
@@ -187,11 +177,12 @@ async fn rule_16_a_name_that_does_not_fit_a_label_is_refused() {
     );
 }
 
-/// A claim that moves from `old` to `new` in one commit, with one of the two suspended until the other is done.
-async fn move_a_claim(suspended: &str, first: &str) -> (Scene, String) {
+/// Two Kustomizations, both applied: `old` with these files, and `new` with a ConfigMap of its own.
+async fn old_and_new(old: &[(&str, &str)]) -> Scene {
     let mut scene = Scene::new().await;
-    scene.upstream.write("old/claim.yaml", CLAIM);
-    scene.upstream.write("old/a.yaml", config_map("a", "1"));
+    for (path, content) in old {
+        scene.upstream.write(&format!("old/{path}"), content);
+    }
     scene.upstream.write("new/b.yaml", config_map("b", "1"));
     let commit = scene.upstream.commit_all("Start");
     scene.world.git_repository("app", "main");
@@ -204,6 +195,12 @@ async fn move_a_claim(suspended: &str, first: &str) -> (Scene, String) {
     for name in ["old", "new"] {
         scene.world.until_applied(name, &commit).await;
     }
+    scene
+}
+
+/// A claim that moves from `old` to `new` in one commit, with one of the two suspended until the other is done.
+async fn move_a_claim(suspended: &str, first: &str) -> (Scene, String) {
+    let scene = old_and_new(&[("claim.yaml", CLAIM), ("a.yaml", &config_map("a", "1"))]).await;
     let before = scene
         .world
         .get("v1", "PersistentVolumeClaim", "default", "data")
@@ -282,20 +279,7 @@ async fn rule_16_an_object_that_was_promised_to_one_that_never_takes_it_is_delet
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_that_all_move_to_another_kustomization_need_no_confirmation() {
-    let mut scene = Scene::new().await;
-    scene.upstream.write("old/a.yaml", config_map("a", "1"));
-    scene.upstream.write("new/b.yaml", config_map("b", "1"));
-    let commit = scene.upstream.commit_all("Start");
-    scene.world.git_repository("app", "main");
-    for name in ["old", "new"] {
-        scene
-            .world
-            .kustomization(name, "app", &format!("./{name}"), &json!({}));
-    }
-    scene.world.start().await;
-    for name in ["old", "new"] {
-        scene.world.until_applied(name, &commit).await;
-    }
+    let scene = old_and_new(&[("a.yaml", &config_map("a", "1"))]).await;
     scene.upstream.git(&["mv", "old/a.yaml", "new/a.yaml"]);
     scene.upstream.write("old/README.md", "All of it is in new.\n");
     let commit = scene.upstream.commit_all("Move all");
@@ -377,10 +361,8 @@ async fn rule_18_nothing_is_deleted_whose_replacement_is_refused() {
             &json!({"force": true}),
         )
         .await;
-    let proof = Match::default().user_agent("coracle").name("a-replacement");
+    let proof = requests().name("a-replacement");
     scene
-        .world
-        .cluster
         .faults()
         .add(proof, Fault::forbidden("exceeded quota: objects"));
     let mark = scene.world.mark();
@@ -441,15 +423,7 @@ async fn a_revision_without_objects_stops_and_says_how_to_confirm() {
         )
     );
     assert_eq!(scene.data("a")["key"], "1");
-    let confirmed =
-        json!({"metadata": {"annotations": {"coracle.dev/prune-confirm": format!("main@sha1:{commit}")}}});
-    scene.world.amend(
-        "kustomize.toolkit.fluxcd.io/v1",
-        "Kustomization",
-        NAMESPACE,
-        "app",
-        &confirmed,
-    );
+    scene.world.confirm_prune("app", &commit);
     scene.world.until_applied("app", &commit).await;
     assert_eq!(scene.data("a"), Value::Null);
     assert_eq!(scene.world.inventory("app"), Vec::<String>::new());
@@ -543,11 +517,7 @@ async fn wait_for_termination_keeps_the_finalizer_until_the_objects_are_gone() {
         )
         .unwrap();
     held(&mut holding).await.release();
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .resource("", "configmaps")
-        .name("a");
+    let looks = looks("", "configmaps").name("a");
     let mut waiting = world.cluster.faults().hold(looks.times(1), HoldAt::After);
     let look = held(&mut waiting).await;
     assert_eq!(

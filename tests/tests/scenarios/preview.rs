@@ -1,8 +1,9 @@
 //! Rules 6 to 8: what is known before the first change.
 
-use embedded_cluster::{ApiError, Fault, HoldAt, Match, Verb};
+use embedded_cluster::{ApiError, Fault, HoldAt};
 use serde_json::{Value, json};
 
+use crate::requests::{applies, previews, requests};
 use crate::{Needs, Scene, config_map, deployment, held};
 
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n";
@@ -68,10 +69,7 @@ async fn rule_6_a_binding_whose_role_comes_along_is_previewed_when_it_is_there()
     );
     let commit = scene.commit(&[("role.yaml", &role), ("binding.yaml", &binding)]);
     let world = &mut scene.world;
-    let bindings = Match::default()
-        .user_agent("coracle")
-        .resource(rbac, "rolebindings")
-        .dry_run(true);
+    let bindings = requests().resource(rbac, "rolebindings").dry_run(true);
     world
         .cluster
         .faults()
@@ -157,12 +155,8 @@ async fn rule_6_what_a_webhook_refuses_to_preview_is_applied_unverified() {
         message: message.into(),
         details: None,
     };
-    let previews = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Patch)
-        .resource("", "configmaps")
-        .dry_run(true);
-    scene.world.cluster.faults().add(previews, Fault::Refuse(refusal));
+    let previews = previews().resource("", "configmaps");
+    scene.faults().add(previews, Fault::Refuse(refusal));
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
     scene.world.git_repository("app", "main");
     scene.world.kustomization("app", "app", "./app", &json!({}));
@@ -178,15 +172,8 @@ async fn rule_7_a_run_that_fails_midway_is_resumed() {
     let scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    let apply = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Patch)
-        .name("c")
-        .dry_run(false)
-        .times(1);
+    let apply = applies().name("c").times(1);
     scene
-        .world
-        .cluster
         .faults()
         .add(apply, Fault::forbidden("exceeded quota: objects"));
     let commit = scene.push(&[
@@ -228,13 +215,8 @@ async fn rule_8_what_somebody_changes_during_a_write_is_seen_afterwards() {
     let scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    let apply = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Patch)
-        .name("a")
-        .dry_run(false)
-        .times(1);
-    let mut holding = scene.world.cluster.faults().hold(apply, HoldAt::After);
+    let apply = applies().name("a").times(1);
+    let mut holding = scene.faults().hold(apply, HoldAt::After);
     scene.push(&[("a.yaml", &config_map("a", "2"))]);
     let write = held(&mut holding).await;
     scene.world.amend(

@@ -1,28 +1,14 @@
 //! Rules 1 to 5: what is recorded before anything is written, and what a write may touch.
 
-use embedded_cluster::{Fault, HoldAt, Match, Verb};
+use embedded_cluster::{Fault, HoldAt};
 use serde_json::{Value, json};
 use tests::observe::{ids, uid};
 use tests::world::NAMESPACE;
 
+use crate::requests::{applies, deletes, looks, statuses};
 use crate::{Needs, Scene, config_map, held};
 
 /// Applies of objects of a kind: no previews, no statuses.
-fn applies(plural: &str) -> Match {
-    Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Patch)
-        .resource("", plural)
-        .dry_run(false)
-}
-
-fn statuses() -> Match {
-    Match::default()
-        .user_agent("coracle")
-        .resource("kustomize.toolkit.fluxcd.io", "kustomizations")
-        .subresource("status")
-}
-
 /// An object as the controller would apply it.
 fn labelled(name: &str) -> Value {
     json!({
@@ -33,6 +19,16 @@ fn labelled(name: &str) -> Value {
         },
         "data": {"key": "late"},
     })
+}
+
+/// A write of this object that was sent before everything else arrives at last, and no other can come after it.
+fn late_write(scene: &Scene, name: &str) {
+    scene
+        .world
+        .cluster
+        .apply(&labelled(name), "kustomize-controller")
+        .unwrap();
+    scene.world.let_late_writes_expire();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +44,7 @@ async fn rule_1_finalizer_and_inventory_are_written_before_the_first_object() {
     let mut holding = world
         .cluster
         .faults()
-        .hold(applies("configmaps").times(1), HoldAt::Before);
+        .hold(applies().resource("", "configmaps").times(1), HoldAt::Before);
     let mark = world.mark();
     world.start().await;
     let first = held(&mut holding).await;
@@ -89,12 +85,8 @@ async fn rule_1_the_inventory_shrinks_only_when_the_object_is_really_gone() {
             &json!({}),
         )
         .await;
-    let deletes = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Delete)
-        .resource("", "configmaps")
-        .times(1);
-    scene.world.cluster.faults().add(
+    let deletes = deletes("configmaps").times(1);
+    scene.faults().add(
         deletes,
         Fault::forbidden("configmaps \"b\" is forbidden: not today"),
     );
@@ -119,7 +111,7 @@ async fn rule_1_an_inventory_that_somebody_else_changed_is_not_written_over() {
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
     let record = statuses();
-    let mut holding = scene.world.cluster.faults().hold(record.times(1), HoldAt::Before);
+    let mut holding = scene.faults().hold(record.times(1), HoldAt::Before);
     let commit = scene.push(&[("b.yaml", &config_map("b", "1"))]);
     let held = held(&mut holding).await;
     let mut object = scene.world.get_kustomization("app");
@@ -149,11 +141,7 @@ async fn rule_1_a_status_that_an_earlier_process_sent_and_that_arrives_late_is_r
     let mut scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    let mut holding = scene
-        .world
-        .cluster
-        .faults()
-        .hold(statuses().times(1), HoldAt::Before);
+    let mut holding = scene.faults().hold(statuses().times(1), HoldAt::Before);
     scene.push(&[("a.yaml", &config_map("a", "2"))]);
     let late = held(&mut holding).await;
     scene.world.kill();
@@ -188,13 +176,7 @@ async fn rule_2_after_a_restart_what_was_pruned_stays_recorded_until_no_late_wri
         scene.world.inventory("app"),
         ["default_a__ConfigMap", "default_b__ConfigMap"]
     );
-    // The write of the earlier process arrives.
-    scene
-        .world
-        .cluster
-        .apply(&labelled("b"), "kustomize-controller")
-        .unwrap();
-    scene.world.let_late_writes_expire();
+    late_write(&scene, "b");
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])
@@ -214,23 +196,11 @@ async fn rule_2_a_late_write_that_arrives_before_the_answer_to_a_deletion_is_not
         )
         .await;
     scene.world.stop().await;
-    let mut holding = scene.world.cluster.faults().hold(
-        Match::default()
-            .user_agent("coracle")
-            .verb(Verb::Delete)
-            .resource("", "configmaps")
-            .times(1),
-        HoldAt::After,
-    );
+    let mut holding = scene.faults().hold(deletes("configmaps").times(1), HoldAt::After);
     scene.world.start().await;
     let commit = scene.push(&[("b.yaml", "")]);
     let deleted = held(&mut holding).await;
-    scene
-        .world
-        .cluster
-        .apply(&labelled("b"), "kustomize-controller")
-        .unwrap();
-    scene.world.let_late_writes_expire();
+    late_write(&scene, "b");
     deleted.release();
     scene.world.until_applied("app", &commit).await;
     scene
@@ -245,11 +215,10 @@ async fn rule_2_so_does_what_a_create_without_an_answer_may_still_bring_back() {
     let scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    scene
-        .world
-        .cluster
-        .faults()
-        .add(applies("configmaps").name("b").times(1), Fault::CutBefore);
+    scene.faults().add(
+        applies().resource("", "configmaps").name("b").times(1),
+        Fault::CutBefore,
+    );
     scene.deploy(&[("b.yaml", &config_map("b", "1"))]).await;
     scene.deploy(&[("b.yaml", "")]).await;
     assert_eq!(scene.data("b"), Value::Null);
@@ -257,12 +226,7 @@ async fn rule_2_so_does_what_a_create_without_an_answer_may_still_bring_back() {
         scene.world.inventory("app"),
         ["default_a__ConfigMap", "default_b__ConfigMap"]
     );
-    scene
-        .world
-        .cluster
-        .apply(&labelled("b"), "kustomize-controller")
-        .unwrap();
-    scene.world.let_late_writes_expire();
+    late_write(&scene, "b");
     scene
         .world
         .until_inventory("app", &["default_a__ConfigMap"])
@@ -277,14 +241,7 @@ async fn rule_2_a_finalizer_stays_until_no_late_write_can_leave_an_object_behind
         .await;
     scene.world.stop().await;
     scene.world.start().await;
-    let mut holding = scene.world.cluster.faults().hold(
-        Match::default()
-            .user_agent("coracle")
-            .verb(Verb::Delete)
-            .resource("", "configmaps")
-            .times(1),
-        HoldAt::After,
-    );
+    let mut holding = scene.faults().hold(deletes("configmaps").times(1), HoldAt::After);
     scene
         .world
         .cluster
@@ -296,12 +253,7 @@ async fn rule_2_a_finalizer_stays_until_no_late_write_can_leave_an_object_behind
         )
         .unwrap();
     let deleted = held(&mut holding).await;
-    scene
-        .world
-        .cluster
-        .apply(&labelled("a"), "kustomize-controller")
-        .unwrap();
-    scene.world.let_late_writes_expire();
+    late_write(&scene, "a");
     deleted.release();
     scene
         .world
@@ -416,11 +368,7 @@ async fn rule_4_an_object_that_is_going_away_is_left_alone_and_created_when_it_i
     let before = world.get("v1", "ConfigMap", "default", "a").unwrap();
     world.cluster.delete("v1", "ConfigMap", "default", "a").unwrap();
     // The second look is the one that waits.
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .resource("", "configmaps")
-        .name("a");
+    let looks = looks("", "configmaps").name("a");
     let mut holding = world.cluster.faults().hold(looks.nth(2), HoldAt::After);
     let mark = world.mark();
     let commit = scene.push(&[("a.yaml", &config_map("a", "2"))]);
@@ -451,10 +399,8 @@ async fn rule_4_an_update_of_an_object_that_is_gone_does_not_create_it_but_looks
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
     let mut holding = scene
-        .world
-        .cluster
         .faults()
-        .hold(applies("configmaps").times(1), HoldAt::Before);
+        .hold(applies().resource("", "configmaps").times(1), HoldAt::Before);
     let mark = scene.world.mark();
     let commit = scene.push(&[("a.yaml", &config_map("a", "2"))]);
     let update = held(&mut holding).await;
@@ -489,10 +435,8 @@ async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
     let mut holding = scene
-        .world
-        .cluster
         .faults()
-        .hold(applies("namespaces").times(1), HoldAt::After);
+        .hold(applies().resource("", "namespaces").times(1), HoldAt::After);
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n";
     scene.push(&[("a.yaml", &config_map("a", "2")), ("shop.yaml", namespace)]);
     let write = held(&mut holding).await;
@@ -519,10 +463,8 @@ async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
     let mut holding = scene
-        .world
-        .cluster
         .faults()
-        .hold(applies("configmaps").times(1), HoldAt::Before);
+        .hold(applies().resource("", "configmaps").times(1), HoldAt::Before);
     let mark = scene.world.mark();
     scene.push(&[("a.yaml", &config_map("a", "2"))]);
     let write = held(&mut holding).await;
@@ -549,11 +491,7 @@ async fn a_status_that_could_not_be_written_is_written_without_another_run() {
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
     let world = &scene.world;
-    let statuses = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Patch)
-        .subresource("status")
-        .name("app");
+    let statuses = statuses().name("app");
     let refused = world.cluster.faults().add(statuses.times(5), Fault::throttled(0));
     let mark = world.mark();
     let commit = scene.push(&[("a.yaml", &config_map("a", "2"))]);

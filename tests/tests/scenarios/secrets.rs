@@ -127,8 +127,6 @@ async fn provoke(scene: &mut Scene) {
         .collect();
     let log = format!("cannot log in: {}\n", known.join(" "));
     scene
-        .world
-        .cluster
         .workloads()
         .when_image("web:1", Behaviour::Crash { exit_code: 1, log });
     scene
