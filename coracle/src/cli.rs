@@ -104,7 +104,7 @@ pub enum Command {
     Demo(commands::demo::Args),
     /// Print a script that completes commands in a shell
     Completion(commands::completion::Args),
-    /// Print the versions of Coracle and of the controller in the cluster
+    /// Print the version, and whether a controller works in the cluster, with the remedy if none does
     Version(commands::version::Args),
     /// Write the files that are generated from code
     #[command(hide = true)]

@@ -18,6 +18,8 @@ pub enum Kind {
     Input,
     /// What was waited for did not happen in time.
     Timeout,
+    /// The machine does not let it: an address is taken, a file or directory cannot be written.
+    Machine,
     /// Whoever reads the output stopped reading; this is no failure.
     BrokenPipe,
     /// A part of the program failed in a way that no other kind describes.
@@ -26,7 +28,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that has an exit code of its own, for the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BrokenPipe,
         Self::Negative,
         Self::Usage,
@@ -34,6 +36,7 @@ impl Kind {
         Self::Cluster,
         Self::Input,
         Self::Timeout,
+        Self::Machine,
         Self::Internal,
     ];
 
@@ -48,6 +51,7 @@ impl Kind {
             Self::Cluster => 4,
             Self::Input => 5,
             Self::Timeout => 6,
+            Self::Machine => 7,
             Self::Internal => 70,
         }
     }
@@ -65,7 +69,10 @@ impl Kind {
             Self::Cluster => "The cluster cannot be reached, refuses, or Coracle is not installed in it.",
             Self::Input => "Files that were read are wrong.",
             Self::Timeout => "What was waited for did not happen in time.",
-            Self::Internal => "A part of Coracle failed; this is a bug or a broken machine.",
+            Self::Machine => {
+                "This machine does not let it: an address is taken, or a file or directory cannot be written."
+            }
+            Self::Internal => "A part of Coracle failed; this is a bug.",
         }
     }
 }
@@ -146,7 +153,7 @@ impl From<std::io::Error> for Error {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::new(Kind::BrokenPipe, "nobody reads the output");
         }
-        Self::new(Kind::Internal, "cannot write the output").caused_by(error)
+        Self::new(Kind::Machine, "cannot write the output").caused_by(error)
     }
 }
 

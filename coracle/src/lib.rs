@@ -12,6 +12,7 @@ pub mod demo;
 pub mod error;
 pub mod objects;
 pub mod preview;
+pub mod standing;
 pub mod ui;
 
 use crate::cli::Cli;

@@ -243,6 +243,22 @@ impl Summary {
         }
     }
 
+    /// Whether no controller has said anything about it yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        let conditions = self.object.pointer("/status/conditions");
+        conditions.and_then(Value::as_array).is_none_or(Vec::is_empty)
+    }
+
+    /// What its condition Ready says, for people.
+    #[must_use]
+    pub fn said(&self) -> String {
+        if self.is_untouched() {
+            return "no controller has looked at it yet".to_owned();
+        }
+        short_revisions(&self.message)
+    }
+
     /// The state in its colour.
     #[must_use]
     pub fn styled_ready(&self) -> Styled {
@@ -304,7 +320,8 @@ pub async fn list(
     Ok(summaries)
 }
 
-/// Shortens the hashes of revisions in a text to eight digits, as Flux's client prints them.
+/// Shortens the hashes of revisions in a text to eight digits, as Flux's client prints them. One that is the
+/// value of something (`coracle.dev/prune-confirm=main@sha1:...`) is to be copied, and stays whole.
 #[must_use]
 pub fn short_revisions(text: &str) -> String {
     const SHOWN: usize = 8;
@@ -317,12 +334,25 @@ pub fn short_revisions(text: &str) -> String {
     {
         let (before, hash) = rest.split_at(start + mark);
         let digits = hash.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hash.len());
+        let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let shown = match digits >= 40 && !word.contains('=') {
+            true => SHOWN,
+            false => digits,
+        };
         out.push_str(before);
-        out.push_str(&hash[..digits.min(if digits >= 40 { SHOWN } else { digits })]);
+        out.push_str(&hash[..shown]);
         rest = &hash[digits..];
     }
     out.push_str(rest);
     out
+}
+
+/// What to say beside a refusal that quotes a variable which nobody put in.
+#[must_use]
+pub fn unsubstituted(refusal: &str) -> Option<&'static str> {
+    refusal.contains("${").then_some(
+        "`${...}` is replaced only if the Kustomization has spec.postBuild.substitute or substituteFrom",
+    )
 }
 
 /// How long ago something was, in the coarse units that `kubectl` prints.
@@ -397,6 +427,8 @@ mod tests {
             "Applied revision: main@sha1:01234567, was refs/x@sha1:01234567"
         );
         assert_eq!(short_revisions("sha1:abc is no hash"), "sha1:abc is no hash");
+        let command = format!("run: kubectl annotate ... coracle.dev/prune-confirm=main@sha1:{hash}");
+        assert_eq!(short_revisions(&command), command);
     }
 
     #[test]

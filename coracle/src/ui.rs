@@ -127,6 +127,15 @@ impl Ui {
         Ok(())
     }
 
+    /// Prints what to do: a sentence.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn hint(&mut self, text: impl Display) -> Result<(), Error> {
+        writeln!(self.err, "{} {text}", Styled::new(WARN, "hint:"))?;
+        Ok(())
+    }
+
     /// Prints an object as JSON.
     ///
     /// # Errors
@@ -171,7 +180,7 @@ impl Ui {
             source = cause.source();
         }
         for hint in error.hints() {
-            let _ = writeln!(self.err, "{} {hint}", Styled::new(WARN, "hint:"));
+            let _ = self.hint(hint);
         }
     }
 

@@ -1,7 +1,7 @@
 //! `coracle controller`: the flags of the controller, parsed once to its configuration.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, ValueEnum};
 use reconciler::api::GoDuration;
@@ -19,6 +19,7 @@ use crate::cli::Global;
 use crate::connect::connect;
 use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
+use crate::ui::Ui;
 
 /// Arguments of `controller`. Flags that Flux's controllers have carry Flux's names.
 #[derive(Debug, clap::Args)]
@@ -104,6 +105,8 @@ pub enum LogLevel {
     Debug,
     /// What happens.
     Info,
+    /// What wants attention.
+    Warn,
     /// What goes wrong.
     Error,
 }
@@ -121,9 +124,9 @@ pub enum LogEncoding {
 #[derive(Debug, clap::Parser)]
 #[command(name = "coracle controller")]
 pub struct Line {
+    /// What it says.
     #[command(flatten)]
-    #[allow(dead_code)]
-    args: Args,
+    pub args: Args,
 }
 
 /// An address as Go writes it: the host may be left out.
@@ -141,8 +144,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 /// It cannot start, or loses its leases.
-pub async fn run(args: &Args, global: &Global) -> Result<(), Error> {
+pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     let cluster = connect(global).await?;
+    prepare_storage(&args.storage_path, ui)?;
     let redactor = Redactor::default();
     let redaction = {
         let redactor = redactor.clone();
@@ -171,16 +175,37 @@ pub async fn run(args: &Args, global: &Global) -> Result<(), Error> {
         readiness,
         redaction,
     };
-    let server = Server::bind(args.metrics_addr)
-        .await
-        .map_err(cannot("serve metrics"))?;
+    let server = Server::bind(args.metrics_addr).await.map_err(|error| {
+        let taken = format!("cannot serve metrics at {}", args.metrics_addr);
+        Error::new(Kind::Machine, taken)
+            .caused_by(error)
+            .hint("--metrics-addr names another address.")
+    })?;
     // It answers until the controller has ended, so that probes see the end.
     let served = CancellationToken::new();
     let serving = tokio::spawn(server.serve(endpoints.router(), served.clone()));
     let ended = reconciler::controller::run(args.config(global), services, stop).await;
     served.cancel();
     let _ = serving.await;
-    ended.map_err(|error| Error::new(kind_of(&error), "the controller ended").caused_by(error))
+    ended.map_err(|error| explain(error, args))
+}
+
+/// Makes the directory for repositories and artifacts, and says so: run by hand, nobody expects it.
+fn prepare_storage(path: &Path, ui: &mut Ui) -> Result<(), Error> {
+    let unusable = |error| {
+        Error::new(Kind::Machine, format!("cannot write to {}", path.display()))
+            .caused_by(error)
+            .hint("--storage-path names another directory for repositories and artifacts.")
+    };
+    if !path.exists() {
+        std::fs::create_dir_all(path).map_err(unusable)?;
+        ui.progress(format_args!(
+            "Made the directory {} for repositories and artifacts; --storage-path names another.",
+            path.display()
+        ))?;
+    }
+    // The permission bits do not tell it all: the file system may be mounted for reading.
+    tempfile::tempfile_in(path).map(drop).map_err(unusable)
 }
 
 impl Args {
@@ -226,6 +251,7 @@ fn logging(args: &Args, redaction: Redaction) -> LogConfig {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
     LogConfig {
@@ -253,14 +279,31 @@ fn identity() -> String {
     )
 }
 
-fn kind_of(error: &ControllerError) -> Kind {
-    match error {
+fn explain(error: ControllerError, args: &Args) -> Error {
+    let (kind, remedy) = match &error {
         ControllerError::Discovery(_) | ControllerError::NotInstalled(_) | ControllerError::Deposed(_) => {
-            Kind::Cluster
+            (Kind::Cluster, None)
         }
-        ControllerError::Storage(_) | ControllerError::Artifacts(_) | ControllerError::Broken => {
-            Kind::Internal
-        }
+        ControllerError::Storage(_) => (
+            Kind::Machine,
+            Some(format!(
+                "{} has to be writable and used by one controller only: --storage-path names another.",
+                args.storage_path.display()
+            )),
+        ),
+        ControllerError::Artifacts(_) => (
+            Kind::Machine,
+            Some(format!(
+                "{} may be taken: --storage-addr names another address.",
+                args.storage_addr
+            )),
+        ),
+        ControllerError::Broken => (Kind::Internal, None),
+    };
+    let ended = Error::new(kind, "the controller ended").caused_by(error);
+    match remedy {
+        Some(remedy) => ended.hint(remedy),
+        None => ended,
     }
 }
 
@@ -293,5 +336,29 @@ mod tests {
             args.no_cross_namespace_refs && args.no_remote_bases && !args.watch_all_namespaces && args.lease
         );
         assert_eq!(args.metrics_addr, "0.0.0.0:8081".parse().unwrap());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_refused_with_the_remedy() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let (mut ui, captured) = Ui::captured();
+        let error = prepare_storage(&file.join("data"), &mut ui).unwrap_err();
+        assert_eq!(error.kind(), Kind::Machine);
+        assert_eq!(
+            error.hints(),
+            ["--storage-path names another directory for repositories and artifacts."]
+        );
+        let made = scratch.path().join("a/b");
+        prepare_storage(&made, &mut ui).unwrap();
+        prepare_storage(&made, &mut ui).unwrap();
+        assert_eq!(
+            captured.err(),
+            format!(
+                "Made the directory {} for repositories and artifacts; --storage-path names another.\n",
+                made.display()
+            )
+        );
     }
 }

@@ -17,7 +17,8 @@ use crate::ui::{BAD, DIM, GOOD, Styled, Ui, WARN};
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It ends with 0 if nothing would change, 1 if something would, and more if it cannot tell.\n\n\
+It ends with 0 if nothing would change, 1 if something would, 5 if something would be refused, and another code\n\
+if it cannot tell.\n\n\
 Example, in a work tree with a change that is not merged yet:\n  \
 coracle diff shop-staging")]
 pub struct Args {
@@ -64,17 +65,21 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     if found.changes.is_empty() {
         return Ok(());
     }
-    if let Some(refused) = found
+    let mut refused = found
         .changes
         .iter()
-        .find(|change| matches!(change.effect, Effect::Refused(_)))
-    {
-        return Err(Error::new(
-            Kind::Input,
-            format!("{} would be refused", refused.id),
-        ));
-    }
-    Err(Error::answered())
+        .filter(|change| matches!(change.effect, Effect::Refused(_)));
+    let Some(first) = refused.next() else {
+        return Err(Error::answered());
+    };
+    let more = match refused.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(Error::new(
+        Kind::Input,
+        format!("{}{more} would be refused, and the run would fail", first.id),
+    ))
 }
 
 /// The status of the Kustomization in the cluster, for one that comes from a file: its inventory says what
@@ -132,8 +137,17 @@ fn print(found: &Changes, redactor: &Redactor, ui: &mut Ui) -> Result<(), Error>
         .iter()
         .filter(|it| matches!(it.effect, Effect::Unchecked(_)))
         .count();
+    let refused = match found
+        .changes
+        .iter()
+        .filter(|it| matches!(it.effect, Effect::Refused(_)))
+        .count()
+    {
+        0 => String::new(),
+        refused => format!(", {refused} refused"),
+    };
     ui.line(format_args!(
-        "{} to create, {} to change, {} to delete, {} unchanged",
+        "{} to create, {} to change, {} to delete, {} unchanged{refused}",
         count(&[Action::Created]) + unchecked,
         count(&[Action::Configured, Action::Recreated]),
         count(&[Action::Deleted]),
@@ -149,6 +163,10 @@ fn headline(change: &Change, redactor: &Redactor) -> String {
         Effect::Does(Action::Recreated) => format!(
             "{} (deleted and created anew)",
             Styled::new(BAD, format!("! {id}"))
+        ),
+        Effect::Does(_) if change.fields.is_empty() => format!(
+            "{} (no value changes, only who manages its fields)",
+            Styled::new(WARN, format!("~ {id}"))
         ),
         Effect::Does(_) => Styled::new(WARN, format!("~ {id}")).to_string(),
         Effect::Unchecked(why) => format!("{} (not checked: {why})", Styled::new(GOOD, format!("+ {id}"))),

@@ -37,15 +37,21 @@ pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
         listen: args.listen,
         ..Config::default()
     };
-    let cluster = Cluster::start(config)
-        .await
-        .map_err(|error| Error::new(Kind::Internal, "cannot start a cluster").caused_by(error))?;
+    let cluster = Cluster::start(config).await.map_err(|error| {
+        Error::new(
+            Kind::Machine,
+            format!("cannot start a cluster at {}", args.listen),
+        )
+        .caused_by(error)
+        .hint("--listen names another address; port 0 takes a free one.")
+    })?;
     write_private(&args.kubeconfig_out, &cluster.kubeconfig()).map_err(|error| {
         Error::new(
-            Kind::Internal,
+            Kind::Machine,
             format!("cannot write {}", args.kubeconfig_out.display()),
         )
         .caused_by(error)
+        .hint("--kubeconfig-out names another file.")
     })?;
     ui.line(cluster.url())?;
     if !args.until_stdin_closes {

@@ -53,7 +53,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::create_dir_all(parent)
         .and_then(|()| fs::write(path, text))
         .map_err(|error| {
-            Error::new(Kind::Internal, format!("cannot write {}", path.display())).caused_by(error)
+            Error::new(Kind::Machine, format!("cannot write {}", path.display())).caused_by(error)
         })
 }
 
@@ -145,14 +145,38 @@ fn arguments<'a>(out: &mut String, arguments: impl Iterator<Item = &'a clap::Arg
             }
             values => format!(" [default: {}]", values.join(" ")),
         };
+        let short = argument
+            .get_short()
+            .map(|short| format!("`-{short}`, "))
+            .unwrap_or_default();
         let _ = writeln!(
             out,
-            "{header}| `{}` | {} |",
+            "{header}| {short}`{}` | {} |",
             argument.to_string().replace('|', "\\|"),
-            format!("{help}{default}").replace('|', "\\|")
+            with_values(&help, argument, &default).replace('|', "\\|")
         );
         header = "";
     }
+}
+
+/// What an argument means, the values that it takes if they are few, and its default. That a BOOL is true or false needs
+/// no word.
+fn with_values(help: &str, argument: &clap::Arg, default: &str) -> String {
+    let values: Vec<String> = argument
+        .get_possible_values()
+        .iter()
+        .filter(|value| !value.is_hide_set())
+        .map(|value| format!("`{}`", value.get_name()))
+        .collect();
+    if values.is_empty() || values == ["`true`", "`false`"] || !argument.get_action().takes_values() {
+        return format!("{help}{default}");
+    }
+    // Some defaults are told in words, in the help itself.
+    let (meaning, told) = match help.split_once(" [default:") {
+        Some((meaning, told)) => (meaning, format!(" [default:{told}")),
+        None => (help, String::new()),
+    };
+    format!("{meaning}: {}{told}{default}", values.join(", "))
 }
 
 #[cfg(test)]
@@ -168,6 +192,18 @@ mod tests {
                 committed == text,
                 "{name} differs from the code: run `make generate`"
             );
+        }
+    }
+
+    #[test]
+    fn the_reference_names_short_flags_and_values() {
+        let reference = reference();
+        for line in [
+            "| `-o`, `--output <FORMAT>` | How to print: `table`, `wide`, `json`, `yaml`, `name` [default: table] |",
+            "| `-A`, `--all-namespaces` | Look into all namespaces |",
+            "| `--log-level <LEVEL>` | Least level of log lines: `trace`, `debug`, `info`, `warn`, `error` [default: info] |",
+        ] {
+            assert!(reference.contains(line), "{line}");
         }
     }
 

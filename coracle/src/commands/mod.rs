@@ -45,7 +45,7 @@ pub fn run(cli: Cli, ui: &mut Ui) -> Result<(), Error> {
         Command::Version(args) => wait(version::run(&args, global, ui)),
         Command::EmbeddedCluster(args) => serve(embedded_cluster::run(&args, ui)),
         Command::Demo(args) => serve(demo::run(&args, ui)),
-        Command::Controller(args) => serve(controller::run(&args, global)),
+        Command::Controller(args) => serve(controller::run(&args, global, ui)),
     }
 }
 

@@ -46,7 +46,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         ui,
     };
     for target in &targets {
-        waiting.reconcile(target, &global.namespace).await?;
+        waiting.reconcile(target, &global.namespace, None).await?;
     }
     Ok(())
 }

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -18,6 +17,7 @@ use crate::cli::Global;
 use crate::connect::{Cluster, connect, is_unknown_kind};
 use crate::error::{Error, Kind};
 use crate::objects::ObjectKind;
+use crate::standing::{self, Hold};
 use crate::ui::Ui;
 
 use super::install::PART_OF;
@@ -26,11 +26,6 @@ use super::install::PART_OF;
 const POD_END: Duration = Duration::from_secs(90);
 /// How long the API server may take to delete the objects of a definition.
 const DEFINITION_END: Duration = Duration::from_secs(60);
-/// Leases that a controller holds while it runs.
-const LEASES: [&str; 2] = [
-    "kustomize-controller-leader-election",
-    "source-controller-leader-election",
-];
 
 /// Arguments of `uninstall`.
 #[derive(Debug, clap::Args)]
@@ -123,28 +118,30 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
             global.namespace
         ));
     }
-    for step in &steps {
-        ui.line(step.display())?;
-    }
     if args.dry_run {
+        say_intentions(&steps, ui)?;
         return ui.progress("Nothing was changed.");
     }
-    if !args.yes && !confirm(&cluster, ui)? {
-        return Err(Error::new(Kind::Negative, "nothing was changed"));
+    if !args.yes {
+        require_a_person(ui)?;
+        say_intentions(&steps, ui)?;
+        if !ui.confirm(&format!("Take Coracle out of {}?", cluster.address))? {
+            return Err(Error::new(Kind::Negative, "nothing was changed"));
+        }
     }
     let pods = controller_pods(&cluster, &global.namespace).await?;
     if !args.force {
         refuse_other_controllers(&cluster, &global.namespace, &pods).await?;
     }
     for step in steps.iter().filter(|step| step.kind == "Deployment") {
-        step.carry_out(&cluster).await?;
+        step.carry_out(&cluster, ui).await?;
     }
     await_end(&cluster, &global.namespace, ui).await?;
     if !args.force {
         refuse_other_controllers(&cluster, &global.namespace, &pods).await?;
     }
     for step in steps.iter().filter(|step| step.kind != "Deployment") {
-        step.carry_out(&cluster).await?;
+        step.carry_out(&cluster, ui).await?;
     }
     for step in steps
         .iter()
@@ -155,13 +152,17 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     ui.line("Coracle is gone; what it applied runs on.")
 }
 
-fn confirm(cluster: &Cluster, ui: &mut Ui) -> Result<bool, Error> {
-    if !ui.is_interactive() {
-        return Err(
-            Error::new(Kind::Usage, "nobody is here to ask").hint("Say --yes, or look first with --dry-run.")
-        );
+fn say_intentions(steps: &[Step], ui: &mut Ui) -> Result<(), Error> {
+    steps
+        .iter()
+        .try_for_each(|step| ui.line(format_args!("would {}", step.display())))
+}
+
+fn require_a_person(ui: &Ui) -> Result<(), Error> {
+    if ui.is_interactive() {
+        return Ok(());
     }
-    ui.confirm(&format!("Take Coracle out of {}?", cluster.address))
+    Err(Error::new(Kind::Usage, "nobody is here to ask").hint("Say --yes, or look first with --dry-run."))
 }
 
 async fn plan(args: &Args, global: &Global, cluster: &Cluster) -> Result<Vec<Step>, Error> {
@@ -281,14 +282,28 @@ fn api(cluster: &Cluster, kind: &str, group: &str, namespace: Option<&str>) -> A
 }
 
 impl Step {
+    /// What it does: "delete ...".
     fn display(&self) -> String {
-        let name = match &self.namespace {
-            Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
-            None => format!("{} {}", self.kind, self.name),
-        };
+        let name = self.object();
         match self.act {
             Act::Delete => format!("delete {name}"),
             Act::RemoveFinalizer => format!("remove the finalizer of {name}"),
+        }
+    }
+
+    /// What it did: "deleted ...".
+    fn done(&self) -> String {
+        let name = self.object();
+        match self.act {
+            Act::Delete => format!("deleted {name}"),
+            Act::RemoveFinalizer => format!("removed the finalizer of {name}"),
+        }
+    }
+
+    fn object(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
+            None => format!("{} {}", self.kind, self.name),
         }
     }
 
@@ -304,7 +319,8 @@ impl Step {
         api(cluster, self.kind, group, self.namespace.as_deref())
     }
 
-    async fn carry_out(&self, cluster: &Cluster) -> Result<(), Error> {
+    /// Does it and says so. What went by itself meanwhile is no deed.
+    async fn carry_out(&self, cluster: &Cluster, ui: &mut Ui) -> Result<(), Error> {
         let api = self.api(cluster);
         let outcome = match self.act {
             Act::Delete => api
@@ -314,8 +330,9 @@ impl Step {
             Act::RemoveFinalizer => remove_finalizer(&api, &self.name).await,
         };
         match outcome {
+            Ok(()) => ui.line(self.done()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            other => other.map_err(|error| cluster.explain(&self.display(), error)),
+            Err(error) => Err(cluster.explain(&self.display(), error)),
         }
     }
 }
@@ -387,7 +404,10 @@ async fn await_end(cluster: &Cluster, namespace: &str, ui: &mut Ui) -> Result<()
 
 /// A controller elsewhere would take the deletions for a wish to prune.
 async fn refuse_other_controllers(cluster: &Cluster, namespace: &str, ended: &[String]) -> Result<(), Error> {
-    let Some((holder, lease)) = lease_holder(cluster, namespace).await? else {
+    let hold = standing::hold(cluster, namespace, Timestamp::now())
+        .await?
+        .map_err(|why| Error::new(Kind::Cluster, format!("cannot look who holds the lease: {why}")))?;
+    let Some(Hold { holder, lease, .. }) = hold.filter(|hold| hold.lasts) else {
         return Ok(());
     };
     if ended.iter().any(|pod| holder.contains(pod.as_str())) {
@@ -396,51 +416,4 @@ async fn refuse_other_controllers(cluster: &Cluster, namespace: &str, ended: &[S
     let running = format!("a controller still runs: `{holder}` holds the lease {lease}");
     Err(Error::new(Kind::Negative, running)
         .hint("End it first; it would delete what it applied. --force goes on without it."))
-}
-
-/// Who reconciles in this namespace, and the lease that says so.
-pub(super) async fn lease_holder(
-    cluster: &Cluster,
-    namespace: &str,
-) -> Result<Option<(String, &'static str)>, Error> {
-    for name in LEASES {
-        let lease = Api::<Lease>::namespaced(cluster.client.clone(), namespace)
-            .get_opt(name)
-            .await
-            .map_err(|error| cluster.explain("look who runs", error))?;
-        if let Some(holder) = lease.and_then(|lease| holder(&lease, Timestamp::now())) {
-            return Ok(Some((holder, name)));
-        }
-    }
-    Ok(None)
-}
-
-/// Who holds a lease that has not run out.
-fn holder(lease: &Lease, now: Timestamp) -> Option<String> {
-    let spec = lease.spec.as_ref()?;
-    let holder = spec
-        .holder_identity
-        .as_ref()
-        .filter(|holder| !holder.is_empty())?;
-    let renewed = spec.renew_time.as_ref()?.0;
-    let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds?).ok()?);
-    (renewed + lasts > now).then(|| holder.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_counts_until_it_runs_out() {
-        let lease: Lease = serde_json::from_value(json!({ "spec": {
-            "holderIdentity": "laptop", "leaseDurationSeconds": 90, "renewTime": "2026-01-01T00:00:00.000000Z"
-        }}))
-        .unwrap();
-        assert_eq!(
-            holder(&lease, "2026-01-01T00:01:00Z".parse().unwrap()),
-            Some("laptop".to_owned())
-        );
-        assert_eq!(holder(&lease, "2026-01-01T00:02:00Z".parse().unwrap()), None);
-    }
 }

@@ -1,22 +1,39 @@
-//! `coracle version`: this program's version, and that of the controller in the cluster. Does I/O through
+//! `coracle version`: this program's version, and whether a controller works in the cluster. Does I/O through
 //! the cluster's client.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde_json::json;
 
 use crate::cli::Global;
 use crate::connect::connect;
 use crate::error::Error;
+use crate::standing;
 use crate::ui::Ui;
-
-use super::uninstall;
 
 /// Arguments of `version`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It says what is installed, how the controller's pod is, who holds the lease, whether Flux's own controllers run,\n\
+and from all of that whether a controller works, and what to do if none does.")]
 pub struct Args {
     /// Do not ask the cluster
     #[arg(long)]
     client: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A line for each thing.
+    Text,
+    /// One object as JSON.
+    Json,
+    /// One object as YAML.
+    Yaml,
 }
 
 /// Prints the versions.
@@ -24,21 +41,26 @@ pub struct Args {
 /// # Errors
 /// The cluster cannot be asked.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    ui.line(format_args!("coracle: {}", env!("CARGO_PKG_VERSION")))?;
-    if args.client {
-        return Ok(());
+    let version = env!("CARGO_PKG_VERSION");
+    if args.output == Output::Text {
+        ui.line(format_args!("coracle: {version}"))?;
     }
-    let cluster = connect(global).await?;
-    let deployment = Api::<Deployment>::namespaced(cluster.client.clone(), &global.namespace)
-        .get_opt("coracle")
-        .await
-        .map_err(|error| cluster.explain("look for the controller", error))?;
-    let image = deployment.and_then(|it| it.spec?.template.spec?.containers.into_iter().next()?.image);
-    if let Some(image) = image {
-        return ui.line(format_args!("controller: {image}"));
+    let standing = match args.client {
+        true => None,
+        false => Some(standing::look(&connect(global).await?, &global.namespace).await?),
+    };
+    let object = || json!({ "coracle": version, "controller": standing.as_ref().map(standing::as_json) });
+    match args.output {
+        Output::Json => return ui.json(&object()),
+        Output::Yaml => return ui.yaml(&object()),
+        Output::Text => {}
     }
-    match uninstall::lease_holder(&cluster, &global.namespace).await? {
-        Some((holder, _)) => ui.line(format_args!("controller: `{holder}`, outside of the cluster")),
-        None => ui.line(format_args!("controller: none in namespace {}", global.namespace)),
+    let Some(standing) = standing else { return Ok(()) };
+    for (what, state) in standing::lines(&standing, Timestamp::now()) {
+        ui.line(format_args!("{what}: {state}"))?;
+    }
+    match standing.verdict().idle() {
+        Some((_, remedy)) => ui.hint(remedy),
+        None => Ok(()),
     }
 }

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use reconciler::api::{APPLY_MANAGER, Kustomization, PRUNE_CONFIRM};
-use reconciler::apply::{Known, Permit, Previewed, preview};
+use reconciler::apply::{Absent, Known, Permit, Preview, Previewed, preview};
 use reconciler::cluster::{Api, ApiError, ApplyOptions, Discovery, Kind as ServedKind};
 use reconciler::plan::{self, Action, Guard, Gvk, Inventory, ObjectId, Owner, Wanted};
 use reconciler::render::Object;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::takeover;
 use crate::connect::Cluster;
 use crate::error::{Error, Kind};
+use crate::objects::unsubstituted;
 
 /// How long asking about everything may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -100,10 +102,11 @@ pub async fn changes(
     Ok(look.found)
 }
 
-/// Kinds and namespaces that the objects bring along.
+/// Kinds, namespaces and roles that the objects bring along.
 struct Brought {
     kinds: Vec<(String, String, bool)>,
     namespaces: Vec<String>,
+    roles: Vec<(String, String, String)>,
 }
 
 impl Brought {
@@ -129,10 +132,51 @@ impl Brought {
         let namespaces = objects
             .iter()
             .filter(|it| it.id.kind == "Namespace" && it.id.group.is_empty());
+        let roles = objects
+            .iter()
+            .filter(|it| ["Role", "ClusterRole"].contains(&it.id.kind.as_str()));
+        let role = |it: &Object| {
+            let namespace = if it.id.kind == "Role" {
+                it.id.namespace.as_str()
+            } else {
+                ""
+            };
+            (it.id.kind.clone(), namespace.to_owned(), it.id.name.clone())
+        };
         Self {
             kinds: kinds.collect(),
             namespaces: namespaces.map(|it| it.id.name.clone()).collect(),
+            roles: roles.map(role).collect(),
         }
+    }
+
+    /// What becomes of an object that cannot be tried before this is there: if it comes along, the run applies it
+    /// first; if it does not, the run fails.
+    fn effect(&self, absent: Absent, wanted: &Wanted, words: String) -> Effect {
+        let (comes, what) = match absent {
+            Absent::Kind => (self.scope(&wanted.id.group, &wanted.id.kind).is_some(), "kind"),
+            Absent::Namespace => (self.namespaces.contains(&wanted.id.namespace), "namespace"),
+            Absent::Role => (self.brings_role_of(wanted), "role"),
+        };
+        match comes {
+            true => Effect::Unchecked(format!("its {what} comes with this Kustomization")),
+            false => Effect::Refused(words),
+        }
+    }
+
+    fn brings_role_of(&self, binding: &Wanted) -> bool {
+        let reference = |key: &str| {
+            binding.value["roleRef"][key]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let kind = reference("kind");
+        let namespace = match kind.as_str() {
+            "Role" => binding.id.namespace.clone(),
+            _ => String::new(),
+        };
+        self.roles.contains(&(kind, namespace, reference("name")))
     }
 
     fn scope(&self, group: &str, kind: &str) -> Option<bool> {
@@ -185,6 +229,12 @@ impl Look {
         if !kind.namespaced {
             id.namespace.clear();
         }
+        if kind.namespaced && id.namespace.is_empty() {
+            let why =
+                "it has no namespace: set metadata.namespace, or spec.targetNamespace of the Kustomization";
+            self.add(id, Effect::Refused(why.to_owned()), Vec::new());
+            return Ok(None);
+        }
         let mut value = object.value;
         plan::normalize(&mut value, kind.namespaced, &self.owner);
         let wanted = Wanted {
@@ -216,8 +266,7 @@ impl Look {
                     return Ok(());
                 }
                 action => {
-                    let paths = preview.drift.map(|drift| drift.paths).unwrap_or_default();
-                    let fields = self.fields(kind, wanted, paths).await?;
+                    let fields = self.fields(kind, wanted, &preview).await?;
                     self.add(wanted.id.clone(), Effect::Does(action), fields);
                     return Ok(());
                 }
@@ -225,8 +274,8 @@ impl Look {
             Previewed::Rejected(_) if brought.namespaces.contains(&wanted.id.namespace) => {
                 Effect::Unchecked("its namespace comes with this Kustomization".to_owned())
             }
-            Previewed::Rejected(rejection) => Effect::Refused(rejection.message),
-            Previewed::Deferred(_, why) => Effect::Unchecked(why),
+            Previewed::Rejected(rejection) => Effect::Refused(with_variables(rejection.message)),
+            Previewed::Deferred(absent, words) => brought.effect(absent, wanted, words),
             Previewed::Terminating { .. } => Effect::Unchecked("the old one is being deleted".to_owned()),
             Previewed::OwnedBy(other, _) => Effect::Refused(format!("the Kustomization {other} owns it")),
         };
@@ -234,14 +283,14 @@ impl Look {
         Ok(())
     }
 
-    /// The values at these places, now and after the apply.
+    /// The values at the places that differ, now and after the apply.
     async fn fields(
         &self,
         kind: &ServedKind,
         wanted: &Wanted,
-        paths: Vec<String>,
+        preview: &Preview,
     ) -> Result<Vec<Field>, Error> {
-        if paths.is_empty() {
+        if preview.drift.is_none() && preview.takeover.is_none() {
             return Ok(Vec::new());
         }
         let options = ApplyOptions {
@@ -262,12 +311,28 @@ impl Look {
             .await
             .map_err(unasked)?
             .unwrap_or_default();
-        let field = |path: String| Field {
-            from: now.pointer(&path).cloned(),
-            to: then.pointer(&path).cloned(),
-            path,
-        };
-        Ok(paths.into_iter().map(field).collect())
+        let drift = preview.drift.iter().flat_map(|drift| &drift.paths);
+        let mut fields: Vec<Field> = drift
+            .map(|path| Field {
+                from: now.pointer(path).cloned(),
+                to: then.pointer(path).cloned(),
+                path: path.clone(),
+            })
+            .collect();
+        let removed = preview
+            .takeover
+            .iter()
+            .flat_map(|patch| takeover::removed(&now, &then, patch));
+        for path in removed {
+            if !fields.iter().any(|field| field.path == path) {
+                fields.push(Field {
+                    from: now.pointer(&path).cloned(),
+                    to: None,
+                    path,
+                });
+            }
+        }
+        Ok(fields)
     }
 
     async fn prunes(&mut self, kustomization: &Kustomization, wanted: &Inventory) -> Result<(), Error> {
@@ -319,6 +384,14 @@ impl Look {
 
     fn add(&mut self, id: ObjectId, effect: Effect, fields: Vec<Field>) {
         self.found.changes.push(Change { id, effect, fields });
+    }
+}
+
+/// A refusal of a value that still is a variable is about the variable.
+fn with_variables(refusal: String) -> String {
+    match unsubstituted(&refusal) {
+        Some(hint) => format!("{refusal} ({hint})"),
+        None => refusal,
     }
 }
 

@@ -8,6 +8,8 @@
 
 pub mod changes;
 pub mod inputs;
+mod refusal;
+mod takeover;
 mod work_tree;
 
 use reconciler::render::{self, Object};
@@ -49,9 +51,7 @@ pub fn build(inputs: &Inputs) -> Result<Built, Error> {
     }
     request.substitution.clone_from(&inputs.substitution);
     request.decryption = inputs.keyring.as_ref();
-    let rendered = render::render(&request).map_err(|error| {
-        Error::new(Kind::Input, format!("cannot build {}", inputs.shown_path())).caused_by(error)
-    })?;
+    let rendered = render::render(&request).map_err(|error| refusal::explain(&error, &tree, inputs))?;
     let redactor = Redactor::default();
     redactor.learn("build", rendered.secrets.iter());
     Ok(Built {

@@ -1,50 +1,8 @@
 //! Commands that look at a cluster or change its objects.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::terminal::{Terminal, program, show};
-
-const REVISION: &str = "main@sha1:0123456789abcdef0123456789abcdef01234567";
-
-fn ready(status: &str, reason: &str, message: &str) -> Value {
-    json!([{
-        "type": "Ready", "status": status, "reason": reason, "message": message,
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }])
-}
-
-/// A root that applied another Kustomization, which failed.
-async fn two_kustomizations() -> Terminal {
-    let terminal = Terminal::installed().await;
-    terminal.repository(
-        "apps",
-        &json!({
-            "conditions": ready("True", "Succeeded", &format!("stored artifact for revision '{REVISION}'")),
-            "artifact": {
-                "digest": "sha256:00", "lastUpdateTime": "2026-01-01T00:00:00Z", "path": "x",
-                "revision": REVISION, "url": "http://x",
-            },
-        }),
-    );
-    terminal.kustomization(
-        "cluster",
-        &json!({
-            "lastAppliedRevision": REVISION,
-            "conditions": ready("True", "ReconciliationSucceeded", &format!("Applied revision: {REVISION}")),
-            "inventory": { "entries": [
-                { "id": "flux-system_staging_kustomize.toolkit.fluxcd.io_Kustomization", "v": "v1" },
-            ]},
-        }),
-    );
-    terminal.kustomization(
-        "staging",
-        &json!({
-            "conditions": ready("False", "HealthCheckFailed", "pod web-1: image \"web:new\" cannot be pulled"),
-            "inventory": { "entries": [{ "id": "shop_web_apps_Deployment", "v": "v1" }] },
-        }),
-    );
-    terminal
-}
+use crate::terminal::{Terminal, program, ready, show, two_kustomizations};
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_is_named() {
@@ -157,16 +115,6 @@ async fn suspending_and_resuming_write_the_field_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_request_that_nobody_handles_times_out_with_a_hint() {
-    let terminal = two_kustomizations().await;
-    insta::assert_snapshot!(terminal.run("reconcile cluster --timeout 200ms").await, @r"
-    error: kustomization/cluster is not done after 200ms
-    hint: Does the controller run? `coracle version` says so.
-    [6]
-    ");
-}
-
-#[tokio::test]
 async fn events_are_shown_for_one_object() {
     let terminal = two_kustomizations().await;
     for (name, about, type_, message) in [
@@ -211,126 +159,6 @@ async fn events_are_shown_for_one_object() {
 }
 
 #[tokio::test]
-async fn uninstalling_says_first_what_it_will_do() {
-    let terminal = two_kustomizations().await;
-    insta::assert_snapshot!(terminal.run("uninstall --dry-run").await, @r"
-    delete Deployment flux-system/coracle
-    remove the finalizer of GitRepository flux-system/apps
-    remove the finalizer of Kustomization flux-system/cluster
-    remove the finalizer of Kustomization flux-system/staging
-    delete CustomResourceDefinition gitrepositories.source.toolkit.fluxcd.io
-    delete CustomResourceDefinition kustomizations.kustomize.toolkit.fluxcd.io
-    delete ClusterRoleBinding coracle-apply
-    delete ClusterRoleBinding coracle-controller
-    delete ClusterRole coracle-controller
-    delete ClusterRole coracle-view
-    delete RoleBinding flux-system/coracle-controller
-    delete Role flux-system/coracle-controller
-    delete Service flux-system/coracle
-    delete ServiceAccount flux-system/coracle
-    Nothing was changed.
-    [0]
-    ");
-}
-
-#[tokio::test]
-async fn uninstalling_leaves_applications_and_nothing_that_hangs() {
-    let terminal = two_kustomizations().await;
-    let application = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
-            "name": "settings", "namespace": "default",
-            "labels": {
-                "kustomize.toolkit.fluxcd.io/name": "staging", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
-            },
-        },
-    });
-    terminal
-        .cluster
-        .apply(&application, "kustomize-controller")
-        .unwrap();
-
-    let shown = terminal.run("uninstall --yes").await;
-    assert!(
-        shown.ends_with("Coracle is gone; what it applied runs on.\n[0]"),
-        "{shown}"
-    );
-    terminal.cluster.settle().await;
-
-    let definitions = terminal
-        .cluster
-        .list("apiextensions.k8s.io/v1", "CustomResourceDefinition", "");
-    assert_eq!(definitions, [] as [Value; 0]);
-    assert!(
-        terminal
-            .cluster
-            .get("apps/v1", "Deployment", "flux-system", "coracle")
-            .is_none()
-    );
-    assert!(
-        terminal
-            .cluster
-            .get("v1", "ConfigMap", "default", "settings")
-            .is_some()
-    );
-    assert!(
-        terminal
-            .cluster
-            .get("v1", "Namespace", "", "flux-system")
-            .is_some()
-    );
-    let again = terminal.run("uninstall --yes").await;
-    assert_eq!(again, "Coracle is not installed in namespace flux-system.\n[0]");
-}
-
-#[tokio::test]
-async fn uninstalling_leaves_the_definitions_of_flux_alone() {
-    let terminal = two_kustomizations().await;
-    for plural in ["gitrepositories.source", "kustomizations.kustomize"] {
-        let definition = json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {
-                "name": format!("{plural}.toolkit.fluxcd.io"),
-                "labels": { "app.kubernetes.io/part-of": "flux" },
-            },
-        });
-        terminal.cluster.merge(&definition, "test").unwrap();
-    }
-    let shown = terminal.run("uninstall --yes").await;
-    assert!(!shown.contains("Kustomization"), "{shown}");
-    assert!(terminal.run("get ks").await.contains("staging"));
-}
-
-#[tokio::test]
-async fn uninstalling_stops_while_a_controller_runs_elsewhere() {
-    let terminal = two_kustomizations().await;
-    let lease = json!({
-        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": { "name": "kustomize-controller-leader-election", "namespace": "flux-system" },
-        "spec": {
-            "holderIdentity": "laptop_1", "leaseDurationSeconds": 90,
-            "renewTime": "2999-01-01T00:00:00.000000Z",
-        },
-    });
-    terminal.cluster.apply(&lease, "test").unwrap();
-    let shown = terminal.run("uninstall --yes").await;
-    assert!(
-        shown.contains("error: a controller still runs: `laptop_1` holds the lease"),
-        "{shown}"
-    );
-    assert!(shown.ends_with("[1]"));
-    let kept = terminal.cluster.get(
-        "kustomize.toolkit.fluxcd.io/v1",
-        "Kustomization",
-        "flux-system",
-        "staging",
-    );
-    assert_eq!(
-        kept.unwrap()["metadata"]["finalizers"],
-        json!(["finalizers.fluxcd.io"])
-    );
-}
-
-#[tokio::test]
 async fn a_difference_is_shown_and_is_no_error() {
     let terminal = two_kustomizations().await;
     let object = |value: &str| {
@@ -343,7 +171,7 @@ async fn a_difference_is_shown_and_is_no_error() {
         .cluster
         .apply(&object("1"), "kustomize-controller")
         .unwrap();
-    std::fs::create_dir_all(terminal.file("keep", "").with_file_name("apps")).unwrap();
+    terminal.folder("apps");
     terminal.file("apps/settings.yaml", &object("2").to_string());
     insta::assert_snapshot!(terminal.run("diff cluster").await, @r#"
     ~ ConfigMap/default/settings
@@ -364,4 +192,27 @@ async fn a_difference_is_shown_and_is_no_error() {
       namespace: default
     [0]
     "#);
+}
+
+#[tokio::test]
+async fn a_message_of_several_lines_has_one_line_in_the_list_and_all_of_them_by_itself() {
+    let terminal = two_kustomizations().await;
+    terminal.kustomization(
+        "staging",
+        &json!({ "conditions": ready("False", "ReconciliationFailed", "2 objects are refused:\nService/shop/web: no port\nDeployment/shop/web: no image") }),
+    );
+    insta::assert_snapshot!(terminal.run("get ks").await, @r"
+    NAME      REVISION             SUSPENDED   READY   MESSAGE
+    cluster   main@sha1:01234567   False       True    Applied revision: main@sha1:01234567
+    staging                        False       False   2 objects are refused: (and 2 lines more)
+    hint: A message has more lines: `coracle get kustomization/staging -n flux-system` prints them all.
+    [0]
+    ");
+    insta::assert_snapshot!(terminal.run("get ks staging").await, @r"
+    NAME      REVISION   SUSPENDED   READY   MESSAGE
+    staging              False       False   2 objects are refused: (and 2 lines more)
+        Service/shop/web: no port
+        Deployment/shop/web: no image
+    [0]
+    ");
 }

@@ -26,7 +26,7 @@ fn help_lists_the_commands_in_the_order_in_which_they_are_needed() {
       embedded-cluster  Run a Kubernetes API in memory, to try things out
       demo              Tell the whole story on this machine: environments, a merge, drift, a failure, a revert
       completion        Print a script that completes commands in a shell
-      version           Print the versions of Coracle and of the controller in the cluster
+      version           Print the version, and whether a controller works in the cluster, with the remedy if none does
       help              Print this message or the help of the given subcommand(s)
 
     Options:
@@ -161,7 +161,7 @@ fn without_a_kubeconfig_it_says_how_to_name_one() {
 fn a_reader_that_stops_reading_is_no_failure() {
     use std::process::Stdio;
 
-    let mut command = program("install");
+    let mut command = program("install --image coracle:0.1.0");
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

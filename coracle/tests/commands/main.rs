@@ -6,4 +6,8 @@ mod around_a_cluster;
 mod demo;
 mod help;
 mod install;
+mod machine;
+mod preview;
 mod terminal;
+mod uninstalling;
+mod who_works;

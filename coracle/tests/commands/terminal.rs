@@ -26,16 +26,23 @@ impl Terminal {
 
     /// A cluster with everything that `coracle install` prints.
     pub(crate) async fn installed() -> Self {
-        let terminal = Self::new().await;
-        for manifest in installed() {
-            terminal.cluster.apply(&manifest, "kubectl").unwrap();
-        }
-        terminal.serve_definitions().await;
-        terminal
+        Self::with(installed()).await
     }
 
-    /// Waits until the API serves the kinds that the definitions define.
-    async fn serve_definitions(&self) {
+    /// The same, with another image.
+    pub(crate) async fn with_image(image: &str) -> Self {
+        let mut manifests = installed();
+        for manifest in manifests.iter_mut().filter(|it| it["kind"] == "Deployment") {
+            manifest["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        }
+        Self::with(manifests).await
+    }
+
+    async fn with(manifests: Vec<Value>) -> Self {
+        let terminal = Self::new().await;
+        for manifest in manifests {
+            terminal.cluster.apply(&manifest, "kubectl").unwrap();
+        }
         let established = |crd: &Value| {
             let conditions = crd.pointer("/status/conditions").and_then(Value::as_array);
             conditions.is_some_and(|all| {
@@ -43,11 +50,18 @@ impl Terminal {
                     .any(|it| it["type"] == "Established" && it["status"] == "True")
             })
         };
-        let all = || {
-            self.cluster
-                .list("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
-        };
-        while !all().iter().all(established) {
+        terminal
+            .until(|cluster| {
+                let definitions = cluster.list("apiextensions.k8s.io/v1", "CustomResourceDefinition", "");
+                definitions.iter().all(established)
+            })
+            .await;
+        terminal
+    }
+
+    /// Waits until the cluster is so.
+    pub(crate) async fn until(&self, holds: impl Fn(&Cluster) -> bool) {
+        while !holds(&self.cluster) {
             let clock = self.cluster.clock();
             clock.until(clock.now() + Duration::from_millis(5)).await;
         }
@@ -58,6 +72,11 @@ impl Terminal {
         let path = self.directory.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Makes a folder that the person has.
+    pub(crate) fn folder(&self, name: &str) {
+        std::fs::create_dir_all(self.directory.path().join(name)).unwrap();
     }
 
     /// Runs a command line and returns what it printed and how it ended, machine-specific text taken out.
@@ -154,4 +173,57 @@ pub(crate) fn installed() -> Vec<Value> {
     text.split("---\n")
         .map(|document| serde_saphyr::from_str(document).unwrap())
         .collect()
+}
+
+/// A revision as sources name it.
+pub(crate) const REVISION: &str = "main@sha1:0123456789abcdef0123456789abcdef01234567";
+
+/// The condition Ready.
+pub(crate) fn ready(status: &str, reason: &str, message: &str) -> Value {
+    json!([{
+        "type": "Ready", "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }])
+}
+
+/// A root that applied another Kustomization, which failed.
+pub(crate) async fn two_kustomizations() -> Terminal {
+    let terminal = Terminal::installed().await;
+    terminal.repository(
+        "apps",
+        &json!({
+            "conditions": ready("True", "Succeeded", &format!("stored artifact for revision '{REVISION}'")),
+            "artifact": {
+                "digest": "sha256:00", "lastUpdateTime": "2026-01-01T00:00:00Z", "path": "x",
+                "revision": REVISION, "url": "http://x",
+            },
+        }),
+    );
+    terminal.kustomization(
+        "cluster",
+        &json!({
+            "lastAppliedRevision": REVISION,
+            "conditions": ready("True", "ReconciliationSucceeded", &format!("Applied revision: {REVISION}")),
+            "inventory": { "entries": [
+                { "id": "flux-system_staging_kustomize.toolkit.fluxcd.io_Kustomization", "v": "v1" },
+            ]},
+        }),
+    );
+    terminal.kustomization(
+        "staging",
+        &json!({
+            "conditions": ready("False", "HealthCheckFailed", "pod web-1: image \"web:new\" cannot be pulled"),
+            "inventory": { "entries": [{ "id": "shop_web_apps_Deployment", "v": "v1" }] },
+        }),
+    );
+    terminal
+}
+
+/// A lease that this one renewed at this time.
+pub(crate) fn lease(holder: &str, renewed: &str) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "name": "kustomize-controller-leader-election", "namespace": "flux-system" },
+        "spec": { "holderIdentity": holder, "leaseDurationSeconds": 90, "renewTime": renewed },
+    })
 }

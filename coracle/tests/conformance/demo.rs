@@ -36,7 +36,8 @@ async fn every_command_works_on_a_real_api_server() {
     let shown = installation.succeeds("events --for ks/shop-staging");
     assert!(shown.contains("Deployment/shop-staging/web created"), "{shown}");
     let shown = installation.succeeds("version");
-    assert!(shown.contains("controller: coracle:"), "{shown}");
+    assert!(shown.contains("with the image coracle:"), "{shown}");
+    assert!(shown.contains("\nworks: yes: "), "{shown}");
     let shown = installation.succeeds("diff shop-staging");
     assert_eq!(shown, "0 to create, 0 to change, 0 to delete, 18 unchanged\n");
 

@@ -11,12 +11,17 @@ use serde_json::{Value, json};
 
 use crate::cli::{Cli, Command, Global};
 use crate::error::{Error, Kind};
-use crate::ui::{Ui, yaml};
+use crate::ui::{Styled, Ui, WARN, yaml};
 
 use super::controller;
 
 /// Label of everything that is installed; `uninstall` goes by it.
 pub(super) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "coracle");
+
+/// The image that is run unless another one is named.
+const DEFAULT_IMAGE: &str = concat!("coracle:", env!("CARGO_PKG_VERSION"));
+/// The port of the Service `coracle` that artifacts are served at.
+const ARTIFACTS_PORT: u16 = 9090;
 
 /// Flags that keep tenants apart, as Flux's documentation asks for them.
 const TENANT_FLAGS: [&str; 3] = [
@@ -31,9 +36,10 @@ const TENANT_FLAGS: [&str; 3] = [
     coracle install | kubectl apply --server-side -f -\n  \
     coracle install --tenant-only -- --log-level=debug | kubectl apply --server-side -f -")]
 pub struct Args {
-    /// Image of the controller
-    #[arg(long, value_name = "IMAGE", default_value = concat!("coracle:", env!("CARGO_PKG_VERSION")))]
-    image: String,
+    #[arg(long, value_name = "IMAGE", help = concat!(
+        "Image of the controller [default: coracle:", env!("CARGO_PKG_VERSION"), ", which has to be made first]"
+    ))]
+    image: Option<String>,
     /// Reconcile objects of all namespaces, or only of Coracle's own
     #[arg(
         long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
@@ -56,7 +62,23 @@ pub struct Args {
 /// # Errors
 /// A name, an image or a flag cannot be used.
 pub fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    ui.text(&manifests(args, &global.namespace)?)
+    let manifests = manifests(args, &global.namespace)?;
+    if args.image.is_none() && !args.crds_only {
+        warn_of_default_image(ui)?;
+    }
+    ui.text(&manifests)
+}
+
+/// Nothing pulls an image that nobody made: said on standard error, beside the manifests.
+fn warn_of_default_image(ui: &mut Ui) -> Result<(), Error> {
+    let missing = format!(
+        "warning: no --image was named: the cluster has to have the image `{DEFAULT_IMAGE}`, which no registry offers"
+    );
+    ui.progress(Styled::new(WARN, missing))?;
+    ui.hint(
+        "Make and push one (docs/guides/install.md has the Dockerfile): `docker build -t REGISTRY/coracle:VERSION .`, \
+         `docker push REGISTRY/coracle:VERSION`; then say --image REGISTRY/coracle:VERSION.",
+    )
 }
 
 /// The manifests as `coracle install` prints them without arguments.
@@ -77,7 +99,7 @@ pub(super) fn manifests(args: &Args, namespace: &str) -> Result<String, Error> {
         return Ok(definitions);
     }
     check_namespace(namespace)?;
-    check_image(&args.image)?;
+    check_image(args.image())?;
     let rights = if args.tenant_only {
         ApplyRights::TenantsOnly
     } else {
@@ -125,16 +147,13 @@ fn namespace_manifest(namespace: &str) -> String {
 }
 
 fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
-    let mut flags = vec![format!("--watch-all-namespaces={}", args.watch_all_namespaces)];
-    if args.tenant_only {
-        flags.extend(TENANT_FLAGS.map(str::to_owned));
-    }
-    flags.extend(args.controller_flags.iter().cloned());
-    controller::Line::try_parse_from(std::iter::once(&"coracle controller".to_owned()).chain(&flags))
-        .map_err(|error| {
-            Error::new(Kind::Usage, "the controller would not understand its flags")
-                .caused_by(error.to_string().trim().to_owned())
-        })?;
+    let flags = flags(args, namespace);
+    let line =
+        controller::Line::try_parse_from(std::iter::once(&"coracle controller".to_owned()).chain(&flags))
+            .map_err(|error| {
+                Error::new(Kind::Usage, "the controller would not understand its flags")
+                    .caused_by(error.to_string().trim().to_owned())
+            })?;
     let mut lines = String::new();
     for flag in &flags {
         // JSON's strings are YAML's.
@@ -147,10 +166,35 @@ fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
     }
     Ok(include_str!("deployment.yaml")
         .replace("\"{{namespace}}\"", namespace)
-        .replace("{{namespace}}", namespace)
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{image}}", &json!(args.image).to_string())
+        .replace("{{image}}", &json!(args.image()).to_string())
+        .replace("{{storage}}", &json!(line.args.storage_path).to_string())
+        .replace("{{metrics}}", &line.args.metrics_addr.port().to_string())
+        .replace("{{artifacts}}", &line.args.storage_addr.port().to_string())
         .replace("{{args}}", &lines))
+}
+
+/// The controller's flags: ours, but for those that the user sets, then the user's.
+fn flags(args: &Args, namespace: &str) -> Vec<String> {
+    let mut ours = vec![
+        "--storage-path=/data".to_owned(),
+        format!("--storage-adv-addr=coracle.{namespace}.svc.cluster.local.:{ARTIFACTS_PORT}"),
+        format!("--watch-all-namespaces={}", args.watch_all_namespaces),
+    ];
+    if args.tenant_only {
+        ours.extend(TENANT_FLAGS.map(str::to_owned));
+    }
+    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+    let theirs: Vec<String> = args.controller_flags.iter().map(|flag| name(flag)).collect();
+    ours.retain(|flag| !theirs.contains(&name(flag)));
+    ours.extend(args.controller_flags.iter().cloned());
+    ours
+}
+
+impl Args {
+    fn image(&self) -> &str {
+        self.image.as_deref().unwrap_or(DEFAULT_IMAGE)
+    }
 }
 
 fn check_namespace(name: &str) -> Result<(), Error> {
@@ -276,6 +320,50 @@ mod tests {
                 "--log-level=debug"
             ]
         );
+    }
+
+    #[test]
+    fn a_flag_of_the_user_stands_instead_of_ours() {
+        let text = install(
+            "install -- --storage-path=/srv/coracle --watch-all-namespaces=false --metrics-addr :8081",
+        )
+        .unwrap();
+        assert_eq!(
+            controller_flags(&text),
+            [
+                "controller",
+                "--storage-adv-addr=coracle.flux-system.svc.cluster.local.:9090",
+                "--storage-path=/srv/coracle",
+                "--watch-all-namespaces=false",
+                "--metrics-addr",
+                ":8081",
+            ]
+        );
+        // What belongs to the flags goes with them.
+        assert!(text.contains("mountPath: \"/srv/coracle\""), "{text}");
+        assert!(text.contains("containerPort: 8081"), "{text}");
+    }
+
+    #[test]
+    fn the_image_that_nobody_named_is_warned_of_beside_the_manifests() {
+        let warned = |line: &str| {
+            let (mut ui, captured) = Ui::captured();
+            let cli = Cli::parse_from(line.split(' '));
+            let Command::Install(args) = cli.command else {
+                panic!("{line}")
+            };
+            run(&args, &cli.global, &mut ui).unwrap();
+            captured.err()
+        };
+        insta::assert_snapshot!(warned("coracle install"), @r"
+        warning: no --image was named: the cluster has to have the image `coracle:0.1.0`, which no registry offers
+        hint: Make and push one (docs/guides/install.md has the Dockerfile): `docker build -t REGISTRY/coracle:VERSION .`, `docker push REGISTRY/coracle:VERSION`; then say --image REGISTRY/coracle:VERSION.
+        ");
+        assert_eq!(
+            warned("coracle install --image registry.example.org/coracle:0.1.0"),
+            ""
+        );
+        assert_eq!(warned("coracle install --crds-only"), "");
     }
 
     #[test]

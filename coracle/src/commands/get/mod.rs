@@ -1,5 +1,7 @@
 //! `coracle get`: objects and their state. Does I/O through the cluster's client.
 
+mod table;
+
 use clap::ValueEnum;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -8,10 +10,12 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use crate::cli::Global;
 use crate::connect::{Cluster, connect};
 use crate::error::{Error, Kind};
-use crate::objects::{ObjectKind, Summary, Target, age, list, short_revisions};
-use crate::ui::{DIM, Styled, Table, Ui, align, as_one};
+use crate::objects::{ObjectKind, Summary, Target, list};
+use crate::standing;
+use crate::ui::{Styled, Ui, WARN, align, as_one};
 
 use super::scope;
+use table::{header, print_tables, print_the_rest, row};
 
 /// Arguments of `get`.
 #[derive(Debug, clap::Args)]
@@ -154,7 +158,23 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
             .map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
         return ui.progress(format_args!("Nothing found in {place}."));
     }
-    print(args, &kinds, found, Timestamp::now(), ui)
+    let is_table = matches!(args.output, Output::Table | Output::Wide);
+    let untouched = found.iter().any(Summary::is_untouched);
+    print(args, &kinds, found, Timestamp::now(), ui)?;
+    if is_table && untouched {
+        tell_if_nobody_works(&cluster, ui).await?;
+    }
+    Ok(())
+}
+
+/// Says why nobody has looked at an object, if nobody works.
+async fn tell_if_nobody_works(cluster: &Cluster, ui: &mut Ui) -> Result<(), Error> {
+    let verdict = standing::look_anywhere(cluster).await?.verdict();
+    let Some((why, remedy)) = verdict.idle() else {
+        return Ok(());
+    };
+    ui.progress(Styled::new(WARN, format!("No controller works: {why}.")))?;
+    ui.hint(remedy)
 }
 
 fn chosen(args: &Args, object: &Summary) -> bool {
@@ -183,65 +203,10 @@ fn print(
             ))
         }),
         Output::Table | Output::Wide => {
-            let mut first = true;
-            for kind in kinds {
-                let mut table = Table::new(header(args, *kind));
-                for object in found.iter().filter(|object| object.kind == *kind) {
-                    table.row(row(args, kinds.len() > 1, object, now));
-                }
-                if table.is_empty() {
-                    continue;
-                }
-                if !std::mem::take(&mut first) {
-                    ui.line("")?;
-                }
-                table.print(ui)?;
-            }
-            Ok(())
+            print_tables(args, kinds, &found, now, ui)?;
+            print_the_rest(args, &found, ui)
         }
     }
-}
-
-fn header(args: &Args, kind: ObjectKind) -> Vec<&'static str> {
-    let mut header = Vec::new();
-    if args.all_namespaces {
-        header.push("NAMESPACE");
-    }
-    header.extend(["NAME", "REVISION", "SUSPENDED", "READY"]);
-    if args.output == Output::Wide {
-        header.extend(match kind {
-            ObjectKind::Kustomization => ["AGE", "SOURCE", "PATH"],
-            ObjectKind::GitRepository => ["AGE", "URL", "REF"],
-        });
-    }
-    header.push("MESSAGE");
-    header
-}
-
-fn row(args: &Args, with_kind: bool, object: &Summary, now: Timestamp) -> Vec<Styled> {
-    let mut row = Vec::new();
-    if args.all_namespaces {
-        row.push(object.namespace.as_str().into());
-    }
-    row.push(match with_kind {
-        true => format!("{}/{}", object.kind.word(), object.name).into(),
-        false => object.name.as_str().into(),
-    });
-    row.push(short_revisions(&object.revision).into());
-    row.push(if object.suspended {
-        "True".into()
-    } else {
-        Styled::new(DIM, "False")
-    });
-    row.push(object.styled_ready());
-    if args.output == Output::Wide {
-        row.push(age(object.created, now).into());
-        row.push(object.origin.as_str().into());
-        row.push(object.detail.as_str().into());
-    }
-    // One object, one line.
-    row.push(short_revisions(&object.message).replace('\n', " ").into());
-    row
 }
 
 async fn watch(
@@ -340,7 +305,12 @@ mod tests {
                 "True",
                 "Applied revision: main@sha1:0123456789abcdef0123456789abcdef01234567",
             ),
-            object(ObjectKind::Kustomization, "old", "False", "two\nlines"),
+            object(
+                ObjectKind::Kustomization,
+                "old",
+                "False",
+                "kinds are missing:\nServiceMonitor/web\nServiceMonitor/api",
+            ),
         ];
         let found = found
             .into_iter()
@@ -362,7 +332,7 @@ mod tests {
         insta::assert_snapshot!(printed("get kustomizations"), @r"
         NAME   REVISION             SUSPENDED   READY   MESSAGE
         apps   main@sha1:01234567   False       True    Applied revision: main@sha1:01234567
-        old    main@sha1:01234567   True        False   two lines
+        old    main@sha1:01234567   True        False   kinds are missing: (and 2 lines more)
         ");
     }
 
@@ -374,7 +344,7 @@ mod tests {
 
         NAMESPACE     NAME                 REVISION             SUSPENDED   READY   MESSAGE
         flux-system   kustomization/apps   main@sha1:01234567   False       True    Applied revision: main@sha1:01234567
-        flux-system   kustomization/old    main@sha1:01234567   True        False   two lines
+        flux-system   kustomization/old    main@sha1:01234567   True        False   kinds are missing: (and 2 lines more)
         ");
     }
 

@@ -1,0 +1,185 @@
+//! `build` and `diff`: what they foresee, and how they say what is wrong.
+
+use serde_json::{Value, json};
+
+use crate::terminal::Terminal;
+
+const KUSTOMIZATION: &str = "kustomize.toolkit.fluxcd.io/v1";
+
+/// A cluster, a Kustomization `apps` of the folder `apps`, and this file in it.
+async fn with_file(text: &str) -> Terminal {
+    let terminal = Terminal::installed().await;
+    terminal.kustomization("apps", &json!({}));
+    terminal.folder("apps");
+    terminal.file("apps/objects.yaml", text);
+    terminal
+}
+
+fn settings(namespace: &str, data: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "settings", "namespace": namespace },
+        "data": data,
+    })
+}
+
+#[tokio::test]
+async fn an_object_of_a_namespace_that_is_not_there_would_be_refused() {
+    let terminal = with_file(&settings("nowhere", &json!({})).to_string()).await;
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r#"
+    x ConfigMap/nowhere/settings (refused: namespaces "nowhere" not found)
+    0 to create, 0 to change, 0 to delete, 0 unchanged, 1 refused
+    error: ConfigMap/nowhere/settings would be refused, and the run would fail
+    [5]
+    "#);
+}
+
+#[tokio::test]
+async fn an_object_of_a_namespace_that_comes_along_is_not_refused() {
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+    let terminal = with_file(&format!("{namespace}\n---\n{}", settings("shop", &json!({})))).await;
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r"
+    + Namespace/shop
+    + ConfigMap/shop/settings (not checked: its namespace comes with this Kustomization)
+    2 to create, 0 to change, 0 to delete, 0 unchanged
+    [1]
+    ");
+}
+
+#[tokio::test]
+async fn a_namespaced_object_without_a_namespace_would_be_refused() {
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" } });
+    let terminal = with_file(&object.to_string()).await;
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r"
+    x ConfigMap/settings (refused: it has no namespace: set metadata.namespace, or spec.targetNamespace of the Kustomization)
+    0 to create, 0 to change, 0 to delete, 0 unchanged, 1 refused
+    error: ConfigMap/settings would be refused, and the run would fail
+    [5]
+    ");
+}
+
+#[tokio::test]
+async fn what_goes_with_the_entries_of_kubectl_is_shown() {
+    let terminal = with_file(&settings("default", &json!({ "level": "1" })).to_string()).await;
+    let live = settings("default", &json!({ "level": "1", "edited": "by hand" }));
+    terminal.cluster.apply(&live, "kubectl").unwrap();
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r#"
+    ~ ConfigMap/default/settings
+        /metadata/labels/kustomize.toolkit.fluxcd.io~1name: nothing -> "apps"
+        /metadata/labels/kustomize.toolkit.fluxcd.io~1namespace: nothing -> "flux-system"
+        /data/edited: "by hand" -> nothing
+    0 to create, 1 to change, 0 to delete, 0 unchanged
+    [1]
+    "#);
+    insta::assert_snapshot!(terminal.run("diff apps -o json").await, @r#"
+    {
+      "changes": [
+        {
+          "action": "configured",
+          "fields": [
+            {
+              "from": null,
+              "path": "/metadata/labels/kustomize.toolkit.fluxcd.io~1name",
+              "to": "apps"
+            },
+            {
+              "from": null,
+              "path": "/metadata/labels/kustomize.toolkit.fluxcd.io~1namespace",
+              "to": "flux-system"
+            },
+            {
+              "from": "by hand",
+              "path": "/data/edited",
+              "to": null
+            }
+          ],
+          "object": "ConfigMap/default/settings",
+          "why": null
+        }
+      ],
+      "guard": null,
+      "unchanged": 0
+    }
+    [1]
+    "#);
+}
+
+#[tokio::test]
+async fn a_refused_value_that_is_a_variable_is_told_so() {
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "settings", "namespace": "default", "labels": { "environment": "${environment}" } },
+    });
+    let terminal = with_file(&settings.to_string()).await;
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r#"
+    x ConfigMap/default/settings (refused: dry-run failed: ConfigMap "settings" is invalid: metadata.labels: Invalid value: "${environment}": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?') (`${...}` is replaced only if the Kustomization has spec.postBuild.substitute or substituteFrom))
+    0 to create, 0 to change, 0 to delete, 0 unchanged, 1 refused
+    error: ConfigMap/default/settings would be refused, and the run would fail
+    [5]
+    "#);
+}
+
+#[tokio::test]
+async fn a_folder_that_does_not_exist_is_answered_with_those_that_do() {
+    let terminal = with_file("").await;
+    terminal.folder("clusters/production");
+    insta::assert_snapshot!(terminal.run("build --path clusters/producton").await, @r"
+    error: there is no folder clusters/producton
+    hint: Is clusters/production meant?
+    [3]
+    ");
+    insta::assert_snapshot!(terminal.run("build --path elsewhere").await, @r"
+    error: there is no folder elsewhere
+    hint: This directory has the folders apps, clusters.
+    hint: --source names the directory that stands for the repository.
+    [3]
+    ");
+    insta::assert_snapshot!(terminal.run("build --source clusters --path elsewhere").await, @r"
+    error: there is no folder clusters/elsewhere
+    hint: clusters has the folders production.
+    hint: --source names the directory that stands for the repository.
+    [3]
+    ");
+}
+
+#[tokio::test]
+async fn a_file_that_is_wrong_is_named_as_a_person_would_type_it() {
+    let terminal = with_file("kind: ConfigMap\nmetadata: [\n").await;
+    insta::assert_snapshot!(terminal.run("build --path apps").await, @r#"
+    error: cannot build apps
+      because in resources entry "./objects.yaml": apps/objects.yaml:3:1: did not find expected node content
+    [5]
+    "#);
+    insta::assert_snapshot!(terminal.run("build --source apps --path .").await, @r#"
+    error: cannot build apps
+      because in resources entry "./objects.yaml": apps/objects.yaml:3:1: did not find expected node content
+    [5]
+    "#);
+}
+
+#[tokio::test]
+async fn what_is_encrypted_is_answered_with_the_option_for_keys() {
+    let terminal = with_file("").await;
+    let secret = include_str!("../../../apps/shop/overlays/staging/database.sops.yaml");
+    terminal.file("apps/objects.yaml", secret);
+    insta::assert_snapshot!(terminal.run("build --path apps").await, @r"
+    error: cannot build apps
+      because apps/objects.yaml:1: Secret/database is encrypted with SOPS to age1l2y4wx5ddm2hulcrr78zun3ls847t2tzaegkqal7y4g0upgtrs7qyf4rsp, and spec.decryption is missing: set its provider to `sops` and its secretRef to a Secret that holds the identity
+    hint: --age-key FILE decrypts with the age keys in a file.
+    [5]
+    ");
+    let object = json!({
+        "apiVersion": KUSTOMIZATION, "kind": "Kustomization", "metadata": { "name": "apps" },
+        "spec": {
+            "interval": "1m", "prune": true, "path": "apps",
+            "sourceRef": { "kind": "GitRepository", "name": "apps" }, "decryption": { "provider": "sops" },
+        },
+    });
+    terminal.file("apps.yaml", &object.to_string());
+    insta::assert_snapshot!(terminal.run("build -k apps.yaml --offline").await, @r"
+    error: cannot build apps
+      because apps/objects.yaml: no key for it: it is encrypted to age1l2y4wx5ddm2hulcrr78zun3ls847t2tzaegkqal7y4g0upgtrs7qyf4rsp; name a Secret in spec.decryption.secretRef that holds the identity of one of them in a key that ends in `.agekey`
+    hint: --age-key FILE decrypts with other keys than these.
+    [5]
+    ");
+}

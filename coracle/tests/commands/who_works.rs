@@ -1,0 +1,129 @@
+//! Whether a controller works, as each command that needs one says it.
+
+use serde_json::{Value, json};
+
+use crate::terminal::{Terminal, lease, two_kustomizations};
+
+/// The names that the simulator gives to pods, in a form that each run has.
+fn with_pods_named(shown: &str, terminal: &Terminal) -> String {
+    let mut shown = shown.to_owned();
+    for pod in terminal.cluster.list("v1", "Pod", "flux-system") {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        shown = shown.replace(name, "coracle-1");
+    }
+    shown
+}
+
+#[tokio::test]
+async fn the_version_of_a_cluster_whose_image_cannot_be_pulled_says_that_no_controller_works() {
+    let terminal = Terminal::with_image("coracle:does-not-exist").await;
+    terminal
+        .until(|cluster| {
+            let pods = cluster.list("v1", "Pod", "flux-system");
+            let waits = |pod: &Value| {
+                pod.pointer("/status/containerStatuses/0/state/waiting/reason")
+                    .and_then(Value::as_str)
+                    .is_some_and(|reason| reason.contains("ImagePull"))
+            };
+            pods.iter().any(waits)
+        })
+        .await;
+    let shown = with_pods_named(&terminal.run("version").await, &terminal);
+    insta::assert_snapshot!(shown, @r#"
+    coracle: 0.1.0
+    installed: yes: Deployment flux-system/coracle with the image coracle:does-not-exist
+    pod: coracle-1 is pending: image "coracle:does-not-exist" of container "controller" cannot be pulled: not found
+    lease: nobody holds it
+    flux: none of its controllers runs
+    works: no: pod coracle-1: image "coracle:does-not-exist" of container "controller" cannot be pulled: not found
+    hint: Make the image and push it where the cluster can pull it (docs/guides/install.md says how), then name it: `coracle install --image IMAGE | kubectl apply --server-side -f -`.
+    [0]
+    "#);
+    let object = with_pods_named(&terminal.run("version -o json").await, &terminal);
+    insta::assert_snapshot!(object, @r#"
+    {
+      "controller": {
+        "definitions": true,
+        "flux": [],
+        "image": "coracle:does-not-exist",
+        "lease": null,
+        "namespace": "flux-system",
+        "pods": [
+          {
+            "name": "coracle-1",
+            "phase": "Pending",
+            "ready": false
+          }
+        ],
+        "remedy": "Make the image and push it where the cluster can pull it (docs/guides/install.md says how), then name it: `coracle install --image IMAGE | kubectl apply --server-side -f -`.",
+        "troubles": [
+          {
+            "message": "pod coracle-1: image \"coracle:does-not-exist\" of container \"controller\" cannot be pulled: not found",
+            "pod": "coracle-1",
+            "reason": "ImagePull"
+          }
+        ],
+        "who": null,
+        "why": "pod coracle-1: image \"coracle:does-not-exist\" of container \"controller\" cannot be pulled: not found",
+        "works": false
+      },
+      "coracle": "0.1.0"
+    }
+    [0]
+    "#);
+}
+
+#[tokio::test]
+async fn the_version_of_an_empty_cluster_says_that_nothing_is_installed() {
+    let terminal = Terminal::new().await;
+    insta::assert_snapshot!(terminal.run("version").await, @r"
+    coracle: 0.1.0
+    installed: no: the cluster lacks gitrepositories.source.toolkit.fluxcd.io and kustomizations.kustomize.toolkit.fluxcd.io
+    lease: nobody holds it
+    flux: none of its controllers runs
+    works: no: Coracle is not installed: the cluster lacks gitrepositories.source.toolkit.fluxcd.io and kustomizations.kustomize.toolkit.fluxcd.io
+    hint: Install it: `coracle install --image IMAGE | kubectl apply --server-side -f -`.
+    [0]
+    ");
+}
+
+#[tokio::test]
+async fn what_nobody_has_looked_at_is_listed_so_and_with_the_reason() {
+    let terminal = two_kustomizations().await;
+    terminal.kustomization("new", &json!({}));
+    terminal
+        .cluster
+        .delete("apps/v1", "Deployment", "flux-system", "coracle")
+        .unwrap();
+    insta::assert_snapshot!(terminal.run("get ks new").await, @r"
+    NAME   REVISION   SUSPENDED   READY     MESSAGE
+    new               False       Unknown   no controller has looked at it yet
+    No controller works: nobody holds the lease in namespace flux-system, and no controller is installed there.
+    hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
+    [0]
+    ");
+    // Somebody works, in another namespace than that of the object.
+    terminal
+        .cluster
+        .apply(&lease("laptop_1", "2999-01-01T00:00:00.000000Z"), "test")
+        .unwrap();
+    insta::assert_snapshot!(terminal.run("get ks new").await, @r"
+    NAME   REVISION   SUSPENDED   READY     MESSAGE
+    new               False       Unknown   no controller has looked at it yet
+    [0]
+    ");
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_handles_times_out_and_says_that_nobody_works() {
+    let terminal = two_kustomizations().await;
+    terminal
+        .cluster
+        .delete("apps/v1", "Deployment", "flux-system", "coracle")
+        .unwrap();
+    insta::assert_snapshot!(terminal.run("reconcile cluster --timeout 200ms").await, @r"
+    error: kustomization/cluster is not done after 200ms: no controller works: nobody holds the lease in namespace flux-system, and no controller is installed there
+    hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
+    [6]
+    ");
+}
