@@ -100,6 +100,8 @@ pub enum Command {
     Controller(Box<commands::controller::Args>),
     /// Run a Kubernetes API in memory, to try things out
     EmbeddedCluster(commands::embedded_cluster::Args),
+    /// Serve Git repositories of this machine, to try things out
+    GitServer(commands::git_server::Args),
     /// Tell the whole story on this machine: environments, a merge, drift, a failure, a revert
     Demo(commands::demo::Args),
     /// Print a script that completes commands in a shell

@@ -15,6 +15,7 @@ pub mod embedded_cluster;
 pub mod events;
 pub mod generate;
 pub mod get;
+pub mod git_server;
 pub mod install;
 pub mod reconcile;
 pub mod resume;
@@ -44,6 +45,7 @@ pub fn run(cli: Cli, ui: &mut Ui) -> Result<(), Error> {
         Command::Resume(args) => wait(resume::run(&args, global, ui)),
         Command::Version(args) => wait(version::run(&args, global, ui)),
         Command::EmbeddedCluster(args) => serve(embedded_cluster::run(&args, ui)),
+        Command::GitServer(args) => serve(git_server::run(&args, ui)),
         Command::Demo(args) => serve(demo::run(&args, ui)),
         Command::Controller(args) => serve(controller::run(&args, global, ui)),
     }

@@ -43,7 +43,15 @@ impl GitServer {
     /// # Errors
     /// No port can be listened on.
     pub async fn start(root: &Path) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_at(root, ([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// Serves the repositories in this directory at this address.
+    ///
+    /// # Errors
+    /// It cannot be listened on.
+    pub async fn start_at(root: &Path, address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (sender, pushes) = watch::channel(0);
         let backend = Arc::new(Backend {
@@ -66,6 +74,12 @@ impl GitServer {
             pushes,
             stop,
         })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The address of a repository.

@@ -24,6 +24,7 @@ fn help_lists_the_commands_in_the_order_in_which_they_are_needed() {
       diff              Print what applying files on this machine would change, prunes included
       controller        Run the controller
       embedded-cluster  Run a Kubernetes API in memory, to try things out
+      git-server        Serve Git repositories of this machine, to try things out
       demo              Tell the whole story on this machine: environments, a merge, drift, a failure, a revert
       completion        Print a script that completes commands in a shell
       version           Print the version, and whether a controller works in the cluster, with the remedy if none does

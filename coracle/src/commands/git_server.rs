@@ -1,0 +1,56 @@
+//! `coracle git-server`: repositories of this machine over HTTP, to try things out. Does I/O: listens, runs `git`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::demo::git_server::GitServer;
+use crate::demo::processes::stdin_closed;
+use crate::error::{Error, Kind};
+use crate::ui::Ui;
+
+/// Arguments of `git-server`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A clone `shop` in the directory is served as http://ADDRESS/shop/.git, a bare repository `shop.git` as\n\
+http://ADDRESS/shop.git. Whoever reaches the address may read everything; nothing is encrypted.")]
+pub struct Args {
+    /// Directory that holds the repositories
+    #[arg(default_value = ".")]
+    directory: PathBuf,
+    /// Address to listen at; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// End when standard input is closed
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+}
+
+/// Serves until Ctrl-C.
+///
+/// # Errors
+/// There is no such directory, or the address cannot be listened on.
+pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
+    let directory = args.directory.canonicalize().map_err(|error| {
+        Error::new(
+            Kind::NotFound,
+            format!("there is no directory {}", args.directory.display()),
+        )
+        .caused_by(error)
+    })?;
+    let server = GitServer::start_at(&directory, args.listen)
+        .await
+        .map_err(|error| {
+            Error::new(Kind::Machine, format!("cannot listen at {}", args.listen))
+                .caused_by(error)
+                .hint("--listen names another address; port 0 takes a free one.")
+        })?;
+    ui.line(format_args!("http://{}", server.address()))?;
+    ui.flush()?;
+    let stop = telemetry::shutdown::on_signals()
+        .map_err(|error| Error::new(Kind::Internal, "cannot listen for signals").caused_by(error))?;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = stdin_closed(), if args.until_stdin_closes => {}
+    }
+    Ok(())
+}
