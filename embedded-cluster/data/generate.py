@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes schemas.json, descriptions.json and resources.json from upstream Kubernetes' published API description.
+"""Writes schemas.json, descriptions.json, resources.json and messages.txt from what upstream Kubernetes publishes.
 
     python3 generate.py
 
 Needs Go (for its module proxy client); no other tool. What is read: api/openapi-spec/v3 and api/discovery of
 the module k8s.io/kubernetes, and the field tags of the Go types in its parts (Apache-2.0, Copyright The
 Kubernetes Authors). The tags say what OpenAPI does not: which fields of an object are left out when they are
-zero, and which are always there (`x-go`: `drop`, `zero` or `null`).
+zero, and which are always there (`x-go`: `drop`, `zero` or `null`). They also number the fields of protobuf bodies.
 """
 
 import json
@@ -21,7 +21,9 @@ PARTS = {
     "io.k8s.apiextensions-apiserver.pkg.apis.": ("k8s.io/apiextensions-apiserver", "pkg/apis"),
     "io.k8s.kube-aggregator.pkg.apis.": ("k8s.io/kube-aggregator", "pkg/apis"),
 }
-FIELD = re.compile(r'^\s+(?:(\w+)\s+)?(\S+)\s+`[^`]*json:"([^"]*)"', re.M)
+FIELD = re.compile(r'^\s+(?:(\w+)\s+)?(\S+)\s+`([^`]*)`', re.M)
+JSON_TAG = re.compile(r'\bjson:"([^"]*)"')
+PROTOBUF_TAG = re.compile(r'\bprotobuf:"(\w+),(\d+),')
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
 # Served by default in a cluster of that version: what is alpha or beta upstream stays out.
 STABLE = {"v1", "v2"}
@@ -37,11 +39,11 @@ def module_dir(module, version):
     return pathlib.Path(json.loads(out)["Dir"])
 
 
-def go_fields(name, cache={}):
-    """The fields of the Go type behind an OpenAPI name: JSON name to (Go type, options)."""
+def go_struct(name, cache={}):
+    """The fields of the Go type behind an OpenAPI name: (Go name, Go type, JSON tag, number in protobuf)."""
     prefix = next((prefix for prefix in PARTS if name.startswith(prefix)), None)
     if prefix is None:
-        return {}
+        return []
     module, folder = PARTS[prefix]
     *package, kind = name.removeprefix(prefix).split(".")
     key = (module, folder, *package)
@@ -49,8 +51,19 @@ def go_fields(name, cache={}):
         path = module_dir(module, VERSION.replace("v1.", "v0.")) / folder / pathlib.Path(*package)
         text = "\n".join(file.read_text() for file in sorted(path.glob("*types*.go")))
         cache[key] = {struct: FIELD.findall(body) for struct, body in STRUCT.findall(text)}
+    found = []
+    for go_name, go_type, tags in cache[key].get(kind, []):
+        if tag := JSON_TAG.search(tags):
+            number = PROTOBUF_TAG.search(tags)
+            found.append((go_name or go_type.split(".")[-1], go_type, tag[1], number and number[2]))
+    return found
+
+
+def go_fields(name):
+    """The same fields with those of inlined types: JSON name to (Go type, options)."""
+    kind = name.split(".")[-1]
     found = {}
-    for _, go_type, tag in cache[key].get(kind, []):
+    for _, go_type, tag, _ in go_struct(name):
         json_name, *options = tag.split(",")
         if "inline" in options and "." not in go_type:
             found.update(go_fields(name.removesuffix(kind) + go_type))
@@ -78,6 +91,63 @@ def mark(name, schema):
             word = "drop" if omit else "zero"
         if word:
             value["x-go"] = word
+
+
+# Messages that are a value in JSON; the decoder knows them.
+VALUES = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "int-or-string",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "time",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "micro-time",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "raw",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "raw",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": "raw",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool": "schema-or-bool",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray": "schema-or-array",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray": "schema-or-texts",
+}
+SCALARS = {"string": "text", "integer": "integer", "boolean": "boolean", "number": "double"}
+
+
+def wire_type(schema):
+    """How a field of this schema is sent: a word of the decoder or the name of a message, `[]` and `{}` before it."""
+    if "$ref" in schema:
+        return VALUES.get(schema["$ref"], schema["$ref"])
+    if schema["type"] == "array":
+        return "[]" + wire_type(schema["items"])
+    if "additionalProperties" in schema:
+        return "{}" + wire_type(schema["additionalProperties"])
+    return "bytes" if schema.get("format") == "byte" else SCALARS[schema["type"]]
+
+
+def messages(kept, schemas):
+    """Of each type that protobuf bodies may hold: its fields as `NUMBER:NAME:TYPE`.
+
+    A type that Go inlines has no schema of its own and is a message all the same: its field has no name. `*` before
+    the type says that zero is told from nothing, and `/GoName` after the name what messages call the field.
+    """
+    found = {}
+
+    def add(name, properties):
+        fields = []
+        for go_name, go_type, tag, number in go_struct(name):
+            json_name, *options = tag.split(",")
+            if number is None or json_name == "-":
+                continue
+            if "inline" in options and not json_name:
+                inlined = name.removesuffix(name.split(".")[-1]) + go_type.lstrip("*")
+                add(inlined, properties)
+                fields.append(f"{number}:/{go_name}:{inlined}")
+                continue
+            alias = "" if json_name[:1].upper() + json_name[1:] == go_name else f"/{go_name}"
+            pointer = "*" if go_type.startswith("*") else ""
+            fields.append(f"{number}:{json_name}{alias}:{pointer}{wire_type(properties[json_name])}")
+        found[name] = fields
+
+    for name in kept:
+        if name not in VALUES:
+            add(name, schemas[name].get("properties", {}))
+    return found
 
 
 def slim(schema):
@@ -208,6 +278,10 @@ def main():
     write("schemas.json", {name: schemas[name] for name in sorted(kept)})
     write("descriptions.json", {name: prose[name] for name in sorted(kept) if prose[name]})
     write("resources.json", groups)
+    roots = {gvk: name for gvk, name in by_gvk.items() if name in kept and gvk[2] != "DeleteOptions"}
+    lines = [f"= {group}/{version} {kind} {name}".replace("= /", "= ") for (group, version, kind), name in roots.items()]
+    lines += [" ".join([name, *fields]) for name, fields in messages(kept, schemas).items() if fields]
+    (HERE / "messages.txt").write_text("\n".join(sorted(lines)) + "\n")
 
 
 def legacy(document):

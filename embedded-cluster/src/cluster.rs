@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ use crate::resource::split_api_version;
 use crate::server::Server;
 use crate::store::{Key, Store};
 use crate::tls::{Identity, TlsError};
+use crate::tokens::Tokens;
 use crate::workloads::Workloads;
 
 /// Namespaces a cluster starts with.
@@ -79,7 +81,6 @@ pub struct Cluster {
     api: Api,
     address: SocketAddr,
     authority: String,
-    token: String,
     workloads: Arc<Workloads>,
     controllers: Arc<Controllers>,
     faults: Arc<Faults>,
@@ -108,6 +109,7 @@ impl Cluster {
             store: Arc::clone(&store),
             clock: config.clock.clone(),
             workloads: Arc::clone(&workloads),
+            tokens: Arc::new(Tokens::new(new_token(&store, config.clock.now()))),
         };
         let controllers = Arc::new(Controllers::new(
             Arc::clone(&store),
@@ -122,11 +124,9 @@ impl Cluster {
             requests: Arc::clone(&requests),
         };
         let stop = CancellationToken::new();
-        let token = new_token(&api);
         let version = Arc::new(Mutex::new(crate::discovery::VERSION.to_owned()));
         let server = Arc::new(Server {
             gate: Arc::new(gate),
-            token: token.clone(),
             address,
             version: Arc::clone(&version),
             stop: stop.clone(),
@@ -147,7 +147,6 @@ impl Cluster {
             api,
             address,
             authority: identity.authority,
-            token,
             workloads,
             controllers,
             faults,
@@ -167,7 +166,7 @@ impl Cluster {
     /// The bearer token that is accepted.
     #[must_use]
     pub fn token(&self) -> &str {
-        &self.token
+        self.api.tokens.admin()
     }
 
     /// The authority's certificate, in PEM.
@@ -184,7 +183,7 @@ impl Cluster {
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "embedded",
             "clusters": [{"name": "embedded", "cluster": {"server": self.url(), "certificate-authority-data": authority}}],
-            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "users": [{"name": "admin", "user": {"token": self.token()}}],
             "contexts": [{"name": "embedded", "context": {"cluster": "embedded", "user": "admin", "namespace": "default"}}],
         });
         format!("{config:#}")
@@ -379,12 +378,12 @@ impl Drop for Cluster {
 }
 
 /// A token nobody else on this machine can guess: it is made of the server's fresh private randomness.
-fn new_token(api: &Api) -> String {
+fn new_token(store: &Store, now: Timestamp) -> String {
     use rustls::crypto::SecureRandom;
     let mut bytes = [0_u8; 24];
     let provider = rustls::crypto::ring::default_provider();
     if SecureRandom::fill(provider.secure_random, &mut bytes).is_err() {
-        return api.store.lock().new_uid(api.clock.now());
+        return store.lock().new_uid(now);
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,9 +10,8 @@
 //! Only `server` and `cluster` do I/O.
 //!
 //! # Known differences from kube-apiserver 1.36
-//! Left out: RBAC, webhooks and other admission (so no `pvc-protection` finalizer), quota, priority and
-//! fairness, aggregation, protobuf bodies (`kubectl create` without `-f` sends them), exec, attach, proxy and
-//! port-forward, TokenRequest, dual-stack Services, conversion between versions of a CRD (other than `None`).
+//! Left out: RBAC, webhooks and other admission, quota, priority and fairness, aggregation, answers in protobuf
+//! (bodies are read in it), exec, attach, proxy and port-forward, dual-stack Services, conversion between versions of a CRD (other than `None`).
 //! CEL rules of CRDs are counted in the log and not evaluated. `managedFields` of Events sent through
 //! `events.k8s.io` name the core version's fields. In messages, structs are printed as JSON with sorted fields,
 //! and causes come in a fixed order where Go's maps have none. Column descriptions of tables, storage version
@@ -36,6 +35,7 @@ mod json;
 mod jsonpath;
 mod object;
 mod openapi;
+mod protobuf;
 mod quantity;
 mod request;
 mod requests;
@@ -45,6 +45,7 @@ mod server;
 mod store;
 mod strategy;
 mod tls;
+mod tokens;
 mod validate;
 mod watch;
 mod workloads;

@@ -260,6 +260,15 @@ impl Registry {
         registry
     }
 
+    /// Whether upstream has this kind.
+    pub(crate) fn is_builtin(group: &str, version: &str, name: &str) -> bool {
+        let groups = BUILTIN.iter().filter(|known| known.name == group);
+        groups
+            .flat_map(|group| &group.versions)
+            .filter(|known| known.name == version)
+            .any(|version| version.kinds.iter().any(|kind| kind.kind == name))
+    }
+
     /// Upstream's kinds and those of the CRDs, `(group, version, kind)` in order of preference.
     pub(crate) fn with_custom(custom: impl IntoIterator<Item = Arc<Kind>>) -> Self {
         let mut registry = Self::builtin();

@@ -32,7 +32,6 @@ type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infa
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) gate: Arc<Gate>,
-    pub(crate) token: String,
     pub(crate) address: SocketAddr,
     /// What `/version` says.
     pub(crate) version: Arc<Mutex<String>>,
@@ -119,9 +118,10 @@ impl Server {
         let given = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
+        let now = self.gate.api.clock.now().as_second();
         given
             .and_then(|value| value.strip_prefix("Bearer "))
-            .is_some_and(|token| token == self.token)
+            .is_some_and(|token| self.gate.api.tokens.accepts(token, now))
     }
 
     /// Everything that is not about objects.

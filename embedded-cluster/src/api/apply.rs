@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::context::{Body, Context, parse_body};
+use super::body::{Body, parse_body};
+use super::context::Context;
 use super::write::{Written, create_object, manager, stored_kind, update_object};
 use super::{Answer, Api};
 use crate::answer::ApiError;

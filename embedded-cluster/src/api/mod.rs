@@ -3,6 +3,7 @@
 //! In: requests. Out: answers. No I/O; the time comes from the clock of the cluster.
 
 pub(crate) mod apply;
+pub(crate) mod body;
 pub(crate) mod context;
 pub(crate) mod delete;
 pub(crate) mod options;
@@ -14,6 +15,7 @@ pub(crate) mod scale;
 pub(crate) mod selector;
 pub(crate) mod strategic;
 pub(crate) mod table;
+mod token;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::clock::Clock;
 use crate::request::{Request, Verb};
 use crate::resource::Kind;
 use crate::store::{Store, Stored};
+use crate::tokens::Tokens;
 use crate::watch::Watch;
 use crate::workloads::Workloads;
 
@@ -32,6 +35,7 @@ pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) workloads: Arc<Workloads>,
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 /// What a request is answered with.
@@ -100,6 +104,8 @@ impl Api {
     /// Carries out a request on objects.
     pub(crate) fn handle(&self, request: &Request) -> Result<Answer, ApiError> {
         let kind = self.kind_of(request)?;
+        let converted = body::as_json(request, &kind)?;
+        let request = converted.as_ref().unwrap_or(request);
         match request.verb {
             Verb::Get => read::get(self, &kind, request),
             Verb::List => read::list(self, &kind, request),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::context::{Body, Context, parse_body};
+use super::body::{Body, parse_body};
+use super::context::Context;
 use super::write::{decode, stored_kind, update_object, with_warnings};
 use super::{Answer, Api, render, strategic};
 use crate::answer::{About, ApiError, Cause};

@@ -12,7 +12,7 @@ use super::selector::Selector;
 use super::{Answer, Api, render};
 use crate::answer::ApiError;
 use crate::object;
-use crate::request::Request;
+use crate::request::{Request, Target};
 use crate::resource::Kind;
 use crate::store::{Key, Stored};
 use crate::watch::{Start, Watch};
@@ -24,19 +24,33 @@ pub(crate) fn get(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answ
         "scale" => return super::scale::get(api, kind, request),
         "log" => return crate::workloads::log(api, request),
         "" | "status" | "ephemeralcontainers" | "resize" | "approval" => {}
-        other => {
-            return Err(ApiError::new(
-                501,
-                "NotImplemented",
-                format!("the embedded cluster does not serve {other:?}"),
-            ));
-        }
+        other => return Err(not_played(api, kind, target, other)),
     }
     let key = Key::new(&target.namespace, &target.name);
     let stored = api.store.lock().get(&kind.storage, &key).cloned();
     let stored = stored.ok_or_else(|| ApiError::not_found(kind.about(&target.name)))?;
     check_not_too_new(api, request)?;
     Ok(Answer::object(200, &stored, kind, request))
+}
+
+/// What a subresource is answered that only a container or an application could serve.
+pub(super) fn not_played(api: &Api, kind: &Kind, target: &Target, subresource: &str) -> ApiError {
+    let key = Key::new(&target.namespace, &target.name);
+    if api.store.lock().get(&kind.storage, &key).is_none() {
+        return ApiError::not_found(kind.about(&target.name));
+    }
+    let subresource = subresource.split('/').next().unwrap_or_default();
+    let what = match subresource {
+        "exec" => "there is nothing to run a command in",
+        "attach" => "there is no process to attach to",
+        "portforward" | "proxy" => "there is nothing to connect to",
+        _ => "this is not served",
+    };
+    let message = format!(
+        "cannot serve {}/{subresource} of {:?}: the embedded cluster plays pods and starts no containers, so that {what}",
+        kind.plural, target.name
+    );
+    ApiError::new(501, "NotImplemented", message)
 }
 
 fn check_not_too_new(api: &Api, request: &Request) -> Result<(), ApiError> {

@@ -23,10 +23,12 @@ pub(crate) fn create(
     kind: &Arc<Kind>,
     context: &Context,
     body: &Value,
-    _request: &Request,
 ) -> Result<Answer, ApiError> {
     let mut state = api.store.lock();
     let stored = find(&state, kind, context)?;
+    if context.subresource == "token" {
+        return super::token::create(api, context, &stored, body);
+    }
     let answer = match context.subresource.as_str() {
         "eviction" => {
             delete_object(&mut state, kind, context, &DeleteOptions::default())?;

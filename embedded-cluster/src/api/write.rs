@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::context::{Body, Context, check_type, parse_body};
+use super::body::{Body, check_type, parse_body};
+use super::context::Context;
 use super::options::Validation;
 use super::{Answer, Api, prepare, render};
 use crate::answer::ApiError;
@@ -28,9 +29,20 @@ pub(crate) struct Written {
 /// POST
 pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
+    if !matches!(
+        context.subresource.as_str(),
+        "" | "binding" | "eviction" | "token"
+    ) {
+        return Err(super::read::not_played(
+            api,
+            kind,
+            &request.target,
+            &context.subresource,
+        ));
+    }
     let Body { mut value, twice } = parse_body(request, kind)?;
     if !context.subresource.is_empty() {
-        return super::scale::create(api, kind, &context, &value, request);
+        return super::scale::create(api, kind, &context, &value);
     }
     check_type(&value, kind)?;
     if let Some(review) = review(kind, &value) {

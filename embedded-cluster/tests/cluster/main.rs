@@ -5,5 +5,6 @@ mod decode;
 mod faulty;
 mod kubectl;
 mod objects;
+mod protobuf;
 mod support;
 mod workloads;

@@ -31,7 +31,11 @@ pub(crate) async fn start_with(config: Config) -> Result<Running> {
 }
 
 pub(crate) async fn client(cluster: &Cluster) -> Result<Client> {
-    let kubeconfig = Kubeconfig::from_yaml(&cluster.kubeconfig())?;
+    client_of(&cluster.kubeconfig()).await
+}
+
+pub(crate) async fn client_of(kubeconfig: &str) -> Result<Client> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
