@@ -4,6 +4,7 @@
 
 mod around_a_cluster;
 mod demo;
+mod embedded_cluster;
 mod help;
 mod install;
 mod machine;

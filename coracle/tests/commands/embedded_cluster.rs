@@ -1,0 +1,104 @@
+//! `coracle embedded-cluster`, as a person starts and ends it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::terminal::{program, show};
+
+/// Starts it, waits until it serves, ends it as Ctrl-C does; what it printed, without its address and folder.
+fn session(folder: &Path, options: &str) -> String {
+    let mut child = program(&format!("embedded-cluster {options}"))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut url = String::new();
+    out.read_line(&mut url).unwrap();
+    assert!(folder.join("embedded-cluster.kubeconfig").exists());
+    let ended = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(ended.success());
+    let mut said = url.clone();
+    out.read_to_string(&mut said).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let folder = folder.canonicalize().unwrap();
+    let said = said
+        .replace(url.trim(), "https://ADDRESS")
+        .replace(&*folder.to_string_lossy(), "/here");
+    format!("{said}[{}]", child.wait().unwrap().code().unwrap())
+}
+
+#[test]
+fn it_says_how_to_get_in_and_takes_its_kubeconfig_away() {
+    let folder = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(session(folder.path(), ""), @"
+    https://ADDRESS
+    A Kubernetes API listens there and keeps everything in memory. In another terminal:
+
+      export KUBECONFIG=/here/embedded-cluster.kubeconfig
+
+    Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs and their pods are played: they become ready, and no
+    container runs. PersistentVolumeClaims are bound, and Services get addresses that nothing listens at.
+    Ctrl-C ends it and removes the kubeconfig.
+    [0]
+    ");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn it_leaves_the_kubeconfig_when_it_is_told_to_and_writes_over_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = session(folder.path(), "--keep-kubeconfig");
+    assert!(said.contains("Ctrl-C ends it; the kubeconfig stays."), "{said}");
+    let path = folder.path().join("embedded-cluster.kubeconfig");
+    assert!(path.exists());
+    session(folder.path(), "");
+    assert!(!path.exists());
+}
+
+#[test]
+fn it_does_not_write_over_another_kubeconfig() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
+    std::fs::write(&path, "apiVersion: v1\nkind: Config\n").unwrap();
+    let mut command = program("embedded-cluster --kubeconfig-out config");
+    insta::assert_snapshot!(show(command.current_dir(folder.path())), @"
+    error: config exists and is not the kubeconfig of an embedded cluster
+    hint: --kubeconfig-out names another file; to have this one replaced, remove it first.
+    [2]
+    ");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "apiVersion: v1\nkind: Config\n"
+    );
+}
+
+#[test]
+fn a_taken_address_and_a_folder_that_is_not_there_are_named_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut command = program(&format!("embedded-cluster --listen {address}"));
+    let said = show(command.current_dir(folder.path())).replace(&address.to_string(), "ADDRESS");
+    insta::assert_snapshot!(said, @"
+    error: cannot start a cluster at ADDRESS
+      because cannot listen on ADDRESS
+      because Address already in use (os error 98)
+    hint: --listen names another address; port 0 takes a free one.
+    [7]
+    ");
+    let mut command = program("embedded-cluster --kubeconfig-out missing/config");
+    insta::assert_snapshot!(show(command.current_dir(folder.path())), @"
+    error: cannot write missing/config
+      because No such file or directory (os error 2)
+    hint: --kubeconfig-out names another file.
+    [7]
+    ");
+}
