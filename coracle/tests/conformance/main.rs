@@ -4,5 +4,6 @@
 
 mod demo;
 mod installation;
+mod kubectl;
 mod parent;
 mod tenants;

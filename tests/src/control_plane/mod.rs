@@ -198,7 +198,12 @@ async fn text(client: &Client, path: &str) -> Result<String, kube::Error> {
     client.request_text(request).await
 }
 
-fn program() -> PathBuf {
+/// The program that holds all parts, kubectl among them.
+///
+/// # Panics
+/// When it was not built: see [`PROGRAM`].
+#[must_use]
+pub fn program() -> PathBuf {
     let path = std::env::var_os(PROGRAM)
         .unwrap_or_else(|| panic!("{PROGRAM} does not name the control plane: run `make conformance`"));
     PathBuf::from(path)
