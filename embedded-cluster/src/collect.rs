@@ -136,7 +136,14 @@ fn orphan(state: &mut State, clock: &Clock, place: &Touched, uid: &str) {
     let _changed_meanwhile = update_object(state, &kind, &context, &stored, value, None);
 }
 
-fn drop_finalizer(state: &mut State, clock: &Clock, kind: &Kind, stored: &Arc<Stored>, name: &str) {
+/// Takes one finalizer off an object.
+pub(crate) fn drop_finalizer(
+    state: &mut State,
+    clock: &Clock,
+    kind: &Kind,
+    stored: &Arc<Stored>,
+    name: &str,
+) {
     let mut value = stored.value.clone();
     let kept: Vec<Value> = object::finalizers(&stored.value)
         .filter(|known| *known != name)

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::collect;
+use crate::protection;
 use crate::store::{State, Store, Touched};
 use crate::workloads::Workloads;
 
@@ -86,6 +87,7 @@ impl Controllers {
 
     fn on_touch(&self, state: &mut State, place: &Touched) {
         collect::look(state, &self.clock, place);
+        protection::look(state, &self.clock, place);
         if state.get(&place.storage, &place.key).is_none() {
             collect::after_removal(state, place);
         }

@@ -7,23 +7,44 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Reads a body.
-pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<(Value, Vec<String>)> {
+use crate::json_syntax;
+
+/// Reads a body, or says in Go's words what is wrong. Bytes that are no UTF-8 are replaced, as Go does.
+pub(crate) fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), String> {
     let mut twice = Vec::new();
+    let text = String::from_utf8_lossy(bytes);
+    match read(&text, &mut twice, None) {
+        Ok(value) => Ok((value, twice)),
+        Err(_) => Err(json_syntax::problem(bytes)),
+    }
+}
+
+/// The paths of all fields in the order in which the text has them.
+pub(crate) fn order(bytes: &[u8]) -> Vec<String> {
+    let mut every = Vec::new();
+    let text = String::from_utf8_lossy(bytes);
+    // What was read before is read again: nothing is refused.
+    let _ = read(&text, &mut Vec::new(), Some(&mut every));
+    every
+}
+
+fn read(text: &str, twice: &mut Vec<String>, every: Option<&mut Vec<String>>) -> serde_json::Result<Value> {
     let mut path = String::new();
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let mut reader = serde_json::Deserializer::from_str(text);
     let value = Reader {
         path: &mut path,
-        twice: &mut twice,
+        twice,
+        every,
     }
     .deserialize(&mut reader)?;
     reader.end()?;
-    Ok((value, twice))
+    Ok(value)
 }
 
 struct Reader<'a> {
     path: &'a mut String,
     twice: &'a mut Vec<String>,
+    every: Option<&'a mut Vec<String>>,
 }
 
 impl Reader<'_> {
@@ -31,6 +52,7 @@ impl Reader<'_> {
         Reader {
             path: self.path,
             twice: self.twice,
+            every: self.every.as_deref_mut(),
         }
     }
 }
@@ -102,6 +124,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 self.path.push('.');
             }
             self.path.push_str(&name);
+            if let Some(every) = &mut self.every {
+                every.push(self.path.clone());
+            }
             let value = access.next_value_seed(self.below())?;
             if fields.insert(name, value).is_some() {
                 self.twice.push(self.path.clone());

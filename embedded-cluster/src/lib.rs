@@ -11,10 +11,12 @@
 //!
 //! # Known differences from kube-apiserver 1.36
 //! Left out: RBAC, webhooks and other admission, quota, priority and fairness, aggregation, answers in protobuf
-//! (bodies are read in it), exec, attach, proxy and port-forward, dual-stack Services, conversion between versions of a CRD (other than `None`).
-//! CEL rules of CRDs are counted in the log and not evaluated. `managedFields` of Events sent through
-//! `events.k8s.io` name the core version's fields. In messages, structs are printed as JSON with sorted fields,
-//! and causes come in a fixed order where Go's maps have none. Column descriptions of tables, storage version
+//! (bodies are read in it), exec, attach, proxy and port-forward, dual-stack Services, conversion
+//! between versions of a CRD (other than `None`). CEL rules of CRDs are counted in the log and not evaluated.
+//! Bodies may nest 128 deep, not 10,000. `managedFields` of Events sent through `events.k8s.io` name the core
+//! version's fields. In messages, structs are printed as JSON with sorted fields, causes come in a fixed order
+//! where Go's maps have none, numbers are written in their shortest form, and what is wrong with YAML is said in
+//! other words. Column descriptions of tables, storage version
 //! hashes and warnings about discouraged values are not sent.
 
 mod answer;
@@ -32,9 +34,11 @@ mod discovery;
 mod faults;
 mod gate;
 mod json;
+mod json_syntax;
 mod jsonpath;
 mod object;
 mod openapi;
+mod protection;
 mod protobuf;
 mod quantity;
 mod request;

@@ -260,13 +260,13 @@ impl Registry {
         registry
     }
 
-    /// Whether upstream has this kind.
+    /// Whether upstream has this kind, or it is a list of such.
     pub(crate) fn is_builtin(group: &str, version: &str, name: &str) -> bool {
         let groups = BUILTIN.iter().filter(|known| known.name == group);
         groups
             .flat_map(|group| &group.versions)
             .filter(|known| known.name == version)
-            .any(|version| version.kinds.iter().any(|kind| kind.kind == name))
+            .any(|version| version.kinds.iter().any(|kind| is_or_lists(name, &kind.kind)))
     }
 
     /// Upstream's kinds and those of the CRDs, `(group, version, kind)` in order of preference.
@@ -342,6 +342,10 @@ impl Registry {
     pub(crate) fn all_stored(&self) -> impl Iterator<Item = &Arc<Kind>> {
         self.by_storage.values()
     }
+}
+
+fn is_or_lists(name: &str, kind: &str) -> bool {
+    name == kind || name == "List" || name.strip_suffix("List") == Some(kind)
 }
 
 /// Sorts versions as upstream does: stable before beta before alpha, higher numbers first, then names.

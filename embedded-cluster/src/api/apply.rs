@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::body::{Body, parse_body};
+use super::body::{Body, parse_applied};
 use super::context::Context;
-use super::write::{Written, create_object, manager, stored_kind, update_object};
+use super::options::Validation;
+use super::write::{Written, check_name, create_object, manager, stored_kind, update_object, with_warnings};
 use super::{Answer, Api};
 use crate::answer::ApiError;
 use crate::apply::{self, ApplyError};
@@ -22,8 +23,18 @@ use crate::store::{Key, State};
 pub(crate) fn apply(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
     let Body {
-        value: mut wanted, ..
-    } = parse_body(request, kind)?;
+        value: mut wanted,
+        notes,
+    } = parse_applied(request)?;
+    let warnings = match (notes.in_yaml, context.validation) {
+        (Some(note), Validation::Strict) => {
+            return Err(ApiError::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {note}"
+            )));
+        }
+        (Some(note), Validation::Warn) => vec![note],
+        _ => Vec::new(),
+    };
     if context.subresource == "scale" {
         return super::scale::apply(api, kind, &context, &wanted, request);
     }
@@ -40,7 +51,10 @@ pub(crate) fn apply(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
     drop(state);
     api.store.bell.notify_one();
     let code = if written.created { 201 } else { 200 };
-    Ok(Answer::object(code, &written.stored, kind, request))
+    Ok(with_warnings(
+        Answer::object(code, &written.stored, kind, request),
+        warnings,
+    ))
 }
 
 /// Applies a configuration in one transaction.
@@ -102,30 +116,8 @@ pub(crate) fn apply_object(
     update_object(state, kind, context, &live, value, Some(applied.managers))
 }
 
-fn check_name(value: &Value, context: &Context) -> Result<(), ApiError> {
-    let name = object::meta(value, "name");
-    if name.is_empty() {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            context.name
-        )));
-    }
-    if name != context.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            context.name
-        )));
-    }
-    Ok(())
-}
-
 fn check(wanted: &Value, kind: &Kind) -> Result<(), ApiError> {
-    let Some(fields) = wanted.as_object() else {
-        return Err(ApiError::bad_request(
-            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of type map[string]interface {}",
-        ));
-    };
-    let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
+    let text = |field: &str| object::text(wanted, &[field]);
     let (group, version) = split_api_version(text("apiVersion"));
     if (group, version, text("kind")) != (&kind.group, &kind.version, &kind.kind) {
         return Err(ApiError::bad_request(format!(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::body::parse_options;
 use super::context::Context;
 use super::selector::Selector;
 use super::{Answer, Api, options, prepare, render};
@@ -47,15 +48,17 @@ pub(crate) enum Deleted {
 
 impl DeleteOptions {
     fn read(request: &Request) -> Result<Self, ApiError> {
-        let body: Value = if request.body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&request.body).map_err(|error| ApiError::bad_request(error.to_string()))?
-        };
+        let body = parse_options(request)?;
+        // Options in a body are all there are.
+        let in_query = |name: &str| request.query.get(name).filter(|_| request.body.is_empty());
         let text = |path: &[&str]| Some(object::text(&body, path).to_owned()).filter(|text| !text.is_empty());
-        let policy =
-            text(&["propagationPolicy"]).or_else(|| request.query.get("propagationPolicy").map(String::from));
+        let policy = text(&["propagationPolicy"]).or_else(|| in_query("propagationPolicy").map(String::from));
         let orphan = body.get("orphanDependents").and_then(Value::as_bool);
+        if let (Some(policy), Some(_)) = (&policy, orphan) {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            let cause = Cause::invalid("propagationPolicy", &policy.as_str().into(), why);
+            return Err(options::refused("DeleteOptions", vec![cause]));
+        }
         let propagation = match (policy.as_deref(), orphan) {
             (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
             (Some("Background"), _) | (None, Some(false)) => Propagation::Background,
@@ -67,21 +70,19 @@ impl DeleteOptions {
                 return Err(options::refused("DeleteOptions", vec![cause]));
             }
         };
-        let grace = object::number(&body, &["gracePeriodSeconds"]).or_else(|| {
-            request
-                .query
-                .get("gracePeriodSeconds")
-                .and_then(|seconds| seconds.parse().ok())
-        });
-        let in_body = object::items(&body, &["dryRun"])
-            .iter()
-            .any(|value| value.as_str() == Some("All"));
+        let grace = object::number(&body, &["gracePeriodSeconds"])
+            .or_else(|| in_query("gracePeriodSeconds").and_then(|seconds| seconds.parse().ok()));
+        let dry_run = object::items(&body, &["dryRun"]);
+        if dry_run.iter().any(|value| value.as_str() != Some("All")) {
+            let cause = Cause::unsupported("dryRun", &dry_run.into(), &["All"]);
+            return Err(options::refused("DeleteOptions", vec![cause]));
+        }
         Ok(Self {
             uid: text(&["preconditions", "uid"]),
             resource_version: text(&["preconditions", "resourceVersion"]),
             propagation,
             grace,
-            dry_run: in_body || request.query.get("dryRun") == Some("All"),
+            dry_run: !dry_run.is_empty() || in_query("dryRun") == Some("All"),
         })
     }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod body;
+mod complaints;
 pub(crate) mod context;
 pub(crate) mod delete;
 pub(crate) mod options;

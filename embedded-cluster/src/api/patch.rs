@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::body::{Body, parse_body};
+use super::body::{Body, check_type, parse_patch};
 use super::context::Context;
-use super::write::{decode, stored_kind, update_object, with_warnings};
+use super::write::{check_name, decode, stored_kind, update_object, with_warnings};
 use super::{Answer, Api, render, strategic};
 use crate::answer::{About, ApiError, Cause};
-use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
+use crate::schema::{from_unstructured, json_kind};
 use crate::store::Key;
 
 /// PATCH, by content type.
@@ -28,7 +28,13 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         _ => return Err(unsupported(kind)),
     }
     let context = Context::of(request, api.clock.now())?;
-    let Body { value: patch, twice } = parse_body(request, kind)?;
+    let is_strategic = media == "application/strategic-merge-patch+json";
+    let prefix = if is_strategic {
+        ""
+    } else {
+        "error decoding patch: "
+    };
+    let Body { value: patch, notes } = parse_patch(request, prefix)?;
     if context.subresource == "scale" {
         return super::scale::patch(api, kind, &context, &patch, request);
     }
@@ -42,16 +48,20 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         "application/merge-patch+json" => merged(before, &patch)?,
         _ => strategic::patch(before, &patch, kind.root.view())?,
     };
-    let name = object::meta(&value, "name");
-    if name != context.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            context.name
-        )));
+    check_name(&value, &context)?;
+    // A strategic merge patch is laid over the typed object, and is shown itself where it does not fit.
+    let shown = if is_strategic {
+        shown_by_go(&patch)
+    } else {
+        value.to_string()
+    };
+    let misfit = |error: ApiError| misfit(error, &shown);
+    if !is_strategic {
+        check_type(&value, kind).map_err(misfit)?;
+    } else if let Some(why) = from_unstructured(&mut value.clone(), kind.root.view()) {
+        return Err(misfit(ApiError::bad_request(why)));
     }
-    let patched = value.to_string();
-    let warnings =
-        decode(&mut value, &twice, kind, context.validation).map_err(|error| misfit(&error, patched))?;
+    let warnings = decode(&mut value, &notes, kind, context.validation).map_err(misfit)?;
     let target = stored_kind(&state, kind, &mut value);
     let written = update_object(&mut state, &target, &context, &live, value, None)?;
     drop(state);
@@ -63,14 +73,17 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
 }
 
 /// What upstream makes of a patch whose result cannot be decoded.
-fn misfit(error: &ApiError, patched: String) -> ApiError {
+fn misfit(error: ApiError, shown: &str) -> ApiError {
+    if error.code != 400 {
+        return error;
+    }
     let why = error
         .message
         .split_once(" cannot be handled as a ")
         .and_then(|(_, rest)| rest.split_once(": "));
     let cause = Cause::invalid(
         "patch",
-        &patched.into(),
+        &shown.into(),
         why.map_or(error.message.as_str(), |(_, why)| why),
     );
     ApiError::invalid(
@@ -82,6 +95,25 @@ fn misfit(error: &ApiError, patched: String) -> ApiError {
         },
         vec![cause],
     )
+}
+
+/// A value as Go prints it with `%v`.
+fn shown_by_go(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| format!("{name}:{}", shown_by_go(value)));
+            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(shown_by_go).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".into(),
+        other => other.to_string(),
+    }
 }
 
 fn unsupported(kind: &Kind) -> ApiError {
@@ -115,10 +147,14 @@ fn json_patch(mut value: Value, patch: &Value) -> Result<Value, ApiError> {
 }
 
 fn merged(mut value: Value, patch: &Value) -> Result<Value, ApiError> {
+    if patch.is_null() {
+        return Err(ApiError::bad_request("Invalid JSON Patch"));
+    }
     if !patch.is_object() {
-        return Err(ApiError::bad_request(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
-        ));
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            json_kind(patch)
+        )));
     }
     merge(&mut value, patch);
     Ok(value)

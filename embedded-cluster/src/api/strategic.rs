@@ -17,9 +17,10 @@ const DELETE: &str = "$deleteFromPrimitiveList/";
 /// Lays a strategic merge patch over an object.
 pub(crate) fn patch(mut value: Value, patch: &Value, of: Type<'_>) -> Result<Value, ApiError> {
     let Value::Object(changes) = patch else {
-        return Err(ApiError::bad_request(
-            "error decoding patch: the body is not an object",
-        ));
+        return Err(ApiError::bad_request(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            crate::schema::json_kind(patch)
+        )));
     };
     merge_map(&mut value, changes, Some(of), false)?;
     Ok(value)

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::body::{Body, check_type, parse_body};
+use super::body::{Body, Notes, check_type, parse_body};
 use super::context::Context;
 use super::options::Validation;
-use super::{Answer, Api, prepare, render};
+use super::{Answer, Api, complaints, prepare, render};
 use crate::answer::ApiError;
 use crate::apply::{self, Manager, Managers, same};
 use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
-use crate::schema::{defaulting, drop_unknown, find_unknown};
+use crate::schema::{builtin, defaulting, drop_unknown, from_json, json_kind};
 use crate::store::{Key, State, Stored};
 use crate::{convert, defaults, strategy, validate};
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// What became of a write.
 pub(crate) struct Written {
@@ -40,7 +42,7 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
             &context.subresource,
         ));
     }
-    let Body { mut value, twice } = parse_body(request, kind)?;
+    let Body { mut value, notes } = parse_body(request, kind)?;
     if !context.subresource.is_empty() {
         return super::scale::create(api, kind, &context, &value);
     }
@@ -52,7 +54,7 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
             warnings: Vec::new(),
         });
     }
-    let warnings = decode(&mut value, &twice, kind, context.validation)?;
+    let warnings = decode(&mut value, &notes, kind, context.validation)?;
     let mut state = api.store.lock();
     let target = stored_kind(&state, kind, &mut value);
     let stored = create_object(&mut state, &target, &context, value, None)?;
@@ -67,19 +69,14 @@ pub(crate) fn create(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
 /// PUT
 pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
     let context = Context::of(request, api.clock.now())?;
-    let Body { mut value, twice } = parse_body(request, kind)?;
+    let Body { mut value, notes } = parse_body(request, kind)?;
     if context.subresource == "scale" {
         return super::scale::update(api, kind, &context, &value, request);
     }
     check_type(&value, kind)?;
-    let warnings = decode(&mut value, &twice, kind, context.validation)?;
-    let name = object::meta(&value, "name");
-    if name != context.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            context.name
-        )));
-    }
+    let warnings = decode(&mut value, &notes, kind, context.validation)?;
+    check_name(&value, &context)?;
+    prepare::namespace(&mut value, kind, &context.namespace)?;
     let mut state = api.store.lock();
     let target = stored_kind(&state, kind, &mut value);
     let key = Key::new(&context.namespace, &context.name);
@@ -99,6 +96,24 @@ pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
         Answer::object(code, &written.stored, kind, request),
         warnings,
     ))
+}
+
+/// Refuses an object that has another name than its path, or none.
+pub(crate) fn check_name(value: &Value, context: &Context) -> Result<(), ApiError> {
+    let name = object::meta(value, "name");
+    if name.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            context.name
+        )));
+    }
+    if name != context.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            context.name
+        )));
+    }
+    Ok(())
 }
 
 /// The kind under which an object is stored; the object is brought into its shape.
@@ -157,23 +172,11 @@ fn review(kind: &Kind, value: &Value) -> Option<Value> {
 /// What decoding does to a body: unknown fields are refused, warned of or dropped; wrong types are refused.
 pub(crate) fn decode(
     value: &mut Value,
-    twice: &[String],
+    notes: &Notes,
     kind: &Kind,
     validation: Validation,
 ) -> Result<Vec<String>, ApiError> {
     let of = kind.root.view();
-    if kind.custom.as_ref().is_some_and(|custom| custom.preserve_unknown) {
-        return Ok(Vec::new());
-    }
-    let complaints: Vec<String> = if validation == Validation::Ignore {
-        Vec::new()
-    } else {
-        let twice = twice.iter().map(|path| format!("duplicate field {path:?}"));
-        let unknown = find_unknown(value, of)
-            .into_iter()
-            .map(|path| format!("unknown field {path:?}"));
-        twice.chain(unknown).collect()
-    };
     let refusal = |what: &str| {
         let name = &kind.kind;
         ApiError::bad_request(format!(
@@ -181,22 +184,44 @@ pub(crate) fn decode(
             kind.version
         ))
     };
+    if kind.custom.is_some()
+        && let Some(why) = metadata_problem(value)
+    {
+        return Err(refusal(&why));
+    }
+    if kind.custom.as_ref().is_some_and(|custom| custom.preserve_unknown) {
+        return Ok(Vec::new());
+    }
+    let complaints = match validation {
+        Validation::Ignore => Vec::new(),
+        Validation::Warn | Validation::Strict => complaints::of(value, notes, kind),
+    };
     if validation == Validation::Strict && !complaints.is_empty() {
-        return Err(refusal(&format!(
-            "strict decoding error: {}",
-            complaints.join(", ")
-        )));
+        let joined = complaints::joined(&complaints, notes);
+        return Err(refusal(&format!("strict decoding error: {joined}")));
     }
     drop_unknown(value, of);
     if kind.custom.is_some() {
         defaulting::drop_nulls(value, of);
     }
     if kind.custom.is_none()
-        && let Some(found) = crate::schema::from_json(value, of)
+        && let Some(found) = from_json(value, of)
     {
         return Err(refusal(&found));
     }
     Ok(complaints)
+}
+
+/// Why the metadata of a custom object cannot be read; the rest of it is for its schema to say.
+fn metadata_problem(value: &Value) -> Option<String> {
+    let metadata = value.get("metadata")?;
+    if !matches!(metadata, Value::Null | Value::Object(_)) {
+        let got = json_kind(metadata);
+        return Some(format!(
+            "json: cannot unmarshal {got} into Go value of type v1.ObjectMeta"
+        ));
+    }
+    from_json(metadata, builtin(OBJECT_META)?.view())
 }
 
 /// Takes `managedFields` out of an object that a client sent.
@@ -223,7 +248,8 @@ pub(crate) fn create_object(
     managers: Option<Managers>,
 ) -> Result<Arc<Stored>, ApiError> {
     prepare::namespace(&mut value, kind, &context.namespace)?;
-    if !object::meta(&value, "resourceVersion").is_empty() {
+    // A dry run does not come to where upstream looks.
+    if !context.dry_run && !object::meta(&value, "resourceVersion").is_empty() {
         return Err(ApiError::unclassified(
             "resourceVersion should not be set on objects to be created",
         ));

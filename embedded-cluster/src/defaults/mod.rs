@@ -60,6 +60,7 @@ pub(crate) fn on_create(value: &mut Value, kind: &Kind, state: &mut State) {
     others::initial_status(value, kind);
     workloads::on_create(value, kind);
     network::on_create(value, kind, state);
+    crate::protection::on_create(value, kind);
 }
 
 /// What an update that leaves it out keeps.

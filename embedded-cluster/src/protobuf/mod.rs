@@ -18,6 +18,8 @@ use serde_json::{Map, Value};
 use messages::{Field, Many, Message, Type};
 use wire::{BYTES, FIXED64, Tag, VARINT, Wire, WireError};
 
+/// The media type.
+pub(crate) const MEDIA: &str = "application/vnd.kubernetes.protobuf";
 /// What bodies begin with.
 const PREFIX: &[u8] = b"k8s\0";
 /// Messages nested deeper than this are refused; only schemas of CRDs nest at will.
@@ -34,12 +36,6 @@ pub(crate) enum Undecodable {
         kind: String,
         why: String,
     },
-}
-
-/// Whether a content type is the one of Kubernetes' protobuf.
-pub(crate) fn is_media(content_type: &str) -> bool {
-    let media = content_type.split(';').next().unwrap_or_default().trim();
-    media == "application/vnd.kubernetes.protobuf"
 }
 
 /// The object in a body. An envelope that names no kind holds the expected one; of a kind that is not built in

@@ -31,6 +31,11 @@ pub(crate) fn from_unstructured(value: &mut Value, of: Type<'_>) -> Option<Strin
         (Shape::Scalar(Scalar::Bytes), Value::String(text)) => {
             bad_base64(text).map(|why| format!("error decoding from json: {why}"))
         }
+        (Shape::Scalar(scalar @ (Scalar::Text | Scalar::Bytes | Scalar::Boolean)), Value::Number(number)) => {
+            let from = if number.is_f64() { "float64" } else { "int64" };
+            Some(format!("cannot convert {from} to {}", scalar.go_name()))
+        }
+        (Shape::Map(_), Value::Array(_)) => Some("cannot restore map from slice".into()),
         (Shape::Scalar(scalar), value) if scalar.is_integer() => whole(*scalar, value),
         (Shape::Scalar(scalar), value) => refused_by_type(*scalar, value),
         _ => None,
@@ -110,7 +115,8 @@ fn refused_by_type(scalar: Scalar, value: &Value) -> Option<String> {
     }
 }
 
-fn json_kind(value: &Value) -> &'static str {
+/// What Go calls the type of a JSON value.
+pub(crate) fn json_kind(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "string",
         Value::Number(_) => "number",

@@ -111,7 +111,7 @@ pub(crate) struct Patch {
 }
 
 pub(crate) use conform::{Zero, conform, settle};
-pub(crate) use decode::{from_json, from_unstructured};
+pub(crate) use decode::{from_json, from_unstructured, json_kind};
 
 /// A type within its schema.
 #[derive(Clone, Copy)]

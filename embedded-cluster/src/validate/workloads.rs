@@ -232,7 +232,7 @@ fn data_keys(value: &Value, causes: &mut Vec<Cause>) {
         causes.push(Cause {
             reason: "FieldValueTooLong",
             message: "Too long: may not be more than 1048576 bytes".into(),
-            field: String::new(),
+            field: "[]".into(),
         });
     }
 }

@@ -183,3 +183,42 @@ async fn a_job_completes_or_reaches_its_backoff_limit() -> Result<()> {
     assert_eq!(condition(&get("bad"), "Failed")["reason"], "BackoffLimitExceeded");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_claim_stays_until_no_pod_uses_it() -> Result<()> {
+    let running = start().await?;
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    let claim = running.cluster.apply(&claim, "t")?;
+    assert_eq!(
+        claim["metadata"]["finalizers"],
+        json!(["kubernetes.io/pvc-protection"])
+    );
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db", "namespace": "default"},
+        "spec": {
+            "containers": [{"name": "db", "image": "db:1"}],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+        },
+    });
+    running.cluster.apply(&pod, "t")?;
+    let_pass(&running, Duration::from_secs(1)).await;
+    let delete = |kind: &'static str, name: &'static str| {
+        let api = running.api("v1", kind, "default");
+        async move { api.delete(name, &kube::api::DeleteParams::default()).await }
+    };
+    delete("PersistentVolumeClaim", "data").await?;
+    let_pass(&running, Duration::from_secs(60)).await;
+    let held = running
+        .cluster
+        .get("v1", "PersistentVolumeClaim", "default", "data");
+    assert!(held.is_some_and(|claim| claim["metadata"]["deletionTimestamp"].is_string()));
+    delete("Pod", "db").await?;
+    let_pass(&running, Duration::from_secs(60)).await;
+    assert!(running.cluster.get("v1", "Pod", "default", "db").is_none());
+    let claims = running.cluster.list("v1", "PersistentVolumeClaim", "default");
+    assert!(claims.is_empty(), "{claims:?}");
+    Ok(())
+}
