@@ -204,7 +204,12 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
         }
         ("", "services") => {
             columns.push(Column::path("Type", "string", &["spec", "type"]));
-            columns.push(Column::path("Cluster-IP", "string", &["spec", "clusterIP"]));
+            columns.push(Column::text("Cluster-IP", |service| {
+                match object::text(service, &["spec", "clusterIP"]) {
+                    "" => "<none>".into(),
+                    address => address.into(),
+                }
+            }));
             columns.push(Column::text("External-IP", external_address));
             columns.push(Column::text("Port(s)", service_ports));
         }
@@ -224,7 +229,12 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             }));
         }
         ("", "persistentvolumeclaims") => {
-            columns.push(Column::path("Status", "string", &["status", "phase"]));
+            columns.push(Column::text("Status", |claim| {
+                if object::is_terminating(claim) {
+                    return "Terminating".into();
+                }
+                object::text(claim, &["status", "phase"]).into()
+            }));
             columns.push(Column::path("Volume", "string", &["spec", "volumeName"]));
             columns.push(Column::path(
                 "Capacity",

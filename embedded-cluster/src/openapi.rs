@@ -122,6 +122,11 @@ fn describe_schema(kind: &Kind, schemas: &mut Map<String, Value>) {
             for name in ["apiVersion", "kind"] {
                 fields.insert(name.into(), json!({"type": "string"}));
             }
+            for name in ["apiVersion", "kind", "metadata"] {
+                if let (Some(field), Some(text)) = (fields.get_mut(name), prose_of_any_object(name)) {
+                    crate::object::put(field, &["description"], text.clone());
+                }
+            }
             schemas.insert(kind.schema_name.clone(), schema);
             wanted.insert(META.into());
         }
@@ -140,6 +145,11 @@ fn describe_schema(kind: &Kind, schemas: &mut Map<String, Value>) {
     if let Some(Value::Object(schema)) = schemas.get_mut(&kind.schema_name) {
         schema.insert("x-kubernetes-group-version-kind".into(), gvk);
     }
+}
+
+/// What upstream says of a field that every object has.
+fn prose_of_any_object(field: &str) -> Option<&'static Value> {
+    builtin_prose().get("io.k8s.api.core.v1.ConfigMap")?.get(field)
 }
 
 /// A committed schema in the form that is served; names that it refers to are collected.

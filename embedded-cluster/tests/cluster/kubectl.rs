@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use embedded_cluster::{Cluster, Config};
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::Result;
@@ -173,6 +174,24 @@ async fn kinds_are_explained() -> Result<()> {
     let shell = Shell::start().await?;
     let text = shell.ok("explain deployment.spec.strategy.type", "").await?;
     assert!(text.contains("Default is"), "{text}");
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "wheels.example.org"},
+        "spec": {
+            "group": "example.org", "scope": "Namespaced", "names": {"plural": "wheels", "kind": "Wheel"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "description": "A wheel turns.",
+                "properties": {"spec": {"type": "object", "description": "How it turns."}},
+            }}}],
+        },
+    });
+    shell.ok("apply -f -", &definition.to_string()).await?;
+    let wait = "wait --for=condition=Established crd/wheels.example.org --timeout=30s";
+    shell.ok(wait, "").await?;
+    let text = shell.ok("explain wheels", "").await?;
+    for said in ["A wheel turns.", "How it turns.", "Standard object's metadata."] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
     let resources = shell.ok("api-resources --api-group=apps -o name", "").await?;
     assert_eq!(
         resources,

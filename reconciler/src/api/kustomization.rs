@@ -14,6 +14,7 @@ use super::{Condition, GoDuration, LocalReference};
     group = "kustomize.toolkit.fluxcd.io",
     version = "v1",
     kind = "Kustomization",
+    doc = "A path of a source that is kept applied to the cluster.",
     shortname = "ks",
     category = "all",
     category = "fluxcd",

@@ -14,6 +14,7 @@ use super::{Condition, GoDuration};
     group = "source.toolkit.fluxcd.io",
     version = "v1",
     kind = "GitRepository",
+    doc = "A Git repository to fetch from, and which of its revisions.",
     plural = "gitrepositories",
     shortname = "gitrepo",
     category = "all",
