@@ -1,7 +1,6 @@
 //! `coracle embedded-cluster`, as a person starts and ends it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -78,27 +77,4 @@ fn it_does_not_write_over_another_kubeconfig() {
         std::fs::read_to_string(&path).unwrap(),
         "apiVersion: v1\nkind: Config\n"
     );
-}
-
-#[test]
-fn a_taken_address_and_a_folder_that_is_not_there_are_named_with_the_remedy() {
-    let folder = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let mut command = program(&format!("embedded-cluster --listen {address}"));
-    let said = show(command.current_dir(folder.path())).replace(&address.to_string(), "ADDRESS");
-    insta::assert_snapshot!(said, @"
-    error: cannot start a cluster at ADDRESS
-      because cannot listen on ADDRESS
-      because Address already in use (os error 98)
-    hint: --listen names another address; port 0 takes a free one.
-    [7]
-    ");
-    let mut command = program("embedded-cluster --kubeconfig-out missing/config");
-    insta::assert_snapshot!(show(command.current_dir(folder.path())), @"
-    error: cannot write missing/config
-      because No such file or directory (os error 2)
-    hint: --kubeconfig-out names another file.
-    [7]
-    ");
 }

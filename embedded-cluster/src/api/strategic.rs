@@ -16,6 +16,9 @@ const DELETE: &str = "$deleteFromPrimitiveList/";
 
 /// Lays a strategic merge patch over an object.
 pub(crate) fn patch(mut value: Value, patch: &Value, of: Type<'_>) -> Result<Value, ApiError> {
+    if patch.is_null() {
+        return Ok(value);
+    }
     let Value::Object(changes) = patch else {
         return Err(ApiError::bad_request(format!(
             "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",

@@ -4,6 +4,7 @@ mod apply;
 mod decode;
 mod faulty;
 mod kubectl;
+mod malformed;
 mod objects;
 mod protobuf;
 mod support;
