@@ -184,7 +184,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     // It answers until the controller has ended, so that probes see the end.
     let served = CancellationToken::new();
     let serving = tokio::spawn(server.serve(endpoints.router(), served.clone()));
-    let ended = reconciler::controller::run(args.config(global), services, stop).await;
+    let config = args.config(global);
+    say_start(args, &cluster.address, &config);
+    let ended = reconciler::controller::run(config, services, stop).await;
     served.cancel();
     let _ = serving.await;
     ended.map_err(|error| explain(error, args))
@@ -206,6 +208,21 @@ fn prepare_storage(path: &Path, ui: &mut Ui) -> Result<(), Error> {
     }
     // The permission bits do not tell it all: the file system may be mounted for reading.
     tempfile::tempfile_in(path).map(drop).map_err(unusable)
+}
+
+/// The first line of the log: which controller this is, and where.
+fn say_start(args: &Args, cluster: &str, config: &Config) {
+    let namespaces = config.watch_namespace.as_deref().unwrap_or("all");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        cluster,
+        namespace = config.namespace,
+        identity = config.identity,
+        namespaces,
+        metrics_and_health = %args.metrics_addr,
+        artifacts = %args.storage_addr,
+        "the controller starts: it reconciles GitRepositories and Kustomizations"
+    );
 }
 
 impl Args {

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::demo::pushes::Pushes;
 use crate::demo::stage::{self, DemoError, Stage};
 use crate::demo::story::{self, Teller};
 use crate::error::{Error, Kind};
@@ -35,6 +37,7 @@ pub struct Args {
 pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
     let stays = ui.is_interactive() && !args.once;
     let project = stage::project(&args.source).map_err(report)?;
+    story::check(&project).map_err(report)?;
     let stop = telemetry::shutdown::on_signals()
         .map_err(|error| Error::new(Kind::Internal, "cannot listen for signals").caused_by(error))?;
     let mut teller = Teller::new(ui);
@@ -61,7 +64,7 @@ async fn play(
     teller.summary(told.is_err())?;
     if let Err(error) = told {
         let log = stage.controller_log();
-        return Err(report(error).hint(format!("The controller's last lines:\n{log}")));
+        return Err(report(error).hint(format!("The controller's log says:\n{log}")));
     }
     if !stays {
         return Ok(());
@@ -72,33 +75,63 @@ async fn play(
     }
 }
 
-/// Keeps everything up for a person: a push is followed at once, and what happens is told.
+/// Keeps everything up for a person: a push is followed at once, and what comes of it is told.
 async fn stay(stage: &Stage, teller: &mut Teller<'_>) -> Result<(), Error> {
     teller.invite(&stage.kubeconfig, &stage.git.url("shop"))?;
-    let mut pushes = stage.git.pushes();
-    pushes.mark_unchanged();
+    let mut pushed = stage.git.pushes();
+    pushed.mark_unchanged();
+    let heads = stage.served.heads().await;
+    let mut pushes = Pushes::since(heads.map_err(|error| report(error.into()))?);
     let mut news = pin!(stage.world.news());
+    let mut states = pin!(stage.world.kustomizations());
     loop {
+        let due = pushes.due().map(tokio::time::Instant::from_std);
         tokio::select! {
-            pushed = pushes.changed() => {
-                if pushed.is_err() {
+            changed = pushed.changed() => {
+                if changed.is_err() {
                     return Ok(());
                 }
-                teller.tell("a push")?;
-                follow(stage).await.map_err(report)?;
+                follow(stage, &mut pushes, teller).await.map_err(report)?;
             }
             said = news.next() => match said {
-                Some(said) => teller.news(&said)?,
+                Some(said) => {
+                    pushes.said(&said);
+                    teller.news(&said)?;
+                }
                 None => return Ok(()),
             },
+            Some(state) = states.next() => pushes.saw(&state, Instant::now()),
+            () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                for (name, what) in pushes.untold(Instant::now()) {
+                    teller.tell(format_args!("kustomization/{name}: {what}"))?;
+                }
+            }
         }
     }
 }
 
-/// Asks for all sources, as a webhook would.
-async fn follow(stage: &Stage) -> Result<(), DemoError> {
-    for source in stage.world.sources().await? {
-        stage.world.poke(&source).await?;
+/// Tells of each branch that a push moved, and has its sources looked at, as a webhook would.
+async fn follow(stage: &Stage, pushes: &mut Pushes, teller: &mut Teller<'_>) -> Result<(), DemoError> {
+    let moved = pushes.moved(stage.served.heads().await?);
+    if moved.is_empty() {
+        teller.tell("push: no branch has a new commit")?;
+    }
+    for (branch, commit) in moved {
+        let subject = stage.served.subject(&commit).await?;
+        let short = &commit[..commit.len().min(8)];
+        let (sources, kustomizations) = stage.world.followers(&branch).await?;
+        let nobody = if sources.is_empty() {
+            "; no source follows it"
+        } else {
+            ""
+        };
+        teller.tell(format_args!("push: {branch} is at {short} `{subject}`{nobody}"))?;
+        for kustomization in &kustomizations {
+            pushes.follow(kustomization, &commit);
+        }
+        for source in &sources {
+            stage.world.poke(source).await?;
+        }
     }
     Ok(())
 }
@@ -118,6 +151,7 @@ fn manifests() -> Result<Vec<Value>, Error> {
 fn report(error: DemoError) -> Error {
     let kind = match &error {
         DemoError::NoProject(_) => Kind::NotFound,
+        DemoError::Needs { .. } => Kind::Input,
         DemoError::Start { .. } | DemoError::Repository(_) => Kind::Internal,
         DemoError::Ended { .. } | DemoError::World(_) | DemoError::Untrue(_) | DemoError::Output(_) => {
             Kind::Negative
@@ -131,6 +165,9 @@ fn report(error: DemoError) -> Error {
     match error {
         DemoError::NoProject(_) => {
             reported.hint("Run it in a clone of Coracle's repository, or say where that is with --source.")
+        }
+        DemoError::Needs { .. } => {
+            reported.hint("`git checkout -- apps clusters` brings the files back as they were.")
         }
         _ => reported,
     }

@@ -7,8 +7,10 @@
 //!                    controller (a process) --HTTPS--> embedded cluster (a process) <--look-- story
 //! ```
 
+mod edits;
 pub mod git_server;
 pub mod processes;
+pub mod pushes;
 pub mod repository;
 pub mod stage;
 pub mod story;

@@ -62,13 +62,11 @@ impl Role {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The last lines of its log.
+    /// What it logged that went wrong, at most so many lines; its last lines if nothing did.
     #[must_use]
-    pub fn last_lines(&self, count: usize) -> String {
+    pub fn complaints(&self, count: usize) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log).into_owned();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(count)..].join("\n")
+        complaints(&String::from_utf8_lossy(&log), count)
     }
 
     /// Asks it to end, waits, and kills it if it does not.
@@ -81,6 +79,22 @@ impl Role {
     }
 }
 
+fn complaints(log: &str, count: usize) -> String {
+    let is_bad = |line: &&str| {
+        line.starts_with("error: ")
+            || line.contains(" WARN ")
+            || line.contains("ERROR ")
+            || line.contains("panicked")
+    };
+    let bad: Vec<&str> = log.lines().filter(is_bad).collect();
+    let lines = if bad.is_empty() {
+        log.lines().collect()
+    } else {
+        bad
+    };
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
 /// Waits until the parent closes this process's standard input, which also happens when it dies.
 pub async fn stdin_closed() {
     let (sender, closed) = tokio::sync::oneshot::channel::<()>();
@@ -90,4 +104,17 @@ pub async fn stdin_closed() {
         drop(sender);
     });
     let _ = closed.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaints;
+
+    #[test]
+    fn of_a_log_what_went_wrong_is_shown_and_else_its_end() {
+        let log = "T  INFO leading\nT  WARN no host\nT  INFO applied\nT ERROR broken\n";
+        assert_eq!(complaints(log, 2), "T  WARN no host\nT ERROR broken");
+        assert_eq!(complaints(log, 1), "T ERROR broken");
+        assert_eq!(complaints("T  INFO a\nT  INFO b\n", 1), "T  INFO b");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing of the person's own configuration takes part: no hooks, no signing, no name.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,14 +32,6 @@ pub enum RepositoryError {
         #[source]
         source: io::Error,
     },
-    /// A file does not say what was to be replaced.
-    #[error("{path} does not say `{text}`")]
-    NoSuchText {
-        /// The file.
-        path: String,
-        /// What was looked for.
-        text: String,
-    },
 }
 
 /// A repository with a work tree.
@@ -63,6 +56,37 @@ impl Repository {
         bare.git(&["config", "uploadpack.allowAnySHA1InWant", "true"])
             .await?;
         Ok(())
+    }
+
+    /// A repository that is there already.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self {
+            directory: path.to_owned(),
+        }
+    }
+
+    /// Branches and the commits that they are at.
+    ///
+    /// # Errors
+    /// `git` fails.
+    pub async fn heads(&self) -> Result<BTreeMap<String, String>, RepositoryError> {
+        let format = "--format=%(refname:lstrip=2) %(objectname)";
+        let listed = self.git(&["for-each-ref", format, "refs/heads"]).await?;
+        let head = |line: &str| {
+            line.split_once(' ')
+                .map(|(branch, commit)| (branch.to_owned(), commit.to_owned()))
+        };
+        Ok(listed.lines().filter_map(head).collect())
+    }
+
+    /// The first line of a commit's message.
+    ///
+    /// # Errors
+    /// `git` fails.
+    pub async fn subject(&self, commit: &str) -> Result<String, RepositoryError> {
+        let shown = self.git(&["show", "--no-patch", "--format=%s", commit]).await?;
+        Ok(shown.trim().to_owned())
     }
 
     /// Makes an empty repository whose `origin` is this address.
@@ -127,21 +151,6 @@ impl Repository {
     pub fn remove(&self, path: &str) -> Result<(), RepositoryError> {
         let path = self.directory.join(path);
         fs::remove_file(&path).map_err(|source| file(&path, source))
-    }
-
-    /// Replaces a text that a file says once or more.
-    ///
-    /// # Errors
-    /// The file does not say it, or cannot be written.
-    pub fn replace(&self, path: &str, old: &str, new: &str) -> Result<(), RepositoryError> {
-        let text = self.read(path)?;
-        if !text.contains(old) {
-            return Err(RepositoryError::NoSuchText {
-                path: path.to_owned(),
-                text: old.to_owned(),
-            });
-        }
-        self.write(path, &text.replace(old, new))
     }
 
     /// Commits everything and returns the commit's hash.

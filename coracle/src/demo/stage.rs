@@ -27,6 +27,14 @@ pub enum DemoError {
     /// The project's files are not where they should be.
     #[error("there is no `clusters/demo` and `apps/shop` in {0} or above it")]
     NoProject(PathBuf),
+    /// A file of the project is not as the story needs it.
+    #[error("the story of the demo needs {what} in {file}")]
+    Needs {
+        /// The file, from the project's directory.
+        file: &'static str,
+        /// What has to be in it.
+        what: &'static str,
+    },
     /// A process or server could not be started.
     #[error("cannot start {what}")]
     Start {
@@ -37,12 +45,12 @@ pub enum DemoError {
         source: io::Error,
     },
     /// A process ended although nobody asked it to.
-    #[error("{what} ended; its last lines:\n{log}")]
+    #[error("{what} ended: {why}")]
     Ended {
         /// Which process.
         what: &'static str,
-        /// Its last words.
-        log: String,
+        /// The last thing it said that went wrong.
+        why: String,
     },
     /// A repository could not be worked on.
     #[error(transparent)]
@@ -66,6 +74,8 @@ pub struct Stage {
     pub git: GitServer,
     /// The work tree that commits are made in.
     pub work: Repository,
+    /// The repository that is served.
+    pub served: Repository,
     /// Address of the cluster's API.
     pub api: String,
     /// The kubeconfig's path.
@@ -114,7 +124,8 @@ impl Stage {
         let served = root.join("served");
         fs::create_dir(&served).map_err(start("the Git server"))?;
         let git = GitServer::start(&served).await.map_err(start("the Git server"))?;
-        Repository::create_bare(&served.join("shop.git")).await?;
+        let served = served.join("shop.git");
+        Repository::create_bare(&served).await?;
         let work = seed(project, &root.join("work"), &git.url("shop")).await?;
 
         let config = fs::read_to_string(&kubeconfig).map_err(start("the cluster"))?;
@@ -126,6 +137,7 @@ impl Stage {
             world,
             git,
             work,
+            served: Repository::at(&served),
             api,
             kubeconfig,
             cluster,
@@ -153,10 +165,10 @@ impl Stage {
             .then(|| ended("the controller", &self.controller))
     }
 
-    /// The controller's last lines.
+    /// What the controller logged that went wrong, or its last lines.
     #[must_use]
     pub fn controller_log(&self) -> String {
-        self.controller.last_lines(20)
+        self.controller.complaints(20)
     }
 
     /// Where the work tree is, for people who want to commit.
@@ -262,7 +274,7 @@ fn start_controller(root: &Path, kubeconfig: &Path) -> io::Result<Role> {
         format!("--storage-adv-addr={artifacts}"),
         // An image that cannot be pulled is told after a second, not after a minute.
         "--failure-grace=1s".to_owned(),
-        "--log-encoding=json".to_owned(),
+        "--log-encoding=console".to_owned(),
     ];
     Role::start(&arguments, &root.join("controller.log"))
 }
@@ -279,6 +291,6 @@ fn start(what: &'static str) -> impl FnOnce(io::Error) -> DemoError {
 fn ended(what: &'static str, role: &Role) -> DemoError {
     DemoError::Ended {
         what,
-        log: role.last_lines(20),
+        why: role.complaints(1),
     }
 }

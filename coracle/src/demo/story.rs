@@ -13,12 +13,17 @@ use crate::error::Error;
 use crate::objects::{Summary, short_revisions};
 use crate::ui::{BAD, DIM, GOOD, STRONG, Styled, Table, Ui};
 
-use super::repository::Repository;
+use super::edits;
+use super::repository::{Repository, RepositoryError};
 use super::stage::{DemoError, ENVIRONMENTS};
 use super::world::{Said, World};
 
 const DEPLOYMENT: &str = "apps/v1/Deployment";
 const STAGING: &str = "apps/shop/overlays/staging/kustomization.yaml";
+const SETTINGS: &str = "apps/shop/overlays/staging/settings.json";
+const FEATURE: &str = "featureSearch";
+const BASE: &str = "apps/shop/base/kustomization.yaml";
+const POLICY_FILE: &str = "network-policy.yaml";
 /// How long the events of a run may come after its status.
 const EVENTS_LATE: Duration = Duration::from_secs(2);
 
@@ -70,7 +75,7 @@ impl<'a> Teller<'a> {
         })
     }
 
-    fn chapter(&mut self, text: &'static str) -> Result<(), Error> {
+    fn chapter(&mut self, text: impl Into<String>) -> Result<(), Error> {
         self.tell(Styled::new(STRONG, text))
     }
 
@@ -134,6 +139,46 @@ impl<'a> Teller<'a> {
     }
 }
 
+/// Looks whether the project's files are such that the story can be told with them, whatever else was changed in them.
+///
+/// # Errors
+/// One of them is not: the error names the file and what has to be in it.
+pub fn check(project: &Path) -> Result<(), DemoError> {
+    let files = Repository::at(project);
+    turned(&files)?;
+    without_policy(&files)?;
+    files
+        .read(STAGING)
+        .map(drop)
+        .map_err(missing(STAGING, "a kustomization"))
+}
+
+fn missing(file: &'static str, what: &'static str) -> impl Fn(RepositoryError) -> DemoError {
+    move |_| DemoError::Needs { file, what }
+}
+
+/// The settings of staging with the search turned on, or off.
+fn turned(files: &Repository) -> Result<String, DemoError> {
+    let needs = "a JSON object with the settings, such as {\"featureSearch\": false},";
+    let settings = files.read(SETTINGS).map_err(missing(SETTINGS, needs))?;
+    edits::flip(&settings, FEATURE).ok_or(DemoError::Needs {
+        file: SETTINGS,
+        what: needs,
+    })
+}
+
+/// The base without its network policy.
+fn without_policy(files: &Repository) -> Result<String, DemoError> {
+    let needs = "the resource `- network-policy.yaml`, a NetworkPolicy `web`,";
+    let base = files.read(BASE).map_err(missing(BASE, needs))?;
+    let policy = format!("apps/shop/base/{POLICY_FILE}");
+    files.read(&policy).map_err(missing(BASE, needs))?;
+    edits::without(&base, POLICY_FILE).ok_or(DemoError::Needs {
+        file: BASE,
+        what: needs,
+    })
+}
+
 /// Tells the whole story.
 ///
 /// # Errors
@@ -190,13 +235,12 @@ async fn environments_come_up(stage: &Props<'_>, teller: &mut Teller<'_>) -> Res
 
 async fn a_merge_goes_live(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "a merge goes live";
-    teller.chapter("Somebody merges `Turn the search on` to the branch staging.")?;
+    teller.chapter("Somebody merges `Turn the search on or off` to the branch staging.")?;
     let work = stage.work;
     work.checkout("staging").await?;
     work.branch("search").await?;
-    let settings = "apps/shop/overlays/staging/settings.json";
-    work.replace(settings, "\"featureSearch\": false", "\"featureSearch\": true")?;
-    work.commit("Turn the search on").await?;
+    work.write(SETTINGS, &turned(work)?)?;
+    work.commit("Turn the search on or off").await?;
     work.checkout("staging").await?;
     let commit = work.merge("search", "Merge branch 'search' into staging").await?;
     let settings_before = settings_of(&deployment(stage, "staging", "web").await?);
@@ -233,8 +277,11 @@ async fn a_merge_goes_live(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result
 
 async fn an_edit_by_hand_is_put_back(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
     const CHAPTER: &str = "an edit by hand is put back";
-    teller.chapter("Somebody scales the front end of staging to 5 by hand.")?;
     let before = number(&deployment(stage, "staging", "web").await?, "/spec/replicas");
+    let more = before + 3;
+    teller.chapter(format!(
+        "Somebody scales the front end of staging to {more} by hand."
+    ))?;
     let edited = Instant::now();
     let generation = stage
         .world
@@ -242,7 +289,7 @@ async fn an_edit_by_hand_is_put_back(stage: &Props<'_>, teller: &mut Teller<'_>)
             DEPLOYMENT,
             "shop-staging",
             "web",
-            &json!({ "spec": { "replicas": 5 } }),
+            &json!({ "spec": { "replicas": more } }),
         )
         .await?;
     let after = stage
@@ -270,12 +317,12 @@ async fn a_broken_image_is_explained(stage: &Props<'_>, teller: &mut Teller<'_>)
     const CHAPTER: &str = "a broken image is explained";
     teller.chapter("Somebody commits an image to staging that does not exist.")?;
     let production = deployment(stage, "production", "web").await?;
+    let image = image_of(&deployment(stage, "staging", "web").await?)
+        .ok_or_else(|| untrue("the front end has no image".to_owned()))?;
     let overlay = stage.work.read(STAGING)?;
-    let tag = tag_of(&overlay, "nginxinc/nginx-unprivileged")
-        .ok_or_else(|| untrue(format!("{STAGING} sets no tag for the front end")))?;
     stage
         .work
-        .replace(STAGING, &format!("newTag: {tag}"), "newTag: does-not-exist")?;
+        .write(STAGING, &edits::with_tag(&overlay, &image, "does-not-exist"))?;
     let commit = stage.work.commit("Take the newest front end").await?;
     let pushed = push(stage, "staging").await?;
     let failed = stage
@@ -341,12 +388,8 @@ async fn a_removed_file_removes_its_objects(
     teller.chapter("Somebody removes network-policy.yaml on the branch dev.")?;
     let work = stage.work;
     work.checkout("dev").await?;
-    work.remove("apps/shop/base/network-policy.yaml")?;
-    work.replace(
-        "apps/shop/base/kustomization.yaml",
-        "  - network-policy.yaml\n",
-        "",
-    )?;
+    work.write(BASE, &without_policy(work)?)?;
+    work.remove(&format!("apps/shop/base/{POLICY_FILE}"))?;
     let commit = work.commit("Let everything talk to everything").await?;
     let seen = last_event(stage, "shop-dev").await?;
     let pushed = push(stage, "dev").await?;
@@ -456,12 +499,16 @@ fn settings_of(web: &DynamicObject) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The tag that a kustomization sets for an image.
-fn tag_of(kustomization: &str, image: &str) -> Option<String> {
-    let mut lines = kustomization
-        .lines()
-        .skip_while(|line| line.trim() != format!("- name: {image}"));
-    lines.nth(1)?.trim().strip_prefix("newTag: ").map(str::to_owned)
+/// The image of a Deployment's first container, without its tag.
+fn image_of(web: &DynamicObject) -> Option<String> {
+    let image = web
+        .data
+        .pointer("/spec/template/spec/containers/0/image")?
+        .as_str()?;
+    let image = image.split('@').next().unwrap_or(image);
+    // A port has a slash after it.
+    let tag = image.rfind(':').filter(|colon| !image[*colon..].contains('/'));
+    Some(image[..tag.unwrap_or(image.len())].to_owned())
 }
 
 fn number(object: &DynamicObject, path: &str) -> i64 {

@@ -3,12 +3,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::ready;
 use futures::{Stream, StreamExt as _};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Client, Config};
+use kube::{Client, Config, ResourceExt as _};
 use reconciler::api::REQUESTED_AT;
 use serde_json::{Value, json};
 
@@ -156,20 +157,38 @@ impl World {
             .map_err(refused(&format!("ask for {source}")))
     }
 
-    /// Names of all sources.
+    /// Names of the sources that follow a branch, and of the Kustomizations that follow those.
     ///
     /// # Errors
     /// The cluster refuses.
-    pub async fn sources(&self) -> Result<Vec<String>, WorldError> {
+    pub async fn followers(&self, branch: &str) -> Result<(Vec<String>, Vec<String>), WorldError> {
+        let sources = self.list(ObjectKind::GitRepository).await?;
+        let sources: Vec<String> = sources
+            .into_iter()
+            .filter(|source| source.detail == branch)
+            .map(|source| source.name)
+            .collect();
+        let follows = |it: &Summary| {
+            it.origin
+                .split_once('/')
+                .is_some_and(|(_, name)| sources.iter().any(|s| s == name))
+        };
+        let kustomizations = self.list(ObjectKind::Kustomization).await?;
+        let kustomizations = kustomizations.into_iter().filter(follows);
+        let kustomizations = kustomizations.map(|it| it.name).collect();
+        Ok((sources, kustomizations))
+    }
+
+    async fn list(&self, kind: ObjectKind) -> Result<Vec<Summary>, WorldError> {
         let listed = self
-            .api_of(&ObjectKind::GitRepository.resource(), "flux-system")
-            .list_metadata(&ListParams::default())
+            .api_of(&kind.resource(), "flux-system")
+            .list(&ListParams::default())
             .await
-            .map_err(refused("list sources"))?;
+            .map_err(refused(&format!("list {} objects", kind.name())))?;
         Ok(listed
             .items
-            .into_iter()
-            .filter_map(|it| it.metadata.name)
+            .iter()
+            .map(|object| Summary::new(kind, object))
             .collect())
     }
 
@@ -244,6 +263,18 @@ impl World {
                 _ => None,
             })
     }
+
+    /// Kustomizations as they are, and then each time one changes.
+    pub fn kustomizations(&self) -> impl Stream<Item = Summary> + use<> {
+        let kind = ObjectKind::Kustomization;
+        watcher(
+            self.api_of(&kind.resource(), "flux-system"),
+            watcher::Config::default(),
+        )
+        .default_backoff()
+        .touched_objects()
+        .filter_map(move |object| ready(object.ok().map(|object| Summary::new(kind, &object))))
+    }
 }
 
 /// An event.
@@ -253,6 +284,8 @@ pub struct Said {
     pub about: String,
     /// The event's resource version.
     pub version: u64,
+    /// The revision that it is about, if it is about one.
+    pub revision: String,
     /// What it says.
     pub message: String,
 }
@@ -265,6 +298,12 @@ impl Said {
             about: format!("{}/{}", text(object, "kind").to_lowercase(), text(object, "name")),
             // A number in this cluster; elsewhere it may be compared for equality only.
             version: version.and_then(|version| version.parse().ok()).unwrap_or(0),
+            revision: event
+                .annotations()
+                .iter()
+                .find(|(key, _)| key.ends_with("/revision"))
+                .map(|(_, revision)| revision.clone())
+                .unwrap_or_default(),
             message: text(&event.data, "message").to_owned(),
         }
     }
