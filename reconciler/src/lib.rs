@@ -15,6 +15,7 @@
 pub mod api;
 pub mod apply;
 pub mod assess;
+mod causes;
 pub mod cluster;
 pub mod controller;
 pub mod plan;

@@ -15,6 +15,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 pub mod process;
+mod repeats;
 pub mod server;
 pub mod shutdown;
 

@@ -58,6 +58,31 @@ impl World {
             .collect()
     }
 
+    /// What the watches of the controller asked for since a mark, a line each; a watch counts when it ends.
+    #[must_use]
+    pub fn requests_of_watches(&self, mark: u64) -> Vec<String> {
+        let log = self.cluster.requests_since(mark);
+        let of_a_watch = |key: &&RequestKey| {
+            let verb = key.verb.map_or("", embedded_cluster::Verb::name);
+            key.user_agent == "coracle" && matches!(verb, "list" | "watch")
+        };
+        log.iter().filter(of_a_watch).map(ToString::to_string).collect()
+    }
+
+    /// Waits until a look at what the controller does finds what is wanted.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub async fn until_seen(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let look = async {
+            while !wanted(self) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, look).await;
+        assert!(seen.is_ok(), "this was not seen: {what}");
+    }
+
     /// How often a Kustomization was run; each run renders once.
     ///
     /// # Panics
@@ -101,12 +126,25 @@ impl World {
     /// Messages of the events about an object of `flux-system`, in order.
     #[must_use]
     pub fn events(&self, name: &str) -> Vec<String> {
-        let about = |event: &&Value| event.pointer("/involvedObject/name") == Some(&json!(name));
+        self.said(name, None)
+    }
+
+    /// The same of the events that warn.
+    #[must_use]
+    pub fn warnings(&self, name: &str) -> Vec<String> {
+        self.said(name, Some("Warning"))
+    }
+
+    fn said(&self, name: &str, type_: Option<&str>) -> Vec<String> {
+        let wanted = |event: &&Value| {
+            event.pointer("/involvedObject/name") == Some(&json!(name))
+                && type_.is_none_or(|type_| event["type"] == type_)
+        };
         let message = |event: &Value| event["message"].as_str().unwrap_or_default().to_owned();
         self.cluster
             .list("v1", "Event", NAMESPACE)
             .iter()
-            .filter(about)
+            .filter(wanted)
             .map(message)
             .collect()
     }

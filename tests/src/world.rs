@@ -273,6 +273,11 @@ impl World {
         self.config.clock.advance(self.config.late_write_bound);
     }
 
+    /// Puts the controller's clock ahead.
+    pub fn pass(&self, time: Duration) {
+        self.config.clock.advance(time);
+    }
+
     /// The folder of the world.
     #[must_use]
     pub fn directory(&self) -> &Path {

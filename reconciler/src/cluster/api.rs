@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{ApiError, Kind, Permit, Status};
+use crate::causes::chain;
 use crate::plan::{ObjectId, Owner};
 
 const MAX_ANSWER: usize = 64 << 20;
@@ -555,20 +556,6 @@ fn connection_error(error: &kube::Error) -> ApiError {
         source = cause.source();
     }
     ApiError::Ambiguous(text)
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Encodes a text for a query.

@@ -88,6 +88,14 @@ impl Index {
         before
     }
 
+    /// Takes an object out that nobody watches any more, unless it is some Kustomization's: those are watched by kind.
+    pub fn remove_unowned(&self, id: &ObjectId) {
+        let mut map = self.lock();
+        if map.get(id).is_some_and(|seen| seen.owner.is_none()) {
+            map.remove(id);
+        }
+    }
+
     /// The ids of all objects of a kind, to find those that a fresh list no longer has.
     #[must_use]
     pub fn ids_of_kind(&self, group: &str, kind: &str) -> Vec<Arc<ObjectId>> {

@@ -4,7 +4,9 @@
 //! Rule 24. The names are those of source- and kustomize-controller's leader election. A lease lasts 90 s
 //! and is renewed every 30 s, which spares the small database under k3s.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -23,7 +25,7 @@ pub(crate) const FLUX_LEASES: [&str; 2] = [
 pub struct Lease {
     /// Who holds it; empty when nobody does.
     pub holder: String,
-    /// When it was last renewed.
+    /// When it was last renewed, by the clock of whoever did: only that it changes means anything here.
     pub renewed: Option<Timestamp>,
     /// How long it lasts from then.
     pub duration: Duration,
@@ -42,24 +44,36 @@ pub enum LeaseDecision {
     Wait(Duration),
 }
 
-/// Decides what to do about a lease as `me`.
+/// Decides what to do about a lease as `me`, which has been seen as it stands for `unchanged`. As in client-go's
+/// leader election, another's lease has run out when it was not renewed for its duration while it was watched: clocks
+/// of other machines are not trusted.
 #[must_use]
-pub fn evaluate(lease: Option<&Lease>, me: &str, now: Timestamp) -> LeaseDecision {
+pub fn evaluate(lease: Option<&Lease>, me: &str, unchanged: Duration) -> LeaseDecision {
     let Some(lease) = lease.filter(|lease| !lease.holder.is_empty()) else {
         return LeaseDecision::Acquire;
     };
     if lease.holder == me {
         return LeaseDecision::Renew;
     }
-    let Some(renewed) = lease.renewed else {
-        return LeaseDecision::Acquire;
-    };
-    let age = now.duration_since(renewed).unsigned_abs();
-    if age >= lease.duration {
+    if lease.renewed.is_none() || unchanged >= lease.duration {
         return LeaseDecision::Acquire;
     }
-    LeaseDecision::Wait((lease.duration - age).min(Duration::from_secs(5)))
+    LeaseDecision::Wait((lease.duration - unchanged).min(Duration::from_secs(5)))
 }
+
+/// Who holds a lease that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Name of the lease.
+    pub lease: &'static str,
+    /// Who holds it.
+    pub holder: String,
+    /// When to look again.
+    pub pause: Duration,
+}
+
+/// The leases as they were seen, and since when they stand so.
+type Observed = HashMap<&'static str, (Lease, Instant)>;
 
 /// The leases of both of Flux's controllers, held by this process.
 pub struct LeaseHold {
@@ -67,6 +81,7 @@ pub struct LeaseHold {
     namespace: String,
     me: String,
     duration: Duration,
+    observed: Mutex<Observed>,
 }
 
 impl LeaseHold {
@@ -78,16 +93,17 @@ impl LeaseHold {
             namespace,
             me,
             duration,
+            observed: Mutex::default(),
         }
     }
 
-    /// Takes or renews both; says who holds the one that cannot be had.
+    /// Takes or renews both; says who holds the one that cannot be had. `now` measures spans.
     ///
     /// # Errors
     /// Why the API server could not be asked.
-    pub async fn hold(&self) -> Result<Result<(), (String, Duration)>, ApiError> {
+    pub async fn hold(&self, now: Instant) -> Result<Result<(), Held>, ApiError> {
         for name in FLUX_LEASES {
-            if let Err(held) = self.hold_one(name).await? {
+            if let Err(held) = self.hold_one(name, now).await? {
                 return Ok(Err(held));
             }
         }
@@ -96,20 +112,38 @@ impl LeaseHold {
 
     /// A renewal whose answer was lost is sent again and refused then, though it was carried out: another look tells
     /// who holds it.
-    async fn hold_one(&self, name: &str) -> Result<Result<(), (String, Duration)>, ApiError> {
-        match self.try_to_hold(name).await {
+    async fn hold_one(&self, name: &'static str, now: Instant) -> Result<Result<(), Held>, ApiError> {
+        match self.try_to_hold(name, now).await {
             Err(error) if error.is_conflict() => {}
             answer => return answer,
         }
-        match self.try_to_hold(name).await {
-            Err(error) if error.is_conflict() => {
-                Ok(Err(("another process".to_owned(), Duration::from_secs(1))))
-            }
+        match self.try_to_hold(name, now).await {
+            Err(error) if error.is_conflict() => Ok(Err(Held {
+                lease: name,
+                holder: "another process".to_owned(),
+                pause: Duration::from_secs(1),
+            })),
             answer => answer,
         }
     }
 
-    async fn try_to_hold(&self, name: &str) -> Result<Result<(), (String, Duration)>, ApiError> {
+    /// For how long a lease has been seen as it stands.
+    fn unchanged(&self, name: &'static str, lease: Option<&Lease>, now: Instant) -> Duration {
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lease) = lease else {
+            observed.remove(name);
+            return Duration::ZERO;
+        };
+        match observed.get(name) {
+            Some((before, since)) if before == lease => now.saturating_duration_since(*since),
+            _ => {
+                observed.insert(name, (lease.clone(), now));
+                Duration::ZERO
+            }
+        }
+    }
+
+    async fn try_to_hold(&self, name: &'static str, seen_at: Instant) -> Result<Result<(), Held>, ApiError> {
         let kind = Kind::fixed("coordination.k8s.io/v1", "Lease", "leases", true);
         let id = ObjectId {
             namespace: self.namespace.clone(),
@@ -120,9 +154,14 @@ impl LeaseHold {
         let found = self.api.get(&kind, &id).await?;
         let lease = found.as_ref().map(read);
         let now = Timestamp::now();
-        let decision = evaluate(lease.as_ref(), &self.me, now);
+        let unchanged = self.unchanged(name, lease.as_ref(), seen_at);
+        let decision = evaluate(lease.as_ref(), &self.me, unchanged);
         if let LeaseDecision::Wait(pause) = decision {
-            return Ok(Err((lease.unwrap_or_default().holder, pause)));
+            return Ok(Err(Held {
+                lease: name,
+                holder: lease.unwrap_or_default().holder,
+                pause,
+            }));
         }
         let transitions = lease.map_or(0, |lease| {
             lease.transitions + i64::from(decision == LeaseDecision::Acquire)
@@ -193,43 +232,31 @@ fn read(object: &Value) -> Lease {
 mod tests {
     use super::*;
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn lease(holder: &str, renewed: i64) -> Lease {
+    fn lease(holder: &str) -> Lease {
         Lease {
             holder: holder.into(),
-            renewed: Some(at(renewed)),
+            renewed: Some(Timestamp::UNIX_EPOCH),
             duration: Duration::from_secs(35),
             transitions: 0,
         }
     }
 
+    fn decision(holder: &str, unchanged: u64) -> LeaseDecision {
+        evaluate(Some(&lease(holder)), "coracle", Duration::from_secs(unchanged))
+    }
+
     #[test]
-    fn a_lease_of_a_running_flux_is_waited_for_and_taken_when_it_runs_out() {
-        let flux = lease("kustomize-controller-7d", 100);
-        assert_eq!(
-            evaluate(Some(&flux), "coracle", at(110)),
-            LeaseDecision::Wait(Duration::from_secs(5))
-        );
-        assert_eq!(
-            evaluate(Some(&flux), "coracle", at(133)),
-            LeaseDecision::Wait(Duration::from_secs(2))
-        );
-        assert_eq!(evaluate(Some(&flux), "coracle", at(135)), LeaseDecision::Acquire);
+    fn a_lease_of_a_running_flux_is_waited_for_and_taken_when_it_was_not_renewed_for_as_long_as_it_lasts() {
+        let flux = "kustomize-controller-7d";
+        assert_eq!(decision(flux, 0), LeaseDecision::Wait(Duration::from_secs(5)));
+        assert_eq!(decision(flux, 33), LeaseDecision::Wait(Duration::from_secs(2)));
+        assert_eq!(decision(flux, 35), LeaseDecision::Acquire);
     }
 
     #[test]
     fn a_released_or_missing_lease_is_taken_and_our_own_renewed() {
-        assert_eq!(evaluate(None, "coracle", at(0)), LeaseDecision::Acquire);
-        assert_eq!(
-            evaluate(Some(&lease("", 100)), "coracle", at(101)),
-            LeaseDecision::Acquire
-        );
-        assert_eq!(
-            evaluate(Some(&lease("coracle", 100)), "coracle", at(500)),
-            LeaseDecision::Renew
-        );
+        assert_eq!(evaluate(None, "coracle", Duration::ZERO), LeaseDecision::Acquire);
+        assert_eq!(decision("", 1), LeaseDecision::Acquire);
+        assert_eq!(decision("coracle", 400), LeaseDecision::Renew);
     }
 }

@@ -92,9 +92,9 @@ impl Watches {
         if started.contains_key(&key) {
             return;
         }
-        let watch = Started::default();
+        let watch = self.started();
         started.insert(key, watch.clone());
-        self.spawn(kind, Extent::Owned, watch.health);
+        self.spawn(kind, Extent::Owned, watch);
     }
 
     /// Whether the index is kept true for the objects of a kind: there is a watch, and no error came for as long as one
@@ -116,6 +116,22 @@ impl Watches {
         watch.is_some_and(|watch| watch.health.is_good(Instant::now()))
     }
 
+    /// Ends the watches of single objects that a Kustomization wants no longer, and nobody else.
+    pub fn release_objects(&self, owner: &Owner, kept: &HashSet<ObjectId>) {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.retain(|_, watch| {
+            let Some(id) = watch.object.as_ref().filter(|id| !kept.contains(*id)) else {
+                return true;
+            };
+            let is_wanted = watch.subscribers.remove(owner);
+            if !is_wanted {
+                watch.stop.cancel();
+                self.index.remove_unowned(id);
+            }
+            is_wanted
+        });
+    }
+
     /// Watches a single object that need not carry our label, for a Kustomization.
     pub fn ensure_object(&self, kind: &Kind, id: &ObjectId, owner: &Arc<Owner>) {
         let key = key_of(id);
@@ -124,23 +140,31 @@ impl Watches {
             watch.subscribers.add(owner);
             return;
         }
-        let watch = Started::default();
+        let watch = Started {
+            object: Some(id.clone()),
+            ..self.started()
+        };
         watch.subscribers.add(owner);
         started.insert(key, watch.clone());
-        self.spawn(
-            kind,
-            Extent::One {
-                namespace: id.namespace.clone(),
-                name: id.name.clone(),
-                subscribers: watch.subscribers,
-                told: None,
-            },
-            watch.health,
-        );
+        let extent = Extent::One {
+            namespace: id.namespace.clone(),
+            name: id.name.clone(),
+            subscribers: watch.subscribers.clone(),
+            told: None,
+        };
+        self.spawn(kind, extent, watch);
     }
 
-    fn spawn(&self, kind: &Kind, extent: Extent, health: Arc<Health>) {
-        let stop = self.stop.clone();
+    fn started(&self) -> Started {
+        Started {
+            object: None,
+            subscribers: Subscribers::default(),
+            health: Arc::default(),
+            stop: self.stop.child_token(),
+        }
+    }
+
+    fn spawn(&self, kind: &Kind, extent: Extent, Started { health, stop, .. }: Started) {
         let watch = Watch {
             kind: kind.clone(),
             api: self.api.clone(),
@@ -171,10 +195,13 @@ fn key_of(id: &ObjectId) -> (String, String) {
 }
 
 /// A watch that was started.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Started {
+    /// The single object that it is about, if it is about one.
+    object: Option<ObjectId>,
     subscribers: Subscribers,
     health: Arc<Health>,
+    stop: CancellationToken,
 }
 
 /// What keeps a watch from its work.
@@ -229,6 +256,13 @@ impl Subscribers {
         if !owners.contains(owner) {
             owners.push(owner.clone());
         }
+    }
+
+    /// Takes one out; gives whether there are others.
+    fn remove(&self, owner: &Owner) -> bool {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|other| **other != *owner);
+        !owners.is_empty()
     }
 
     fn all(&self) -> Vec<Arc<Owner>> {

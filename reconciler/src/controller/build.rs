@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::api::{Kustomization, KustomizationSpec, SubstituteKind};
 use crate::apply::Permit;
+use crate::causes::chain;
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{self, Gvk, Missing, ObjectId, Owner, Wanted};
 use crate::render::sops::Keyring;
@@ -359,17 +360,4 @@ fn definitions(rendered: &Rendered) -> HashMap<(String, String), bool> {
             )
         })
         .collect()
-}
-
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -55,9 +55,17 @@ impl Clock {
         }
     }
 
-    /// Waits for a span.
+    /// Waits for a span, also when the machine's date is set meanwhile.
     pub async fn sleep(&self, span: Duration) {
-        self.until(later(self.now(), span)).await;
+        let mut moved = self.ahead.subscribe();
+        let began = self.instant();
+        while let Some(left) = span
+            .checked_sub(self.instant().saturating_duration_since(began))
+            .filter(|left| !left.is_zero())
+        {
+            // This clock holds the sender, so the wait ends with a move only.
+            let _ = tokio::time::timeout(left, moved.changed()).await;
+        }
     }
 }
 

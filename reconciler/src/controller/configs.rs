@@ -23,13 +23,20 @@ use super::fleet::Message;
 /// Kind, namespace and name of a ConfigMap or a Secret.
 pub(crate) type ConfigKey = (&'static str, String, String);
 
+/// A watch of a kind in a namespace.
+#[derive(Clone)]
+struct Started {
+    /// Whether it has been listed.
+    listed: watch::Receiver<bool>,
+    stop: CancellationToken,
+}
+
 /// The set of running watches.
 pub(crate) struct Configs {
     client: Client,
     messages: mpsc::Sender<Message>,
     stop: CancellationToken,
-    /// Whether each watch has been listed.
-    started: Mutex<HashMap<(&'static str, String), watch::Receiver<bool>>>,
+    started: Mutex<HashMap<(&'static str, String), Started>>,
     /// Those who want to know of single objects besides the fleet.
     subscribers: Mutex<HashMap<ConfigKey, watch::Sender<()>>>,
 }
@@ -48,7 +55,7 @@ impl Configs {
     /// Watches a kind in a namespace from now on; completes when changes from here on are seen, or when it turns out
     /// that they cannot be.
     pub(crate) async fn ensure(self: &std::sync::Arc<Self>, kind: &'static str, namespace: &str) {
-        let mut listed = {
+        let mut watch = {
             let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
             let key = (kind, namespace.to_owned());
             started
@@ -56,8 +63,20 @@ impl Configs {
                 .or_insert_with(|| self.start(kind, namespace))
                 .clone()
         };
-        // The watch ends only with the controller.
-        let _ = listed.wait_for(|listed| *listed).await;
+        // One that ended meanwhile was of a namespace where nobody reads anything any more.
+        let _ = watch.listed.wait_for(|listed| *listed).await;
+    }
+
+    /// Ends the watches of a namespace in which nobody reads anything any more.
+    pub(crate) fn forget(&self, namespace: &str) {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.retain(|(_, watched), watch| {
+            let stays = watched != namespace;
+            if !stays {
+                watch.stop.cancel();
+            }
+            stays
+        });
     }
 
     /// Tells of changes of one object from here on.
@@ -70,8 +89,10 @@ impl Configs {
             .subscribe()
     }
 
-    fn start(self: &std::sync::Arc<Self>, kind: &'static str, namespace: &str) -> watch::Receiver<bool> {
+    fn start(self: &std::sync::Arc<Self>, kind: &'static str, namespace: &str) -> Started {
         let (listed, receiver) = watch::channel(false);
+        let stop = self.stop.child_token();
+        let stopped = stop.clone();
         let (this, namespace) = (self.clone(), namespace.to_owned());
         tokio::spawn(async move {
             let watch = Watch {
@@ -82,11 +103,14 @@ impl Configs {
                 listed,
             };
             tokio::select! {
-                () = this.stop.cancelled() => {}
+                () = stopped.cancelled() => {}
                 () = watch.run() => {}
             }
         });
-        receiver
+        Started {
+            listed: receiver,
+            stop,
+        }
     }
 
     async fn changed(&self, key: ConfigKey) {

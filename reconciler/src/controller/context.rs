@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Config;
 use super::configs::Configs;
 use super::doubts::Doubts;
+use super::events::Recorder;
 use super::fleet::Message;
 use super::places::Places;
 use super::registry::Registry;
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) renders: Arc<Semaphore>,
     /// Bounds runs under way.
     pub(crate) places: Places,
+    /// Sends Events.
+    pub(crate) recorder: Recorder,
     /// To the fleet.
     pub(crate) messages: mpsc::Sender<Message>,
     /// Cancelled when leadership is lost.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::api::Reason;
 use crate::cluster::{Api, Kind};
 use crate::plan::{Gvk, Owner};
-use crate::report::{Event, Failure, Severity};
+use crate::report::{Event, Severity};
 
 use super::job::Job;
 
@@ -69,14 +69,10 @@ impl Recorder {
         self.about(job, Severity::Info, Reason::Progressing, list.to_owned());
     }
 
-    pub(crate) fn failed(&self, job: &Job, failure: &Failure) {
-        self.about(job, failure.severity(), failure.reason(), failure.to_string());
-    }
-
     pub(crate) fn about(&self, job: &Job, severity: Severity, reason: Reason, message: String) {
         let revision = job.revision();
-        self.send(
-            subject_of(&job.owner, job.kustomization.metadata.uid.as_deref()),
+        self.tell(
+            job,
             Event {
                 severity,
                 reason,
@@ -84,6 +80,11 @@ impl Recorder {
                 message,
             },
         );
+    }
+
+    pub(crate) fn tell(&self, job: &Job, event: Event) {
+        let subject = subject_of(&job.owner, job.kustomization.metadata.uid.as_deref());
+        self.send(subject, event);
     }
 }
 

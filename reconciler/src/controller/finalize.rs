@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::{DeletionPolicy, Reason};
+use crate::api::{DeletionPolicy, KUSTOMIZATION_STATUS_MANAGER, Reason};
 use crate::apply::Revoked;
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Inventory, ObjectId};
@@ -12,22 +12,17 @@ use crate::report::{Failure, Severity};
 
 use super::claims;
 use super::context::Context;
-use super::events::Recorder;
 use super::finalizer;
 use super::gone::until_gone;
 use super::job::Job;
 use super::places::Place;
 use super::removal::{Removed, remove};
 use super::run::revoked;
+use super::statuses::kustomization_kind;
 
 /// Deletes what is to be deleted and lets the object go (Flux's `finalize`, with one difference: the finalizer
 /// of `WaitForTermination` stays until the objects are gone).
-pub(crate) async fn finalize(
-    cx: &Arc<Context>,
-    recorder: &Recorder,
-    job: &Job,
-    place: &Place,
-) -> Result<(), Failure> {
+pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job, place: &Place) -> Result<(), Failure> {
     let spec = &job.kustomization.spec;
     let inventory = job.statuses.inventory().await;
     let policy = spec.deletion_policy.unwrap_or(DeletionPolicy::MirrorPrune);
@@ -37,7 +32,7 @@ pub(crate) async fn finalize(
         DeletionPolicy::Orphan => false,
     };
     if delete && !spec.suspend && account_is_gone(cx, job).await? {
-        leave_behind(job, recorder, &inventory);
+        leave_behind(cx, job, &inventory);
     } else if delete && !spec.suspend {
         // Asked before: the time of doubt may end while an answer is on its way.
         let doubted = doubted_until(cx, job, &inventory);
@@ -52,7 +47,17 @@ pub(crate) async fn finalize(
             place.leave_for(wait_until_gone(cx, job, &deleted)).await?;
         }
     }
-    finalizer::remove(cx, job).await
+    let_go(cx, job).await
+}
+
+async fn let_go(cx: &Context, job: &Job) -> Result<(), Failure> {
+    let api = cx.api.under(job.permit.clone());
+    let (kind, id) = (kustomization_kind(), ObjectId::from(&*job.owner));
+    let removed = finalizer::remove(&api, &kind, &id, KUSTOMIZATION_STATUS_MANAGER, None).await;
+    removed.map_err(|error| match error {
+        ApiError::Revoked(why) => revoked(why),
+        error => Failure::Apply(format!("the finalizer could not be removed: {error}")),
+    })
 }
 
 async fn delete_all(
@@ -136,7 +141,7 @@ async fn account_is_gone(cx: &Context, job: &Job) -> Result<bool, Failure> {
     Ok(found.is_none())
 }
 
-fn leave_behind(job: &Job, recorder: &Recorder, inventory: &Inventory) {
+fn leave_behind(cx: &Context, job: &Job, inventory: &Inventory) {
     let left: Vec<String> = inventory.iter().map(|(id, _)| id.to_string()).collect();
     if left.is_empty() {
         return;
@@ -145,5 +150,6 @@ fn leave_behind(job: &Job, recorder: &Recorder, inventory: &Inventory) {
         "the ServiceAccount of this Kustomization is gone, so its objects could not be deleted and stay: {}",
         left.join(", ")
     );
-    recorder.about(job, Severity::Error, Reason::PruneFailed, message);
+    cx.recorder
+        .about(job, Severity::Error, Reason::PruneFailed, message);
 }

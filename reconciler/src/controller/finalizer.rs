@@ -1,4 +1,5 @@
-//! Our finalizer on a Kustomization: put there before anything is written, taken away at its end. Does I/O.
+//! Flux's finalizer: put on a Kustomization before anything is written, taken away from it and from a GitRepository at
+//! their end. Does I/O.
 
 use serde_json::{Value, json};
 
@@ -7,7 +8,7 @@ use super::job::Job;
 use super::run::{revoked, text};
 use super::statuses::kustomization_kind;
 use crate::api::{FINALIZER, KUSTOMIZATION_STATUS_MANAGER};
-use crate::cluster::ApiError;
+use crate::cluster::{Api, ApiError, Kind};
 use crate::plan::ObjectId;
 use crate::report::Failure;
 
@@ -50,31 +51,31 @@ pub(crate) async fn ensure(cx: &Context, job: &Job) -> Result<(), Failure> {
             .map_err(failed)?;
         let live = live.ok_or_else(gone)?;
         text(&live, "/metadata/resourceVersion").clone_into(&mut version);
-        let found = live.pointer("/metadata/finalizers").cloned().unwrap_or_default();
-        finalizers = serde_json::from_value(found).unwrap_or_default();
+        finalizers = finalizers_of(&live);
     }
     Err(Failure::Apply(
         "the object changed each time the finalizer was about to be added".to_owned(),
     ))
 }
 
-/// Takes our finalizer away, by a patch that tests its place (rule 25).
-pub(crate) async fn remove(cx: &Context, job: &Job) -> Result<(), Failure> {
-    let id = ObjectId::from(&*job.owner);
-    let kind = kustomization_kind();
+/// Takes our finalizer away from an object, by a patch that tests its place (rule 25). `seen` are its finalizers if a
+/// watch showed it; else it is looked at first.
+pub(crate) async fn remove(
+    api: &Api,
+    kind: &Kind,
+    id: &ObjectId,
+    manager: &str,
+    seen: Option<Vec<String>>,
+) -> Result<(), ApiError> {
+    let mut seen = seen;
     for _ in 0..ATTEMPTS {
-        job.permit.check().map_err(revoked)?;
-        let live = cx
-            .api
-            .get_metadata(&kind, &id)
-            .await
-            .map_err(|error| Failure::Apply(error.to_string()))?;
-        let Some(live) = live else { return Ok(()) };
-        let finalizers = live
-            .pointer("/metadata/finalizers")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let finalizers = match seen.take() {
+            Some(finalizers) => finalizers,
+            None => match api.get_metadata(kind, id).await? {
+                Some(live) => finalizers_of(&live),
+                None => return Ok(()),
+            },
+        };
         let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
             return Ok(());
         };
@@ -83,24 +84,25 @@ pub(crate) async fn remove(cx: &Context, job: &Job) -> Result<(), Failure> {
             {"op": "test", "path": path, "value": FINALIZER},
             {"op": "remove", "path": path},
         ]);
-        match cx
-            .api
-            .json_patch(&kind, &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
-            .await
-        {
+        match api.json_patch(kind, id, &patch, manager).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_not_found() => return Ok(()),
+            // They are not as they were seen.
             Err(error) if error.is_conflict() || error.is_invalid() => {}
-            Err(error) => {
-                return Err(Failure::Apply(format!(
-                    "the finalizer could not be removed: {error}"
-                )));
-            }
+            Err(error) => return Err(error),
         }
     }
-    Err(Failure::Apply(
-        "the finalizers changed each time ours was about to be removed".to_owned(),
-    ))
+    Err(ApiError::Unreadable(format!(
+        "the finalizers of {id} changed each time ours was about to be removed"
+    )))
+}
+
+fn finalizers_of(object: &Value) -> Vec<String> {
+    let found = object
+        .pointer("/metadata/finalizers")
+        .cloned()
+        .unwrap_or_default();
+    serde_json::from_value(found).unwrap_or_default()
 }
 
 /// Adds our finalizer to what was found, by a patch that tests what that was.

@@ -8,7 +8,7 @@ mod health;
 mod revisions;
 mod surroundings;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,11 +28,11 @@ use crate::source::Checkout;
 
 use super::contest::Contest;
 use super::context::Context;
-use super::events::Recorder;
 use super::explain::Whys;
 use super::finalize::finalize;
 use super::job::{Done, Job, Stand, annotation};
 use super::memory::{Left, Memory};
+use super::news::News;
 use super::places::Place;
 use super::registry::Entry;
 use super::reports::report_outcome;
@@ -48,7 +48,8 @@ pub(crate) type SourceKey = (String, String);
 pub(crate) enum Message {
     Kustomization(Box<Kustomization>),
     KustomizationGone(Owner),
-    Source(SourceKey, SourceState),
+    /// A source was looked at; what differs from what was told of it before.
+    Source(SourceKey, SourceState, super::skip::Changes),
     SourceGone(SourceKey),
     /// There is such a source; it has not been looked at yet.
     SourceSeen(SourceKey),
@@ -96,6 +97,7 @@ struct Member {
     /// What the status lists.
     inventory: Arc<Inventory>,
     statuses: Arc<StatusWriter>,
+    news: Arc<News>,
     state: State,
     memory: Option<Arc<Memory>>,
     cancel: CancellationToken,
@@ -125,7 +127,6 @@ struct Member {
 /// The fleet's state.
 pub(crate) struct Fleet {
     cx: Arc<Context>,
-    recorder: Recorder,
     /// Boxed, so that the table is small and cheap to grow.
     members: HashMap<Arc<Owner>, Box<Member>>,
     sources: HashMap<SourceKey, SourceState>,
@@ -144,11 +145,10 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) fn new(cx: Arc<Context>, recorder: Recorder, stop: CancellationToken) -> Self {
+    pub(crate) fn new(cx: Arc<Context>, stop: CancellationToken) -> Self {
         let pods = super::pods::PodWatch::new(cx.api.client().clone(), cx.messages.clone(), stop);
         Self {
             cx,
-            recorder,
             members: HashMap::new(),
             sources: HashMap::new(),
             timers: BTreeSet::new(),
@@ -194,9 +194,10 @@ impl Fleet {
         match message {
             Message::Kustomization(object) => self.seen(*object),
             Message::KustomizationGone(owner) => self.forget(&owner),
-            Message::Source(key, state) => self.source(&key, &state),
+            Message::Source(key, state, changes) => self.source(&key, &state, &changes),
             Message::SourceGone(key) => {
                 self.sources.remove(&key);
+                self.leave_namespace(&key.0);
                 self.refresh_users(&key);
             }
             Message::Object(event) => self.object(&event),
@@ -273,6 +274,7 @@ impl Fleet {
         if !same_uid {
             self.forget(&owner);
             let uid = kustomization.metadata.uid.clone().unwrap_or_default();
+            let news = Arc::new(News::since(&status));
             let status = Arc::new(status);
             let inventory = Arc::new(Inventory::from_status(status.inventory.as_ref()));
             let statuses = StatusWriter::new(owner.clone(), uid, status.clone(), inventory.clone(), version);
@@ -288,6 +290,7 @@ impl Fleet {
                     status,
                     inventory,
                     statuses: Arc::new(statuses),
+                    news,
                     state: State::new(self.cx.config.clock.now()),
                     memory: None,
                     cancel: CancellationToken::new(),
@@ -350,6 +353,8 @@ impl Fleet {
             }
         }
         self.cx.registry.remove(&owner);
+        self.cx.watches.release_objects(&owner, &HashSet::new());
+        self.leave_namespace(&owner.namespace);
         super::build::forget_secrets(&self.cx, &owner);
         self.cx.metrics.forget(&super::metrics::key(
             "Kustomization",
@@ -357,6 +362,15 @@ impl Fleet {
             &owner.name,
         ));
         self.refresh_dependents(&owner);
+    }
+
+    /// Nothing is read any more where neither a Kustomization nor a source is.
+    fn leave_namespace(&self, namespace: &str) {
+        let is_used = self.members.keys().any(|owner| owner.namespace == namespace)
+            || self.sources.keys().any(|(source, _)| source == namespace);
+        if !is_used {
+            self.cx.configs.forget(namespace);
+        }
     }
 
     fn object(&mut self, event: &ObjectEvent) {
@@ -538,6 +552,7 @@ impl Fleet {
             memory: member.memory.clone(),
             scope,
             statuses: member.statuses.clone(),
+            news: member.news.clone(),
             permit: Permit::new(self.cx.leadership.clone(), member.cancel.clone(), timeout),
             number: member.number,
             ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
@@ -570,7 +585,7 @@ impl Fleet {
         if let Some(member) = self.members.get_mut(owner) {
             member.stand.clone_from(&job.stand);
         }
-        let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
+        let cx = self.cx.clone();
         self.running += 1;
         // Asked for here, so that runs begin in the order in which they were decided on.
         let mut place = Box::pin(cx.places.enter());
@@ -583,10 +598,10 @@ impl Fleet {
             // The time of a run begins now that it has its place; what it holds is made now too, since many wait.
             job.permit = Permit::new(cx.leadership.clone(), cancel, job.timeout).superseded_by(supersede);
             let message = if finalizing {
-                let ended = Box::pin(finalize_to_the_end(&cx, &recorder, &job, &place)).await;
+                let ended = Box::pin(finalize_to_the_end(&cx, &job, &place)).await;
                 Message::Finalized(job.owner.clone(), number, ended)
             } else {
-                let done = Box::pin(run_to_the_end(&cx, &recorder, &job, &place)).await;
+                let done = Box::pin(run_to_the_end(&cx, &job, &place)).await;
                 Message::RunEnded(job.owner.clone(), number, Box::new(done))
             };
             drop(place);
@@ -611,7 +626,7 @@ impl Fleet {
             if let Some(contested) = member.contest.corrected(correction, now) {
                 let job_owner =
                     super::events::subject_of(owner, member.kustomization.metadata.uid.as_deref());
-                self.recorder.send(
+                self.cx.recorder.send(
                     job_owner,
                     crate::report::Event {
                         severity: Severity::Error,
@@ -683,8 +698,11 @@ impl Fleet {
             return;
         };
         let Some(memory) = &member.memory else { return };
-        for target in memory.targets.iter().filter(|target| target.expected.is_none()) {
-            super::elsewhere::watch(&self.cx, owner, &target.object);
+        let elsewhere = memory.targets.iter().filter(|target| target.expected.is_none());
+        let elsewhere: HashSet<ObjectId> = elsewhere.map(|target| target.object.clone()).collect();
+        self.cx.watches.release_objects(owner, &elsewhere);
+        for object in &elsewhere {
+            super::elsewhere::watch(&self.cx, owner, object);
         }
     }
 
@@ -728,26 +746,21 @@ impl Fleet {
             return;
         };
         let job = self.job_now(owner, member, Scope::Changes);
-        let (cx, recorder) = (self.cx.clone(), self.recorder.clone());
+        let cx = self.cx.clone();
         tokio::spawn(async move {
-            report_outcome(&cx, &job, Outcome::Failed(failure.clone()), None).await;
-            recorder.failed(&job, &failure);
+            report_outcome(&cx, &job, Outcome::Failed(failure), None).await;
         });
     }
 }
 
 /// A panic in a run ends that run, and nothing else.
-async fn run_to_the_end(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
+async fn run_to_the_end(cx: &Arc<Context>, job: &Job, place: &Place) -> Done {
     let began = Instant::now();
-    match AssertUnwindSafe(run(cx, recorder, job, place))
-        .catch_unwind()
-        .await
-    {
+    match AssertUnwindSafe(run(cx, job, place)).catch_unwind().await {
         Ok(done) => done,
         Err(_) => {
             let failure = broken();
             report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
-            recorder.failed(job, &failure);
             Done {
                 result: Err(failure),
                 memory: None,
@@ -759,20 +772,14 @@ async fn run_to_the_end(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place
     }
 }
 
-async fn finalize_to_the_end(
-    cx: &Arc<Context>,
-    recorder: &Recorder,
-    job: &Job,
-    place: &Place,
-) -> Result<(), Failure> {
-    let finalizing = AssertUnwindSafe(finalize(cx, recorder, job, place)).catch_unwind();
+async fn finalize_to_the_end(cx: &Arc<Context>, job: &Job, place: &Place) -> Result<(), Failure> {
+    let finalizing = AssertUnwindSafe(finalize(cx, job, place)).catch_unwind();
     let result = finalizing.await.unwrap_or_else(|_| Err(broken()));
     if let Err(failure) = &result
         && !matches!(failure, Failure::Canceled(_))
     {
         let failure = failure.masked(&cx.redactor);
-        report_outcome(cx, job, Outcome::Failed(failure.clone()), None).await;
-        recorder.failed(job, &failure);
+        report_outcome(cx, job, Outcome::Failed(failure), None).await;
     }
     result
 }

@@ -15,6 +15,7 @@ use crate::source::Checkout;
 
 use super::context::Context;
 use super::memory::Memory;
+use super::news::News;
 use super::statuses::StatusWriter;
 use super::step::Scope;
 
@@ -28,6 +29,7 @@ pub(crate) struct Job {
     pub(crate) memory: Option<Arc<Memory>>,
     pub(crate) scope: Scope,
     pub(crate) statuses: Arc<StatusWriter>,
+    pub(crate) news: Arc<News>,
     pub(crate) permit: Permit,
     /// Number of this run: later ones have larger numbers.
     pub(crate) number: u64,

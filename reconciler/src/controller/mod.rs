@@ -27,6 +27,7 @@ mod job;
 mod leadership;
 mod memory;
 mod metrics;
+mod news;
 mod places;
 mod pods;
 mod registry;
@@ -137,6 +138,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         watches,
         index,
         registry: registry::Registry::default(),
+        recorder,
         messages,
         leadership: leadership.clone(),
         doubts: doubts::Doubts::new(config.late_write_bound, config.clock.clone()),
@@ -152,7 +154,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     tokio::spawn(server.serve(artifacts::routes(checkouts.clone()), tasks.clone()));
 
     let (leads, leading) = watch::channel(false);
-    let sources = sources::Sources::new(cx.clone(), recorder.clone(), store, checkouts, tasks.clone());
+    let sources = sources::Sources::new(cx.clone(), store, checkouts, tasks.clone());
     tokio::spawn(watching::start_once_leading(
         cx.clone(),
         sources,
@@ -160,7 +162,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         leading,
         tasks.clone(),
     ));
-    let fleet = fleet::Fleet::new(cx.clone(), recorder, tasks.clone());
+    let fleet = fleet::Fleet::new(cx.clone(), tasks.clone());
     let mut fleet = tokio::spawn(fleet.drive(inbox, stop.clone()));
 
     let election = leadership::Election::new(&cx, election);

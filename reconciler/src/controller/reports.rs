@@ -1,4 +1,5 @@
-//! Reports what was decided of a Kustomization: its status, and to the fleet what was written. Does I/O.
+//! Reports what was decided of a Kustomization: its status, the Event that is worth sending, and to the fleet what was
+//! written. Does I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,17 +39,31 @@ pub(crate) async fn report_run(
     built: Option<(String, Duration)>,
 ) {
     let handled = job.requested().map(ToOwned::to_owned);
+    tell(cx, job, &outcome);
     report(cx, job.report(outcome, handled, built)).await;
 }
 
 /// Writes the status that follows from what was decided outside of a run; only an end handles a request. With the time
-/// that it took, what was built counts in the history.
-pub(crate) async fn report_outcome(cx: &Arc<Context>, job: &Job, outcome: Outcome, took: Option<Duration>) {
+/// that it took, what was built counts in the history. Gives whether an Event told of it.
+pub(crate) async fn report_outcome(
+    cx: &Arc<Context>,
+    job: &Job,
+    outcome: Outcome,
+    took: Option<Duration>,
+) -> bool {
     let ended = !matches!(outcome, Outcome::Progressing(_));
     let handled = job.requested().filter(|_| ended).map(ToOwned::to_owned);
     let digest = job.memory.as_ref().map(|memory| memory.digest.clone());
     let built = digest.filter(|digest| !digest.is_empty()).zip(took);
+    let told = tell(cx, job, &outcome);
     report(cx, job.report(outcome, handled, built)).await;
+    told
+}
+
+/// Sends the Event that an outcome is worth; gives whether there was one.
+fn tell(cx: &Context, job: &Job, outcome: &Outcome) -> bool {
+    let event = job.news.of(job.ticket, outcome, job.stand.revision.as_deref());
+    event.map(|event| cx.recorder.tell(job, event)).is_some()
 }
 
 /// A status that cannot be written now is written when it can be, unless a newer one has been by then.

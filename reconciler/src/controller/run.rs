@@ -21,12 +21,12 @@ use crate::apply::{Recorded, Revoked};
 use crate::assess::targets::Target;
 use crate::cluster::Api;
 use crate::plan::{Action, Gvk, Inventory, ObjectId, Wanted};
+use crate::render::substitute::unreplaced;
 use crate::report::{Failure, Outcome, Progress, StatusPatch, change_list};
 
 use super::build::{self, Built};
 use super::claims::{self, OthersClaims};
 use super::context::Context;
-use super::events::Recorder;
 use super::finalizer;
 use super::job::{Applied, Correction, Done, Job, annotation};
 use super::memory::Memory;
@@ -38,7 +38,7 @@ use super::reports::report_run;
 const PARALLEL: usize = 8;
 
 /// Carries a job out and reports its end, but for health, which is waited for elsewhere.
-pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place: &Place) -> Done {
+pub(crate) async fn run(cx: &Arc<Context>, job: &Job, place: &Place) -> Done {
     let began = Instant::now();
     let mut run = Run {
         cx,
@@ -53,7 +53,7 @@ pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place
     let end = run.reconcile().await;
     let (changes, corrections, built) = (run.changes, run.corrections, run.built_digest);
     if let Some(list) = change_list(&changes) {
-        recorder.changed(job, &list);
+        cx.recorder.changed(job, &list);
     }
     // What changed nothing and was not asked for is not history: an interval without news writes nothing.
     let is_news = !changes.is_empty() || job.statuses.is_news(built.as_deref(), job.requested()).await;
@@ -70,9 +70,6 @@ pub(crate) async fn run(cx: &Arc<Context>, recorder: &Recorder, job: &Job, place
         Err(failure) => Some(Outcome::Failed(failure.masked(&cx.redactor))),
     };
     if let Some(outcome) = outcome {
-        if let Outcome::Failed(failure) = &outcome {
-            recorder.failed(job, failure);
-        }
         let built = built.filter(|_| is_news || matches!(outcome, Outcome::Failed(_)));
         let built = built.map(|digest| (digest, began.elapsed()));
         report_run(cx, job, outcome, built).await;
@@ -199,6 +196,20 @@ impl Run<'_> {
             .prune_guard
             .check(old.len(), new.len(), &ids, &self.job.owner, &revision, confirmed)
             .map_err(|refusal| Failure::Guard(refusal.to_string()))
+    }
+
+    /// The words by which an object was refused, with what may explain them.
+    fn explained(&self, wanted: &Wanted, words: &str) -> String {
+        let post_build = self.job.kustomization.spec.post_build.as_ref();
+        let replaces = post_build.is_some_and(|post_build| {
+            !post_build.substitute.is_empty()
+                || !post_build.substitute_from.is_empty()
+                || post_build.substitute_strategy.is_some()
+        });
+        match unreplaced::hint(&wanted.value, words, replaces) {
+            Some(hint) => format!("{words}; {hint}"),
+            None => words.to_owned(),
+        }
     }
 
     /// No status patch when the union is unchanged (rule 1).

@@ -1,21 +1,45 @@
-//! Whether a commit touches anything that a render read (rule 9). Pure.
+//! Whether a commit touches anything that a render read (rule 9). Pure, but that a comparison reads the trees.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kustomize_rs::fs::{EntryKind, ReadSet};
 
-/// What differs between two commits.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Changes {
-    files: BTreeSet<PathBuf>,
-    /// Directories that hold a changed file at any depth.
-    above: BTreeSet<PathBuf>,
+use crate::source::Checkout;
+
+/// Changed paths that are compared with what was read; beyond it everything counts as touched.
+const CHANGED_PATHS: usize = 20_000;
+
+/// What differs between two checkouts of a source.
+#[derive(Clone, Debug)]
+pub(crate) enum Changes {
+    /// Anything may.
+    Anything,
+    /// These files.
+    Files {
+        files: BTreeSet<PathBuf>,
+        /// Directories that hold one of them at any depth.
+        above: BTreeSet<PathBuf>,
+    },
 }
 
 impl Changes {
+    /// Nothing differs.
+    pub(crate) fn none() -> Self {
+        Self::of([])
+    }
+
+    /// Compares two checkouts. Takes as long as there are changes, and reads the object database.
+    pub(crate) fn between(old: &Checkout, new: &Checkout) -> Self {
+        let paths = || {
+            let (old, new) = (old.tree().ok()?, new.tree().ok()?);
+            old.changed_paths(&new, CHANGED_PATHS).ok().flatten()
+        };
+        paths().map_or(Self::Anything, Self::of)
+    }
+
     /// From the changed paths, as the tree names them: relative to its root.
-    pub(crate) fn new(paths: impl IntoIterator<Item = String>) -> Self {
+    fn of(paths: impl IntoIterator<Item = String>) -> Self {
         let files: BTreeSet<PathBuf> = paths
             .into_iter()
             .map(|path| Path::new("/").join(path.trim_start_matches('/')))
@@ -25,30 +49,25 @@ impl Changes {
             .flat_map(|file| file.ancestors().skip(1))
             .map(Path::to_path_buf)
             .collect();
-        Self { files, above }
+        Self::Files { files, above }
     }
 
     /// Whether any question that a render asked may be answered differently now.
     pub(crate) fn touch(&self, read: &ReadSet) -> bool {
-        read.files.iter().any(|path| self.files.contains(path))
-            || read.directories.iter().any(|path| self.above.contains(path))
-            || read
-                .entries
-                .iter()
-                .any(|(path, kind)| self.entry_changed(path, *kind))
+        let Self::Files { files, above } = self else {
+            return true;
+        };
+        // Files below a directory may change without it; when it goes, so do the files read from it.
+        let entry_changed = |(path, kind): (&PathBuf, &EntryKind)| {
+            files.contains(path) || *kind != EntryKind::Directory && above.contains(path)
+        };
+        read.files.iter().any(|path| files.contains(path))
+            || read.directories.iter().any(|path| above.contains(path))
+            || read.entries.iter().any(entry_changed)
             || read
                 .resolved
                 .keys()
-                .any(|path| path.ancestors().any(|path| self.files.contains(path)))
-    }
-
-    fn entry_changed(&self, path: &Path, kind: EntryKind) -> bool {
-        match kind {
-            EntryKind::File => self.files.contains(path) || self.above.contains(path),
-            // Files below a directory may change without it; when it goes, so do the files read from it.
-            EntryKind::Directory => self.files.contains(path),
-            EntryKind::Nothing => self.files.contains(path) || self.above.contains(path),
-        }
+                .any(|path| path.ancestors().any(|path| files.contains(path)))
     }
 }
 
@@ -74,7 +93,7 @@ mod tests {
     }
 
     fn touched(path: &str) -> bool {
-        Changes::new([path.to_owned()]).touch(&read())
+        Changes::of([path.to_owned()]).touch(&read())
     }
 
     #[test]

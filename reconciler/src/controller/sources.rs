@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::events::Recorder;
 use super::fleet::{Message, SourceKey};
 use crate::api::GitRepository;
 use crate::source::{Checkout, Store};
@@ -44,7 +43,6 @@ impl Checkouts {
 /// All sources.
 pub(crate) struct Sources {
     cx: Arc<Context>,
-    recorder: Recorder,
     store: Store,
     checkouts: Arc<Checkouts>,
     workers: HashMap<SourceKey, Worker>,
@@ -59,14 +57,12 @@ struct Worker {
 impl Sources {
     pub(crate) fn new(
         cx: Arc<Context>,
-        recorder: Recorder,
         store: Store,
         checkouts: Arc<Checkouts>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             cx,
-            recorder,
             store,
             checkouts,
             workers: HashMap::new(),
@@ -91,7 +87,6 @@ impl Sources {
         let (sender, receiver) = watch::channel(object);
         let keeper = Keeper::new(
             self.cx.clone(),
-            self.recorder.clone(),
             self.store.clone(),
             self.checkouts.clone(),
             key.clone(),

@@ -17,6 +17,9 @@ use jiff::Timestamp;
 use crate::plan::{Missing, ObjectId};
 use crate::report::{Failure, Retry};
 
+/// How long a source that does not exist may be on its way before that is told as trouble.
+const SOURCE_GRACE: Duration = Duration::from_secs(15);
+
 /// What is known of a Kustomization's inputs, replaced whole when any of them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
@@ -187,6 +190,8 @@ pub struct State {
     /// The `requestedAt` that a run was last started for.
     handled: Option<String>,
     reported_block: Option<Failure>,
+    /// Until when a source that does not exist may be on its way.
+    source_due: Option<Timestamp>,
     /// What came in while a run was under way, or was not run for yet.
     pending: Pending,
     /// What the last run failed without.
@@ -255,6 +260,7 @@ impl State {
             attempted: None,
             handled: None,
             reported_block: None,
+            source_due: None,
             pending: Pending::default(),
             missing: BTreeSet::new(),
             eager_runs: 0,
@@ -476,10 +482,12 @@ impl State {
             return;
         }
         if let Some(block) = self.inputs.blocked.clone() {
+            let block = self.within_grace(block, now);
             self.hold(block, now, effects);
             return;
         }
         self.reported_block = None;
+        self.source_due = None;
         if let Some(scope) = self.due(now) {
             self.start(scope, now, effects);
         }
@@ -514,6 +522,20 @@ impl State {
         run.generation != self.inputs.generation
             || run.revision != self.inputs.revision
             || run.confirmed != self.inputs.confirmed
+    }
+
+    /// A source that does not exist is no trouble for a moment: what is created together may be seen one after the
+    /// other.
+    fn within_grace(&mut self, block: Failure, now: Timestamp) -> Failure {
+        let Failure::SourceMissing { text, .. } = block else {
+            self.source_due = None;
+            return block;
+        };
+        let due = *self.source_due.get_or_insert(after(now, SOURCE_GRACE));
+        Failure::SourceMissing {
+            text,
+            awaited: now < due,
+        }
     }
 
     /// Something keeps it from running. A dependency that is not ready for a moment is no news to one that has
@@ -619,8 +641,12 @@ impl State {
         if self.inputs.deleting {
             return self.retry_at;
         }
-        if self.inputs.suspended || self.reported_block.is_some() {
+        if self.inputs.suspended {
             return None;
+        }
+        if let Some(block) = &self.reported_block {
+            let awaited = matches!(block, Failure::SourceMissing { awaited: true, .. });
+            return self.source_due.filter(|_| awaited);
         }
         let deadline = match self.settling {
             Settling::Until(at) | Settling::Again(at) => Some(at),

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use kustomize_rs::fs::FsError;
+use kustomize_rs::fs::{Fs, FsError};
 
 use super::object::Origin;
 use super::overlay::{Effective, LineOf};
+use super::relative::{self, shown};
 use super::secrets::SecretValues;
 use super::sops::{MAX_FILE, SopsError};
 use super::substitute::SubstituteError;
@@ -15,7 +16,7 @@ use super::substitute::SubstituteError;
 #[non_exhaustive]
 pub enum RenderError {
     /// `spec.path` is not in the tree.
-    #[error("spec.path {} does not exist: the nearest folder that does is {}{}", .path.display(), .nearest.display(), hint(.similar))]
+    #[error("spec.path {} does not exist: the nearest folder that does is {}{}", shown(.path), shown(.nearest), hint(.similar))]
     NoSuchPath {
         /// The path.
         path: PathBuf,
@@ -25,13 +26,13 @@ pub enum RenderError {
         similar: Vec<String>,
     },
     /// `spec.path` is a file.
-    #[error("spec.path {} is a file: name the folder that holds it", .path.display())]
+    #[error("spec.path {} is a file: name the folder that holds it", shown(.path))]
     NotAFolder {
         /// The path.
         path: PathBuf,
     },
     /// A folder without a kustomization file has too many files.
-    #[error("{}: more than {limit} files and folders below a folder without a kustomization file; add one that names what to build", .path.display())]
+    #[error("{}: more than {limit} files and folders below a folder without a kustomization file; add one that names what to build", shown(.path))]
     TooManyFiles {
         /// The folder.
         path: PathBuf,
@@ -45,8 +46,8 @@ pub enum RenderError {
         component: String,
     },
     /// The tree cannot be read.
-    #[error(transparent)]
-    Tree(#[from] FsError),
+    #[error("{}", tree_error(.0))]
+    Tree(FsError),
     /// Kustomize refused.
     #[error("{message}")]
     Build {
@@ -56,7 +57,7 @@ pub enum RenderError {
         origin: Option<Origin>,
     },
     /// A SOPS file cannot be decrypted.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {source}", shown(.path))]
     Decrypt {
         /// The file.
         path: PathBuf,
@@ -174,12 +175,35 @@ impl RenderError {
         }
     }
 
+    /// Names files as Git does in what kustomize said.
+    pub(super) fn relative_to_root(self, fs: &dyn Fs) -> Self {
+        match self {
+            Self::Build { message, origin } => Self::Build {
+                message: relative::in_text(fs, &message),
+                origin,
+            },
+            other => other,
+        }
+    }
+
     /// Whether trying again with the same input could end otherwise: never, since a render is pure.
     /// Only the tree underneath may fail for a reason of its own.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Tree(FsError::Other { .. }))
     }
+}
+
+impl From<FsError> for RenderError {
+    fn from(error: FsError) -> Self {
+        Self::Tree(error)
+    }
+}
+
+/// Each of them begins with its path.
+fn tree_error(error: &FsError) -> String {
+    let text = error.to_string();
+    text.strip_prefix('/').unwrap_or(&text).to_owned()
 }
 
 /// Replaces places in an effective kustomization file that nobody wrote: by the spec's field, or by

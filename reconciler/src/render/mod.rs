@@ -12,6 +12,7 @@
 mod error;
 mod object;
 mod overlay;
+mod relative;
 mod secrets;
 pub mod sops;
 pub mod substitute;
@@ -109,6 +110,10 @@ pub struct Rendered {
 /// # Errors
 /// See [`RenderError`]; the same request gives the same error.
 pub fn render(request: &Request<'_>) -> Result<Rendered, RenderError> {
+    render_tree(request).map_err(|error| error.relative_to_root(request.fs))
+}
+
+fn render_tree(request: &Request<'_>) -> Result<Rendered, RenderError> {
     let variables = request
         .substitution
         .as_ref()

@@ -39,7 +39,11 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(
+            f,
+            "{}",
+            self.file.strip_prefix("/").unwrap_or(&self.file).display()
+        )?;
         if self.line > 0 {
             write!(f, ":{}", self.line)
         } else {

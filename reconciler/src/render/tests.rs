@@ -73,8 +73,8 @@ fn objects_know_the_file_and_line_they_come_from() {
     assert_eq!(
         origins,
         [
-            "ConfigMap/config /app/two.yaml:2",
-            "ConfigMap/other /app/two.yaml:7"
+            "ConfigMap/config app/two.yaml:2",
+            "ConfigMap/other app/two.yaml:7"
         ]
     );
 }
@@ -84,15 +84,15 @@ fn a_path_that_does_not_exist_names_the_nearest_parent_and_similar_names() {
     let fs = tree(&[("/apps/shop/base/a.yaml", CONFIG), ("/apps/shops.md", "")]);
     assert_eq!(
         error(&Request::new(&fs, "./apps/shp/base")),
-        "spec.path /apps/shp/base does not exist: the nearest folder that does is /apps (there is `shop` in it)"
+        "spec.path apps/shp/base does not exist: the nearest folder that does is apps (there is `shop` in it)"
     );
     assert_eq!(
         error(&Request::new(&fs, "clusters/one")),
-        "spec.path /clusters/one does not exist: the nearest folder that does is /"
+        "spec.path clusters/one does not exist: the nearest folder that does is the root of the repository"
     );
     assert_eq!(
         error(&Request::new(&fs, "apps/shops.md")),
-        "spec.path /apps/shops.md is a file: name the folder that holds it"
+        "spec.path apps/shops.md is a file: name the folder that holds it"
     );
 }
 
@@ -166,7 +166,7 @@ fn a_field_that_kustomize_refuses_is_named_with_its_line_in_git_under_an_overlay
     let mut request = Request::new(&fs, "app");
     let plain = error(&request);
     assert!(
-        plain.contains("/app/kustomization.yaml:6") && plain.contains("namePrefxi"),
+        plain.contains("app/kustomization.yaml:6") && plain.contains("namePrefxi"),
         "{plain}"
     );
     request.overlay.target_namespace = Some("shop".to_owned());
@@ -238,7 +238,7 @@ fn two_documents_that_render_the_same_object_are_refused_with_both_files() {
     request.substitution = Some(variables);
     assert_eq!(
         error(&request),
-        "ConfigMap/config is rendered twice: by /app/a.yaml:3 and by /app/b.yaml:1; remove one of them"
+        "ConfigMap/config is rendered twice: by app/a.yaml:3 and by app/b.yaml:1; remove one of them"
     );
 }
 
@@ -250,7 +250,7 @@ fn a_document_without_an_api_version_is_refused_with_its_line() {
     )]);
     assert_eq!(
         error(&Request::new(&fs, "app")),
-        "/app/a.yaml:6: not a Kubernetes object: `apiVersion` is missing or no text"
+        "app/a.yaml:6: not a Kubernetes object: `apiVersion` is missing or no text"
     );
 }
 
@@ -264,7 +264,7 @@ fn a_variable_that_is_not_set_names_the_object_and_its_file() {
     request.substitution = Some(variables(&[("other", "x")]));
     assert_eq!(
         error(&request),
-        "/app/a.yaml:1: variables in ConfigMap/config: not set: `HOST`, `USER`; define it in spec.postBuild, \
+        "app/a.yaml:1: variables in ConfigMap/config: not set: `HOST`, `USER`; define it in spec.postBuild, \
          give it a default as in `${HOST:=value}`, or write `$${` where the text is meant as it stands"
     );
 }
@@ -286,7 +286,7 @@ fn a_secret_value_that_breaks_the_yaml_does_not_show_in_the_error() {
     });
     let refused = error(&request);
     assert!(
-        refused.starts_with("/app/a.yaml:1: ConfigMap/config with its variables replaced is no YAML object")
+        refused.starts_with("app/a.yaml:1: ConfigMap/config with its variables replaced is no YAML object")
     );
     assert!(!refused.contains("planted"), "{refused}");
 }
@@ -357,7 +357,7 @@ fn an_encrypted_secret_is_decrypted_as_it_is_read_and_overlays_see_plain_text() 
         serde_json::json!({"username": "patched", "password": "planted-password"})
     );
     assert_eq!(value.get("sops"), None);
-    assert_eq!(rendered.objects[0].origin.to_string(), "/app/secret.yaml:1");
+    assert_eq!(rendered.objects[0].origin.to_string(), "app/secret.yaml:1");
     assert!(rendered.secrets.iter().any(|value| value == "planted-password"));
 }
 
@@ -444,7 +444,7 @@ fn an_encrypted_file_for_both_a_secret_and_a_config_map_is_refused() {
     request.decryption = Some(&keyring);
     assert_eq!(
         error(&request),
-        "/app/app.env: it is encrypted, and named by both a secretGenerator and a configMapGenerator: \
+        "app/app.env: it is encrypted, and named by both a secretGenerator and a configMapGenerator: \
          its plain text must not stand in a ConfigMap"
     );
 }
@@ -512,7 +512,7 @@ fn an_encrypted_object_without_decryption_names_its_file_and_recipients() {
     assert_eq!(
         error(&Request::new(&fs, "app")),
         format!(
-            "/app/secret.yaml:1: Secret/database is encrypted with SOPS to {recipient}, and spec.decryption is missing: \
+            "app/secret.yaml:1: Secret/database is encrypted with SOPS to {recipient}, and spec.decryption is missing: \
              set its provider to `sops` and its secretRef to a Secret that holds the identity"
         )
     );
@@ -532,7 +532,7 @@ fn a_file_that_cannot_be_decrypted_is_named_with_the_reason() {
         request.decryption = Some(&keyring);
         let refused = error(&request);
         assert!(
-            refused.starts_with(&format!("/app/secret.yaml: {reason}")),
+            refused.starts_with(&format!("app/secret.yaml: {reason}")),
             "{refused}"
         );
     }
@@ -594,7 +594,7 @@ fn a_remote_base_is_refused_by_name_when_none_are_allowed() {
         "resources:\n- https://github.com/example/repo//base?ref=main\n",
     )]);
     let refused = error(&Request::new(&fs, "app"));
-    assert!(refused.starts_with("/app/kustomization.yaml:2"), "{refused}");
+    assert!(refused.starts_with("app/kustomization.yaml:2"), "{refused}");
     assert!(
         refused.contains("https://github.com/example/repo//base?ref=main"),
         "{refused}"
@@ -609,7 +609,7 @@ fn a_resource_that_does_not_exist_is_named_with_the_line_that_names_it() {
     ]);
     let refused = error(&Request::new(&fs, "app"));
     assert!(
-        refused.starts_with("/app/kustomization.yaml:3") && refused.contains("gone.yaml"),
+        refused.starts_with("app/kustomization.yaml:3") && refused.contains("gone.yaml"),
         "{refused}"
     );
 }

@@ -28,9 +28,17 @@ pub enum Failure {
     /// A reference crosses namespaces where that is not allowed.
     #[error("{0}")]
     AccessDenied(String),
-    /// The source does not exist or has no artifact.
+    /// The source exists and has no artifact yet.
     #[error("{0}")]
     Source(String),
+    /// The source does not exist.
+    #[error("{text}")]
+    SourceMissing {
+        /// The sentence for people.
+        text: String,
+        /// It may be on its way: whoever is created together may be seen one after the other.
+        awaited: bool,
+    },
     /// A dependency is not Ready.
     #[error("{0}")]
     Dependency(String),
@@ -84,7 +92,7 @@ impl Failure {
         match self {
             Self::InvalidSpec(_) => Reason::InvalidSpec,
             Self::AccessDenied(_) => Reason::AccessDenied,
-            Self::Source(_) => Reason::ArtifactFailed,
+            Self::Source(_) | Self::SourceMissing { .. } => Reason::ArtifactFailed,
             Self::Dependency(_) => Reason::DependencyNotReady,
             Self::Build(_) => Reason::BuildFailed,
             Self::Apply(_) | Self::Missing { .. } | Self::Contested(_) | Self::Timeout(_) => {
@@ -103,6 +111,7 @@ impl Failure {
             Self::InvalidSpec(_) | Self::AccessDenied(_) => Retry::Never,
             Self::Dependency(_) | Self::Guard(_) | Self::Canceled(_) => Retry::OnChange,
             Self::Source(_)
+            | Self::SourceMissing { .. }
             | Self::Build(_)
             | Self::Apply(_)
             | Self::Missing { .. }
@@ -113,12 +122,14 @@ impl Failure {
         }
     }
 
-    /// Severity of the event.
+    /// Severity of the event; none where there is nothing to tell yet. What is waited for is no trouble of its own:
+    /// whatever keeps it says so itself.
     #[must_use]
-    pub fn severity(&self) -> Severity {
+    pub fn severity(&self) -> Option<Severity> {
         match self {
-            Self::Dependency(_) | Self::Canceled(_) => Severity::Info,
-            _ => Severity::Error,
+            Self::SourceMissing { awaited: true, .. } => None,
+            Self::Source(_) | Self::Dependency(_) | Self::Canceled(_) => Some(Severity::Info),
+            _ => Some(Severity::Error),
         }
     }
 
@@ -138,6 +149,12 @@ impl Failure {
             Self::Dependency(text) => (Self::Dependency, text),
             Self::Build(text) => (Self::Build, text),
             Self::Apply(text) => (Self::Apply, text),
+            Self::SourceMissing { text, awaited } => {
+                return Self::SourceMissing {
+                    text: redactor.mask(text).into_owned(),
+                    awaited: *awaited,
+                };
+            }
             Self::Missing { text, what } => {
                 return Self::Missing {
                     text: redactor.mask(text).into_owned(),

@@ -21,7 +21,7 @@ async fn refused_and_mended(scene: &Scene, path: &str, bad: &str, reason: &str, 
 async fn a_yaml_error_is_told_with_file_line_and_column() {
     let scene = Scene::live().await;
     let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\n   namespace: default\n";
-    refused_and_mended(&scene, "app/config.yaml", bad, "BuildFailed", "in resources entry \"./config.yaml\": /app/config.yaml:5:13: mapping values are not allowed in this context").await;
+    refused_and_mended(&scene, "app/config.yaml", bad, "BuildFailed", "in resources entry \"./config.yaml\": app/config.yaml:5:13: mapping values are not allowed in this context").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +33,7 @@ async fn a_kustomization_that_names_a_missing_file_is_told_with_the_file() {
         "app/kustomization.yaml",
         &bad,
         "BuildFailed",
-        "/app/kustomization.yaml:5:5: resources entry \"absent.yaml\": no such file or directory",
+        "app/kustomization.yaml:5:5: resources entry \"absent.yaml\": no such file or directory",
     )
     .await;
 }
@@ -47,7 +47,7 @@ async fn a_field_of_the_kustomization_file_that_does_not_exist_is_told() {
         "app/kustomization.yaml",
         &bad,
         "BuildFailed",
-        "/app/kustomization.yaml:5:1: unknown field \"resourcess\"; did you mean \"resources\"?",
+        "app/kustomization.yaml:5:1: unknown field \"resourcess\"; did you mean \"resources\"?",
     )
     .await;
 }
@@ -56,14 +56,14 @@ async fn a_field_of_the_kustomization_file_that_does_not_exist_is_told() {
 async fn an_object_of_an_unknown_kind_is_told_with_its_file_and_line() {
     let scene = Scene::live().await;
     let bad = "apiVersion: example.org/v1\nkind: Gadget\nmetadata:\n  name: one\n  namespace: default\n";
-    refused_and_mended(&scene, "app/gadget.yaml", bad, "ReconciliationFailed", "Gadget/default/one (/app/gadget.yaml:1): no matches for kind \"Gadget\" in version \"example.org/v1\": is its CustomResourceDefinition installed?").await;
+    refused_and_mended(&scene, "app/gadget.yaml", bad, "ReconciliationFailed", "Gadget/default/one (app/gadget.yaml:1): no matches for kind \"Gadget\" in version \"example.org/v1\": is its CustomResourceDefinition installed?").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_without_a_namespace_is_told_with_its_file() {
     let scene = Scene::live().await;
     let bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other\n";
-    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "ConfigMap/other (/app/other.yaml:1): it has no namespace; set metadata.namespace, or spec.targetNamespace of the Kustomization").await;
+    refused_and_mended(&scene, "app/other.yaml", bad, "ReconciliationFailed", "ConfigMap/other (app/other.yaml:1): it has no namespace; set metadata.namespace, or spec.targetNamespace of the Kustomization").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn a_yaml_document_that_is_no_kubernetes_object_is_told() {
         "app/values.yaml",
         "replicas: 3\n",
         "BuildFailed",
-        "in resources entry \"./values.yaml\": /app/values.yaml:1:1: missing kind in object",
+        "in resources entry \"./values.yaml\": app/values.yaml:1:1: missing kind in object",
     )
     .await;
 }
@@ -83,7 +83,7 @@ async fn a_yaml_document_that_is_no_kubernetes_object_is_told() {
 async fn one_object_in_two_files_is_told_with_both() {
     let scene = Scene::live().await;
     let bad = config_map("settings", "three");
-    refused_and_mended(&scene, "app/again.yaml", &bad, "BuildFailed", "in resources entry \"./config.yaml\": /app/config.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/settings.default; the first one is in /app/again.yaml, line 1").await;
+    refused_and_mended(&scene, "app/again.yaml", &bad, "BuildFailed", "in resources entry \"./config.yaml\": app/config.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/settings.default; the first one is in app/again.yaml, line 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,7 @@ async fn all_rejected_objects_of_a_stage_are_told_together_and_none_is_applied()
     let bad = scene.push_all();
     assert_eq!(
         scene.until_failed_at("app", &bad, "ReconciliationFailed").await,
-        "Deployment/default/web (/app/deployment.yaml:1) dry-run failed: failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string\nService/default/web (/app/service.yaml:1) dry-run failed: Service \"web\" is invalid: [spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive, spec.ports[0].targetPort: Invalid value: 99999: must be between 1 and 65535, inclusive]"
+        "Deployment/default/web (app/deployment.yaml:1) dry-run failed: failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string\nService/default/web (app/service.yaml:1) dry-run failed: Service \"web\" is invalid: [spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive, spec.ports[0].targetPort: Invalid value: 99999: must be between 1 and 65535, inclusive]"
     );
     assert_eq!(scene.settings(), before, "nothing else changed");
     scene
@@ -130,7 +130,7 @@ async fn a_path_that_does_not_exist_is_told_with_what_looks_like_it() {
                 "BuildFailed"
             )
             .await,
-        "spec.path /apps does not exist: the nearest folder that does is / (there is `app` in it)"
+        "spec.path apps does not exist: the nearest folder that does is the root of the repository (there is `app` in it)"
     );
     assert_eq!(scene.settings(), before);
     scene.world.kustomization("app", "app", "./app", &json!({}));
@@ -150,7 +150,7 @@ async fn two_kustomizations_that_render_the_same_object_are_both_named() {
     );
     assert_eq!(
         told.await,
-        "ConfigMap/default/settings (/app/config.yaml:1) belongs to Kustomization flux-system/app and is wanted by flux-system/rival as well; take it out of one of the two"
+        "ConfigMap/default/settings (app/config.yaml:1) belongs to Kustomization flux-system/app and is wanted by flux-system/rival as well; take it out of one of the two"
     );
     assert_eq!(scene.settings(), before, "nothing else changed");
     let commit = scene.push_file("rival/config.yaml", &config_map("rival", "one"));
@@ -214,7 +214,44 @@ async fn an_object_in_a_namespace_that_does_not_exist_is_told_with_its_file() {
         "app/other.yaml",
         bad,
         "ReconciliationFailed",
-        "ConfigMap/absent/other (/app/other.yaml:1) dry-run failed: namespaces \"absent\" not found",
+        "ConfigMap/absent/other (app/other.yaml:1) dry-run failed: namespaces \"absent\" not found",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_told_once_and_once_that_it_is_over_though_nothing_had_to_be_applied() {
+    let scene = Scene::live().await;
+    let before = scene.settings();
+    let bad = scene.push_file("app/kustomization.yaml", &kustomization_of(&["absent.yaml"]));
+    let message = scene.until_failed_at("app", &bad, "BuildFailed").await;
+    for token in ["again", "and again"] {
+        scene.world.reconcile("app", token).await;
+    }
+    scene.upstream.git(&["revert", "--no-edit", "HEAD"]);
+    let mended = scene.push_all_committed();
+    scene.world.until_applied("app", &mended).await;
+    scene
+        .world
+        .until_event(
+            "app",
+            &format!("Ready at main@sha1:{mended}: BuildFailed is over"),
+        )
+        .await;
+    assert_eq!(scene.world.warnings("app"), [message]);
+    assert_eq!(scene.settings(), before, "nothing was applied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_value_in_which_a_variable_stands_names_it_and_where_it_is_set() {
+    let scene = Scene::live().await;
+    let bad = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\nspec: {replicas: \"${replicas}\"}\n";
+    refused_and_mended(
+        &scene,
+        "app/web.yaml",
+        bad,
+        "ReconciliationFailed",
+        "Deployment/default/web (app/web.yaml:1) dry-run failed: failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string; `${replicas}` was not replaced: the Kustomization has no variables; set replicas in spec.postBuild.substitute",
     )
     .await;
 }

@@ -78,30 +78,55 @@ async fn a_kustomization_of_a_source_that_never_came_says_why() {
         message.replace(scene.world.url(), "URL"),
         "Source 'GitRepository/flux-system/app' has no artifact yet: no branch 'staging' in 'URL'; there are 'main'"
     );
+    // The source has warned of it, under the same name; the Kustomization only waits.
+    assert_eq!(scene.world.warnings("app").len(), 1);
     scene.world.git_repository("app", "main");
     scene.world.until_applied("app", &scene.upstream.head()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kustomization_of_a_source_that_does_not_exist_says_so_and_starts_when_it_does() {
+async fn a_kustomization_of_a_source_that_does_not_exist_says_so_after_a_moment_and_starts_when_it_does() {
     let mut scene = Scene::new().await;
     let commit = scene
         .upstream
         .commit("app/config.yaml", &config_map("settings", "one"));
     scene.world.kustomization("app", "app", "./app", &json!({}));
     scene.world.start().await;
-    let told = scene
-        .world
-        .until_told(
-            "kustomize.toolkit.fluxcd.io/v1",
-            "Kustomization",
-            "app",
-            "ArtifactFailed",
-        )
-        .await;
-    assert_eq!(told, "Source 'GitRepository/flux-system/app' not found");
+    let message = scene.world.until_failed("app", "ArtifactFailed").await;
+    assert_eq!(
+        message,
+        "Source 'GitRepository/flux-system/app' not found; create it, or correct spec.sourceRef"
+    );
+    scene.world.pass(std::time::Duration::from_secs(60));
+    scene.world.until_event("app", &message).await;
+    assert_eq!(scene.world.warnings("app"), [message]);
     scene.world.git_repository("app", "main");
     scene.world.until_applied("app", &commit).await;
+    scene.world.until_event("app", "ArtifactFailed is over").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_comes_a_moment_after_its_kustomization_is_no_trouble() {
+    let mut scene = Scene::new().await;
+    let commit = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "one"));
+    scene.world.kustomization("app", "app", "./app", &json!({}));
+    scene.world.start().await;
+    scene.world.until_failed("app", "ArtifactFailed").await;
+    scene.world.git_repository("app", "main");
+    scene.world.until_applied("app", &commit).await;
+    scene
+        .world
+        .until_event("app", "ConfigMap/default/settings created")
+        .await;
+    assert_eq!(
+        scene.world.events("app").len(),
+        2,
+        "{:?}",
+        scene.world.events("app")
+    );
+    assert_eq!(scene.world.warnings("app"), [] as [&str; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -217,6 +217,72 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rule_24_a_lease_is_taken_once_it_was_not_renewed_while_it_was_watched_whatever_clock_it_was_written_by()
+ {
+    let mut scene = Scene::with(Needs::Faults).empty().await;
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    let world = &mut scene.world;
+    world.git_repository("app", "main");
+    world.kustomization("app", "app", "./app", &json!({}));
+    let name = "kustomize-controller-leader-election";
+    let mut slow = lease(name, "kustomize-controller-7d");
+    slow["spec"]["renewTime"] = json!("2020-01-01T00:00:00.000000Z");
+    world.apply(&slow);
+    let looks = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Get)
+        .resource("coordination.k8s.io", "leases")
+        .name(name);
+    let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
+    world.start().await;
+    held(&mut holding).await.release();
+    world.pass(Duration::from_secs(30));
+    let again = held(&mut holding).await;
+    let holder = |world: &tests::World| {
+        let lease = world
+            .get("coordination.k8s.io/v1", "Lease", NAMESPACE, name)
+            .unwrap();
+        lease["spec"]["holderIdentity"].clone()
+    };
+    assert_eq!(holder(world), "kustomize-controller-7d");
+    again.release();
+    world.pass(Duration::from_secs(6));
+    world.until_applied("app", &commit).await;
+    assert_eq!(holder(world), "coracle");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_the_controller_from_leading_is_logged_once_with_the_remedy() {
+    let mut scene = Scene::with(Needs::Faults).empty().await;
+    scene.world = scene
+        .world
+        .configured(|config| config.namespace = "absent".to_owned());
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    let world = &mut scene.world;
+    world.git_repository("app", "main");
+    world.kustomization("app", "app", "./app", &json!({}));
+    let tries = Match::default()
+        .user_agent("coracle")
+        .verb(Verb::Create)
+        .resource("coordination.k8s.io", "leases");
+    let mut holding = world.cluster.faults().hold(tries.times(3), HoldAt::After);
+    world.start().await;
+    for _ in 0..3 {
+        held(&mut holding).await.release();
+        world.pass(Duration::from_secs(2));
+    }
+    let told = "there is no namespace absent: create it (kubectl create namespace absent)";
+    assert_eq!(
+        world.log().text().matches(told).count(),
+        1,
+        "{}",
+        world.log().text()
+    );
+    world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "absent"}}));
+    world.until_applied("app", &commit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
     let mut scene = Scene::with(Needs::Faults).empty().await;
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);

@@ -88,6 +88,8 @@ async fn rule_20_an_image_that_cannot_be_pulled_is_told_with_pod_and_container_a
     scene.workloads().when_image(IMAGE, Behaviour::Ready);
     replace_pods(&scene);
     until_healthy(&scene).await;
+    scene.world.until_event("app", "HealthCheckFailed is over").await;
+    assert_eq!(scene.world.warnings("app").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,4 +332,42 @@ async fn rule_20_a_health_check_of_what_another_kustomization_owns_follows_each_
             scene.world.until_applied(name, &commit).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_check_that_is_not_asked_for_any_more_is_not_watched_any_more() {
+    let check = |name: &str| json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "namespace": "default"}]);
+    let scene = scene_of(
+        Behaviour::Ready,
+        &json!({"healthChecks": check("absent"), "timeout": "1h"}),
+    )
+    .await;
+    let watches = |name: &'static str| {
+        move |world: &tests::World| {
+            let requests = world.requests_of_watches(0);
+            requests
+                .iter()
+                .filter(|line| line.contains(&format!("default/{name} ")))
+                .count()
+        }
+    };
+    scene
+        .world
+        .until_seen("a list of it", |world| watches("absent")(world) > 0)
+        .await;
+    scene
+        .world
+        .respec("app", &json!({"healthChecks": check("other")}));
+    scene
+        .world
+        .until_seen("a list of the other", |world| watches("other")(world) > 0)
+        .await;
+    // A watch is counted when it ends.
+    let ended = |world: &tests::World| {
+        world
+            .requests_of_watches(0)
+            .iter()
+            .any(|line| line.starts_with("watch ") && line.contains("default/absent "))
+    };
+    scene.world.until_seen("the end of the watch", ended).await;
 }

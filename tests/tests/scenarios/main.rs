@@ -133,6 +133,13 @@ impl Scene {
         commit
     }
 
+    /// Has the GitRepository `app` look at what is committed already.
+    pub(crate) fn push_all_committed(&self) -> String {
+        let commit = self.upstream.head();
+        self.world.poll("app", &commit);
+        commit
+    }
+
     /// The version of the ConfigMap `settings`, to see that nothing touched it.
     pub(crate) fn settings(&self) -> Value {
         let settings = self

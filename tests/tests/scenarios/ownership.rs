@@ -95,12 +95,44 @@ async fn rule_16_two_kustomizations_that_render_one_object_are_both_named() {
     let message = scene.world.until_failed("twin", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (/app/a.yaml:1) belongs to Kustomization flux-system/app and is wanted by \
+        "ConfigMap/default/a (app/a.yaml:1) belongs to Kustomization flux-system/app and is wanted by \
          flux-system/twin as well; take it out of one of the two"
     );
     let labels = scene.world.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["labels"].clone();
     assert_eq!(labels[OWNER], "app");
     assert_eq!(scene.world.inventory("twin"), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_16_of_two_kustomizations_that_begin_at_once_with_one_object_the_loser_names_both() {
+    let mut scene = Scene::new().await;
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    let world = &mut scene.world;
+    world.git_repository("app", "main");
+    for name in ["one", "two"] {
+        world.kustomization(name, "app", "./app", &json!({}));
+    }
+    world.start().await;
+    let (loser, message) = world
+        .when(KUSTOMIZE_API, "Kustomization", "one that loses", |world| {
+            let refusal = |name: &'static str| {
+                let object = world.get_kustomization(name);
+                let ready = tests::world::condition(&object, "Ready")?;
+                let message = ready["message"].as_str()?.to_owned();
+                message.contains("belongs to").then_some((name, message))
+            };
+            ["one", "two"].into_iter().find_map(refusal)
+        })
+        .await;
+    let winner = if loser == "one" { "two" } else { "one" };
+    assert_eq!(
+        message,
+        format!(
+            "ConfigMap/default/a (app/a.yaml:1) belongs to Kustomization flux-system/{winner} and is wanted by \
+             flux-system/{loser} as well; take it out of one of the two"
+        )
+    );
+    world.until_applied(winner, &commit).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -370,7 +402,7 @@ async fn rule_18_nothing_is_deleted_whose_replacement_is_refused() {
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/a (/app/a.yaml:1) would have to be deleted and created anew, and its \
+        "ConfigMap/default/a (app/a.yaml:1) would have to be deleted and created anew, and its \
          replacement is refused: exceeded quota: objects"
     );
     assert!(
@@ -393,7 +425,7 @@ async fn rule_18_what_holds_data_is_recreated_only_by_an_annotation_on_itself() 
     scene.push(&[("claim.yaml", &other)]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert!(
-        message.starts_with("PersistentVolumeClaim/default/data (/app/claim.yaml:"),
+        message.starts_with("PersistentVolumeClaim/default/data (app/claim.yaml:"),
         "{message}"
     );
     let annotated = other.replace(

@@ -109,7 +109,7 @@ async fn rule_6_what_was_deferred_and_is_rejected_then_fails_before_its_stage_wr
     ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert!(
-        message.starts_with("ConfigMap/shop/bad (/app/bad.yaml:1) dry-run failed: "),
+        message.starts_with("ConfigMap/shop/bad (app/bad.yaml:1) dry-run failed: "),
         "{message}"
     );
     assert!(scene.world.get("v1", "Namespace", "", "shop").is_some());
@@ -131,7 +131,7 @@ async fn rule_6_objects_whose_definition_comes_along_are_previewed_against_it() 
     ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert!(
-        message.starts_with("Widget/default/w (/app/w.yaml:1) dry-run failed: "),
+        message.starts_with("Widget/default/w (app/w.yaml:1) dry-run failed: "),
         "{message}"
     );
     scene.deploy(&[("w.yaml", &widget("3"))]).await;

@@ -323,7 +323,7 @@ async fn rule_3_a_namespaced_object_without_a_namespace_is_refused_with_its_file
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/b (/app/b.yaml:1): it has no namespace; set metadata.namespace, or spec.targetNamespace of the Kustomization"
+        "ConfigMap/b (app/b.yaml:1): it has no namespace; set metadata.namespace, or spec.targetNamespace of the Kustomization"
     );
 }
 

@@ -104,7 +104,7 @@ async fn a_variable_that_nobody_sets_is_told_with_its_file() {
     let bad = scene.push_file("app/config.yaml", &config_map("settings", "${colour}"));
     assert_eq!(
         scene.until_failed_at("app", &bad, "BuildFailed").await,
-        "/app/config.yaml:1: variables in ConfigMap/default/settings: not set: `colour`; define it in spec.postBuild, give it a default as in `${colour:=value}`, or write `$${` where the text is meant as it stands"
+        "app/config.yaml:1: variables in ConfigMap/default/settings: not set: `colour`; define it in spec.postBuild, give it a default as in `${colour:=value}`, or write `$${` where the text is meant as it stands"
     );
     until_color(&scene, "red").await;
 }
@@ -193,7 +193,7 @@ async fn a_secret_that_cannot_be_decrypted_is_told_with_the_key_that_is_missing(
         .to_owned();
     assert_eq!(
         message,
-        "/app/secret.yaml: no key for it: it is encrypted to age107xam2e0lxnzl8hsucstktg8hnp6qm44s9w06s92prlgv9uw4agsx8smde; Secret flux-system/keys holds the identity of age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267. Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there"
+        "app/secret.yaml: no key for it: it is encrypted to age107xam2e0lxnzl8hsucstktg8hnp6qm44s9w06s92prlgv9uw4agsx8smde; Secret flux-system/keys holds the identity of age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267. Put the identity of a recipient there, in a key that ends in `.agekey`, or encrypt the file to what is there"
     );
     scene
         .world
@@ -212,7 +212,7 @@ async fn an_encrypted_secret_without_decryption_is_never_applied() {
     let bad = scene.push_file("app/secret.yaml", &fixture("encrypted/secret.yaml"));
     assert_eq!(
         scene.until_failed_at("app", &bad, "BuildFailed").await,
-        "/app/secret.yaml:1: Secret/default/database is encrypted with SOPS to age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267, and spec.decryption is missing: set its provider to `sops` and its secretRef to a Secret that holds the identity"
+        "app/secret.yaml:1: Secret/default/database is encrypted with SOPS to age177td2x9tgc3az9ma75zzssncnpzt4egknzz6atdnwn5dtvymve5seun267, and spec.decryption is missing: set its provider to `sops` and its secretRef to a Secret that holds the identity"
     );
     assert_eq!(scene.world.get("v1", "Secret", "default", "database"), None);
     scene
@@ -240,7 +240,7 @@ async fn a_file_that_was_changed_after_its_encryption_is_refused() {
     );
     assert_eq!(
         scene.until_failed_at("app", &bad, "BuildFailed").await,
-        "/app/secret.yaml: the file was changed after sops encrypted it: its MAC does not match. Values that are not encrypted count too; if the change is meant, run `sops edit --ignore-mac` on the file and save it"
+        "app/secret.yaml: the file was changed after sops encrypted it: its MAC does not match. Values that are not encrypted count too; if the change is meant, run `sops edit --ignore-mac` on the file and save it"
     );
 }
 

@@ -36,7 +36,12 @@ impl Fleet {
             )));
         }
         match self.sources.get(&key) {
-            None => return Some(Failure::Source(format!("Source '{reference}' not found"))),
+            None => {
+                return Some(Failure::SourceMissing {
+                    text: format!("Source '{reference}' not found; create it, or correct spec.sourceRef"),
+                    awaited: false,
+                });
+            }
             Some(SourceState {
                 checkout: None,
                 failure,

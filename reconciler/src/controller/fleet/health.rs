@@ -239,7 +239,7 @@ impl Fleet {
         let objects = unhealthy(&self.verdict(member, &memory));
         let known = member.whys.clone();
         let job = self.job(owner, member, Scope::Changes);
-        let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
+        let (cx, took) = (self.cx.clone(), member.started.elapsed());
         self.watch_pods(owner);
         tokio::spawn(async move {
             let mut whys = explain(&cx, &job.api(&cx), objects).await;
@@ -249,8 +249,7 @@ impl Fleet {
             let verdict = verdict(&cx.index, &memory, &whys);
             let Some(text) = verdict.failure() else { return };
             let failure = Failure::Health(text).masked(&cx.redactor);
-            report_outcome(&cx, &job, Outcome::Failed(failure.clone()), Some(took)).await;
-            recorder.failed(&job, &failure);
+            report_outcome(&cx, &job, Outcome::Failed(failure), Some(took)).await;
         });
     }
 
@@ -262,17 +261,18 @@ impl Fleet {
         let member = &self.members[owner];
         let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
         let job = self.job(owner, member, Scope::Changes);
-        let (cx, recorder, took) = (self.cx.clone(), self.recorder.clone(), member.started.elapsed());
+        let (cx, took) = (self.cx.clone(), member.started.elapsed());
         tokio::spawn(async move {
             let is_news = job.memory.as_ref().is_some_and(|memory| memory.is_news);
             let outcome = Outcome::Succeeded { health_checked: true };
-            report_outcome(&cx, &job, outcome, is_news.then_some(took)).await;
-            if !was_ready {
+            let told = report_outcome(&cx, &job, outcome, is_news.then_some(took)).await;
+            if !was_ready && !told {
                 let message = format!(
                     "Health check passed in {}",
                     crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64))
                 );
-                recorder.about(&job, Severity::Info, Reason::ReconciliationSucceeded, message);
+                cx.recorder
+                    .about(&job, Severity::Info, Reason::ReconciliationSucceeded, message);
             }
         });
     }

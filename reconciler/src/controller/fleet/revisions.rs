@@ -14,13 +14,11 @@ use crate::plan::Owner;
 use crate::report::Outcome;
 use crate::source::Checkout;
 
-/// Changed paths that are compared with what was read; beyond it everything counts as touched.
-const CHANGED_PATHS: usize = 20_000;
 /// Statuses that are written at once when a commit moves the revision of those it does not touch.
 const TRICKLE: usize = 4;
 
 impl Fleet {
-    pub(super) fn source(&mut self, key: &SourceKey, state: &SourceState) {
+    pub(super) fn source(&mut self, key: &SourceKey, state: &SourceState, changes: &Changes) {
         let Some(before) = self.sources.get_mut(key) else {
             // It is gone: a look at it that was under way then has ended.
             return;
@@ -31,23 +29,16 @@ impl Fleet {
             .as_ref()
             .zip(state.checkout.as_ref())
             .is_some_and(|(old, new)| old.revision() == new.revision() && old.ignore() == new.ignore());
-        let changes = match (before.checkout, &state.checkout) {
-            (Some(old), Some(new)) if old.commit() != new.commit() || old.ignore() != new.ignore() => {
-                compare(&old, new)
-            }
-            (Some(_), Some(_)) => Some(Changes::default()),
-            _ => None,
-        };
         let mut touched = Vec::new();
         for owner in self.users(key) {
             if !is_same {
                 self.register(&owner);
             }
-            let (Some(changes), Some(checkout)) = (&changes, &state.checkout) else {
-                touched.push(owner);
-                continue;
-            };
-            if !self.skip(&owner, changes, checkout) {
+            let is_skipped = state
+                .checkout
+                .as_ref()
+                .is_some_and(|checkout| self.skip(&owner, changes, checkout));
+            if !is_skipped {
                 touched.push(owner);
             }
         }
@@ -168,12 +159,4 @@ impl Fleet {
             self.refresh(&owner);
         }
     }
-}
-
-fn compare(old: &Checkout, new: &Checkout) -> Option<Changes> {
-    let paths = tokio::task::block_in_place(|| {
-        let (old, new) = (old.tree().ok()?, new.tree().ok()?);
-        old.changed_paths(&new, CHANGED_PATHS).ok().flatten()
-    })?;
-    Some(Changes::new(paths))
 }

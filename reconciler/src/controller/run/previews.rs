@@ -179,7 +179,10 @@ impl Run<'_> {
         let mut answers = stream::iter(asked).buffer_unordered(PARALLEL);
         while let Some((item, answer)) = answers.next().await {
             match answer? {
-                Previewed::Rejected(rejection) => refusals.rejections.push(rejection),
+                Previewed::Rejected(rejection) => {
+                    let message = self.explained(&item.wanted, &rejection.message);
+                    refusals.rejections.push(Rejection { message, ..rejection });
+                }
                 Previewed::Deferred(absent, why) if !explained(&item.wanted, absent) => {
                     refusals.add_absent(item, absent, &why);
                 }

@@ -113,7 +113,8 @@ impl Run<'_> {
                 Err(NotWritten::Failed(failure)) => ended_by = Some(failure),
                 Err(NotWritten::Api(error)) => {
                     missing.extend(self.missing_for(item, &error));
-                    failures.push(format!("{}: {error}", item.wanted.id));
+                    let words = self.explained(&item.wanted, &error.to_string());
+                    failures.push(format!("{}: {words}", item.wanted.id));
                 }
                 Err(NotWritten::Unprepared(why)) => failures.push(format!("{}: {why}", item.wanted.id)),
                 Err(NotWritten::Rejected(rejection)) => failures.push(rejection.to_string()),

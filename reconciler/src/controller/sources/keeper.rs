@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::sync::watch;
 
-use super::super::build::{chain, decode};
+use super::super::build::decode;
 use super::super::context::Context;
-use super::super::events::{Recorder, Subject};
+use super::super::events::Subject;
+use super::super::finalizer;
 use super::super::fleet::{Message, SourceKey, SourceState};
+use super::super::skip::Changes;
 use super::status::{self, Failure, requested};
 use super::{Checkouts, key_of, learned_as};
 use crate::api::{
-    Artifact, Condition, FINALIZER, GitProvider, GitRepository, GitRepositoryStatus, LocalReference, Reason,
+    Artifact, Condition, GitProvider, GitRepository, GitRepositoryStatus, LocalReference, Reason,
     SOURCE_STATUS_MANAGER, condition_types,
 };
+use crate::causes::chain;
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Gvk, ObjectId};
 use crate::report::{Event, Severity};
@@ -28,15 +30,12 @@ use crate::source::{
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 /// The longest pause after a status that could not be written.
 const UNWRITTEN_PAUSE: Duration = Duration::from_secs(10);
-/// How often the finalizer is taken away when others change meanwhile.
-const FINALIZER_ATTEMPTS: usize = 5;
 /// Keys of a Git Secret that are no secrets, and that messages may quote.
 const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
 
 /// Keeps one source.
 pub(super) struct Keeper {
     cx: Arc<Context>,
-    recorder: Recorder,
     store: Store,
     checkouts: Arc<Checkouts>,
     key: SourceKey,
@@ -49,6 +48,10 @@ pub(super) struct Keeper {
     written: Option<GitRepositoryStatus>,
     /// The last status could not be written.
     unwritten: bool,
+    /// Reason and words of the failure that was told last and still stands.
+    told: Option<(String, String)>,
+    /// What the fleet was given last.
+    given: Option<Checkout>,
     /// Changes of the Secrets that were last read (rule 20).
     secrets: Vec<watch::Receiver<()>>,
 }
@@ -57,15 +60,14 @@ impl Keeper {
     /// Nothing is known of the source yet.
     pub(super) fn new(
         cx: Arc<Context>,
-        recorder: Recorder,
         store: Store,
         checkouts: Arc<Checkouts>,
         key: SourceKey,
         object: watch::Receiver<Arc<GitRepository>>,
     ) -> Self {
+        let told = object.borrow().status.as_ref().and_then(status::failure);
         Self {
             cx,
-            recorder,
             store,
             checkouts,
             key,
@@ -75,6 +77,8 @@ impl Keeper {
             handled: None,
             written: None,
             unwritten: false,
+            told,
+            given: None,
             secrets: Vec::new(),
         }
     }
@@ -167,13 +171,24 @@ impl Keeper {
         }
     }
 
-    async fn tell(&self, checkout: Option<Checkout>, failure: Option<String>) {
+    /// Tells the fleet, with what differs from what it was given before: comparing takes time that the fleet has not.
+    async fn tell(&mut self, checkout: Option<Checkout>, failure: Option<String>) {
+        let before = std::mem::replace(&mut self.given, checkout.clone());
+        let changes = match (before, checkout.clone()) {
+            (Some(old), Some(new)) if old.commit() == new.commit() && old.ignore() == new.ignore() => {
+                Changes::none()
+            }
+            (Some(old), Some(new)) => {
+                let compared = tokio::task::spawn_blocking(move || Changes::between(&old, &new)).await;
+                // What broke off has compared nothing.
+                compared.unwrap_or(Changes::Anything)
+            }
+            _ => Changes::Anything,
+        };
         let state = SourceState { checkout, failure };
-        let _ = self
-            .cx
-            .messages
-            .send(Message::Source(self.key.clone(), state))
-            .await;
+        let message = Message::Source(self.key.clone(), state, changes);
+        // The fleet ends only when the controller does.
+        let _ = self.cx.messages.send(message).await;
     }
 
     async fn fetch(&mut self, object: &GitRepository) -> Result<Fetched, Failure> {
@@ -299,23 +314,24 @@ impl Keeper {
         let is_new = old.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(&revision);
         self.write(object, status::fetched(&old, object, artifact, Timestamp::now()))
             .await;
-        if is_new {
-            let subject = self.cx.redactor.mask(checkout.subject());
-            let message = format!("stored artifact for commit '{subject}'");
-            self.event(
-                object,
-                Severity::Info,
-                Reason::NewArtifact,
-                Some(revision),
-                message,
-            );
-        }
+        // As source-controller says them: what is new, and that a failure is over.
+        let reason = match (is_new, self.told.take()) {
+            (true, _) => Reason::NewArtifact,
+            (false, Some(_)) => Reason::Succeeded,
+            (false, None) => return,
+        };
+        let subject = self.cx.redactor.mask(checkout.subject());
+        let message = format!("stored artifact for commit '{subject}'");
+        self.event(object, Severity::Info, reason, Some(revision), message);
     }
 
     async fn report_failure(&mut self, object: &GitRepository, failure: &Failure) {
         let old = self.standing(object);
         let status = status::failed(&old, object, failure, Timestamp::now());
-        if self.write(object, status).await {
+        self.write(object, status).await;
+        let told = (failure.reason.as_str().to_owned(), failure.message.clone());
+        if self.told.as_ref() != Some(&told) {
+            self.told = Some(told);
             self.event(
                 object,
                 Severity::Error,
@@ -353,13 +369,13 @@ impl Keeper {
         })
     }
 
-    /// Writes a status when it differs from what stands; gives whether it did.
-    async fn write(&mut self, object: &GitRepository, status: GitRepositoryStatus) -> bool {
+    /// Writes a status when it differs from what stands.
+    async fn write(&mut self, object: &GitRepository, status: GitRepositoryStatus) {
         let standing = self.written.as_ref().or(object.status.as_ref());
         publish(&self.cx, object, &status);
         if standing == Some(&status) {
             self.written = Some(status);
-            return false;
+            return;
         }
         let id = self.id();
         let patch = status::patch(&status);
@@ -377,7 +393,6 @@ impl Keeper {
                 tracing::warn!(source = %id, %error, "the status could not be written and is tried again");
             }
         }
-        true
     }
 
     fn event(
@@ -394,7 +409,7 @@ impl Keeper {
             name: self.key.1.clone(),
             uid: object.metadata.uid.clone().unwrap_or_default(),
         };
-        self.recorder.send(
+        self.cx.recorder.send(
             subject,
             Event {
                 severity,
@@ -416,29 +431,15 @@ impl Keeper {
 
     /// Takes away the finalizer that Flux's source-controller left: there is nothing to clean up in the cluster.
     async fn let_go(&self, object: &GitRepository) -> Result<(), ApiError> {
-        let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-        for _ in 0..FINALIZER_ATTEMPTS {
-            let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
-                return Ok(());
-            };
-            let path = format!("/metadata/finalizers/{index}");
-            let patch =
-                json!([{"op": "test", "path": path, "value": FINALIZER}, {"op": "remove", "path": path}]);
-            let (api, id) = (&self.cx.api, self.id());
-            match api.json_patch(&kind(), &id, &patch, SOURCE_STATUS_MANAGER).await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.is_not_found() => return Ok(()),
-                Err(error) if error.is_invalid() || error.is_conflict() => {}
-                Err(error) => return Err(error),
-            }
-            // The finalizers are not as they were seen.
-            let Some(live) = api.get_metadata(&kind(), &id).await? else {
-                return Ok(());
-            };
-            let found = live.pointer("/metadata/finalizers").cloned().unwrap_or_default();
-            finalizers = serde_json::from_value(found).unwrap_or_default();
-        }
-        Ok(())
+        let seen = object.metadata.finalizers.clone().unwrap_or_default();
+        finalizer::remove(
+            &self.cx.api,
+            &kind(),
+            &self.id(),
+            SOURCE_STATUS_MANAGER,
+            Some(seen),
+        )
+        .await
     }
 }
 

@@ -97,6 +97,15 @@ pub(super) fn failed(
     }
 }
 
+/// Reason and words of the failure that a status tells of.
+pub(super) fn failure(status: &GitRepositoryStatus) -> Option<(String, String)> {
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == condition_types::READY)?;
+    (ready.status == ConditionStatus::False).then(|| (ready.reason.clone(), ready.message.clone()))
+}
+
 pub(super) fn requested(object: &GitRepository) -> Option<String> {
     object.metadata.annotations.as_ref()?.get(REQUESTED_AT).cloned()
 }

@@ -7,6 +7,7 @@
 mod glob;
 mod operators;
 mod template;
+pub mod unreplaced;
 
 use std::collections::{BTreeMap, BTreeSet};
 
