@@ -1,5 +1,6 @@
 //! Keeps GitRepositories fetched: one task for each, which sleeps until its interval or a change. Does I/O.
 
+mod fetching;
 mod keeper;
 mod status;
 

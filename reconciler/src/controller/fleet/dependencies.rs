@@ -1,13 +1,12 @@
-//! What keeps a Kustomization from running: a field, its source, what it depends on. No I/O.
+//! What a Kustomization depends on by `spec.dependsOn`, and who depends on it. No I/O.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::served::unserved;
-use super::{Fleet, SourceState, source_key};
+use super::{Fleet, source_key};
 use crate::api::{Kustomization, condition_types};
 use crate::plan::Owner;
-use crate::report::{Failure, conditions_of};
+use crate::report::conditions_of;
 
 impl Fleet {
     pub(super) fn refresh_dependents(&mut self, owner: &Owner) {
@@ -22,45 +21,12 @@ impl Fleet {
         }
     }
 
-    /// What keeps it from running.
-    pub(super) fn block(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<Failure> {
-        let spec = &kustomization.spec;
-        if let Some(why) = unserved(owner, spec) {
-            return Some(Failure::InvalidSpec(why));
-        }
-        let key = source_key(kustomization);
-        let reference = format!("{:?}/{}/{}", spec.source_ref.kind, key.0, key.1);
-        if self.cx.config.no_cross_namespace_refs && key.0 != owner.namespace {
-            return Some(Failure::AccessDenied(format!(
-                "can't access '{reference}', cross-namespace references have been blocked"
-            )));
-        }
-        match self.sources.get(&key) {
-            None => {
-                return Some(Failure::SourceMissing {
-                    text: format!("Source '{reference}' not found; create it, or correct spec.sourceRef"),
-                    awaited: false,
-                });
-            }
-            Some(SourceState {
-                checkout: None,
-                failure,
-            }) => {
-                let why = failure
-                    .as_deref()
-                    .map(|why| format!(": {why}"))
-                    .unwrap_or_default();
-                return Some(Failure::Source(format!(
-                    "Source '{reference}' has no artifact yet{why}"
-                )));
-            }
-            Some(_) => {}
-        }
-        self.unmet_dependency(owner, kustomization)
-            .map(Failure::Dependency)
-    }
-
-    fn unmet_dependency(&self, owner: &Arc<Owner>, kustomization: &Kustomization) -> Option<String> {
+    /// What of `spec.dependsOn` is not there yet.
+    pub(super) fn unmet_dependency(
+        &self,
+        owner: &Arc<Owner>,
+        kustomization: &Kustomization,
+    ) -> Option<String> {
         if let Some(cycle) = self.cycle(owner) {
             return Some(format!(
                 "dependency cycle: {cycle}; remove one of these from spec.dependsOn"
@@ -82,7 +48,7 @@ impl Fleet {
             let revision = self
                 .checkout(kustomization)
                 .map(|checkout| checkout.revision().to_string());
-            if !ready || (same_source && member.applied != revision) {
+            if !ready || (same_source && member.revisions.applied() != revision.as_deref()) {
                 return Some(format!("dependency '{dependency}' is not ready"));
             }
         }

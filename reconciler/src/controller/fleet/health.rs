@@ -257,7 +257,7 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        member.applied.clone_from(&member.stand.revision);
+        member.revisions.settle();
         let member = &self.members[owner];
         let was_ready = conditions_of(Some(&member.status)).is_true(condition_types::HEALTHY);
         let job = self.job(owner, member, Scope::Changes);

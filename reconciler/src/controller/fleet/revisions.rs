@@ -1,21 +1,108 @@
-//! A new revision of a source: who is touched by it and runs, and who only moves on. No I/O but status writes that
-//! trickle.
+//! Revisions: what each Kustomization was tried at and what counts as applied; and, when a source has a new one, who is
+//! touched by it and runs, and who only moves on. No I/O but status writes that trickle.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::job::Stand;
 use super::super::registry::Claims;
 use super::super::reports::report_outcome;
 use super::super::skip::Changes;
 use super::super::step::Scope;
 use super::dependencies::dependencies;
 use super::{Fleet, Member, Message, SourceKey, SourceState, source_key};
+use crate::api::{Kustomization, KustomizationStatus};
 use crate::plan::Owner;
 use crate::report::Outcome;
 use crate::source::Checkout;
 
 /// Statuses that are written at once when a commit moves the revision of those it does not touch.
 const TRICKLE: usize = 4;
+
+/// The revisions of one Kustomization.
+#[derive(Debug)]
+pub(super) struct Revisions {
+    /// What the last run, or a revision that needed none, was for: reports outside of runs are about it.
+    stand: Stand,
+    /// What counts as applied, though the status may still have to say so.
+    applied: Option<String>,
+    /// The status moves on when its turn comes.
+    in_line: bool,
+    /// Its turn came while a correction was under way, which reports no revision.
+    missed_turn: bool,
+}
+
+impl Revisions {
+    /// As the status has them.
+    pub(super) fn since(kustomization: &Kustomization, status: &KustomizationStatus) -> Self {
+        Self {
+            stand: Stand {
+                generation: kustomization.metadata.generation.unwrap_or_default(),
+                revision: status.last_attempted_revision.clone(),
+            },
+            applied: status.last_applied_revision.clone(),
+            in_line: false,
+            missed_turn: false,
+        }
+    }
+
+    pub(super) fn stand(&self) -> &Stand {
+        &self.stand
+    }
+
+    pub(super) fn applied(&self) -> Option<&str> {
+        self.applied.as_deref()
+    }
+
+    /// A run begins. One that looks at everything reports a revision itself, so no turn is missed by it.
+    pub(super) fn try_at(&mut self, stand: Stand, reports: bool) {
+        self.stand = stand;
+        if reports {
+            self.missed_turn = false;
+        }
+    }
+
+    /// A run applied a revision; gives whether that is another one.
+    pub(super) fn applied_by_run(&mut self, revision: Option<String>) -> bool {
+        let is_new = self.applied != revision;
+        self.applied = revision;
+        is_new
+    }
+
+    /// What was tried last counts as applied.
+    pub(super) fn settle(&mut self) {
+        self.applied.clone_from(&self.stand.revision);
+    }
+
+    /// A revision that needs no run counts as applied; gives the one before.
+    fn move_on(&mut self, revision: String) -> Option<String> {
+        self.stand.revision = Some(revision.clone());
+        self.applied.replace(revision)
+    }
+
+    /// Whether the status does not say yet what counts as applied.
+    fn is_unwritten(&self, status: &KustomizationStatus) -> bool {
+        self.applied != status.last_applied_revision
+    }
+
+    /// Puts it in line; gives whether it was not there yet.
+    fn line_up(&mut self) -> bool {
+        !std::mem::replace(&mut self.in_line, true)
+    }
+
+    /// Its turn came, during a run or not.
+    fn turn(&mut self, is_running: bool) {
+        self.in_line = false;
+        self.missed_turn = is_running;
+    }
+}
+
+impl Member {
+    /// Whether its status may say of the revision that counts as applied that it is.
+    fn may_move_on(&self) -> bool {
+        self.state.may_skip() && self.revisions.is_unwritten(&self.status)
+    }
+}
 
 impl Fleet {
     pub(super) fn source(&mut self, key: &SourceKey, state: &SourceState, changes: &Changes) {
@@ -63,12 +150,11 @@ impl Fleet {
             return false;
         }
         let revision = checkout.revision().to_string();
-        if member.applied.as_deref() == Some(&revision) {
+        if member.revisions.applied() == Some(&revision) {
             return true;
         }
         member.state.skip_to(&revision);
-        let before = member.applied.replace(revision);
-        member.stand.revision.clone_from(&member.applied);
+        let before = member.revisions.move_on(revision);
         self.put_in_line(owner);
         self.cx.registry.update(owner, |entry| {
             let key = entry.key();
@@ -85,16 +171,15 @@ impl Fleet {
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
-        let is_due = member.state.may_skip() && member.applied != member.status.last_applied_revision;
-        if is_due && !std::mem::replace(&mut member.in_trickle, true) {
+        if member.may_move_on() && member.revisions.line_up() {
             self.trickle.push_back(owner.clone());
         }
     }
 
     /// One whose turn came while a run was under way gets another.
     pub(super) fn return_to_line(&mut self, owner: &Arc<Owner>) {
-        let missed = self.members.get_mut(owner).map(|member| &mut member.missed_turn);
-        if missed.is_some_and(std::mem::take) {
+        let member = self.members.get_mut(owner);
+        if member.is_some_and(|member| std::mem::take(&mut member.revisions.missed_turn)) {
             self.put_in_line(owner);
         }
     }
@@ -120,14 +205,11 @@ impl Fleet {
                 return;
             };
             if let Some(member) = self.members.get_mut(&owner) {
-                member.in_trickle = false;
-                member.missed_turn = member.state.is_running();
+                member.revisions.turn(member.state.is_running());
             }
             // What happened since it was put in line has been reported, or will be.
-            let still_so = |member: &&Member| {
-                member.state.may_skip() && member.applied != member.status.last_applied_revision
-            };
-            let Some(member) = self.members.get(&owner).map(AsRef::as_ref).filter(still_so) else {
+            let member = self.members.get(&owner).map(AsRef::as_ref);
+            let Some(member) = member.filter(|member: &&Member| member.may_move_on()) else {
                 continue;
             };
             let job = self.job(&owner, member, Scope::Changes);

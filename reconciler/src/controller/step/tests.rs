@@ -1,6 +1,9 @@
 //! The life of one Kustomization, event by event, on a clock that stands still unless it is moved.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::plan::ObjectId;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
@@ -425,4 +428,28 @@ fn the_time_that_health_may_take_begins_with_the_run_and_not_with_its_wait_for_a
     assert_eq!(ended(&mut state, applied(true), 101), [Effect::Judge]);
     assert_eq!(state.step(Event::Tick, at(130)), []);
     assert!(state.is_waiting());
+}
+
+fn missing_source(awaited: bool) -> Failure {
+    Failure::SourceMissing {
+        text: "Source 'GitRepository/flux-system/app' not found".to_owned(),
+        awaited,
+    }
+}
+
+#[test]
+fn a_source_that_does_not_exist_is_awaited_for_a_moment_before_it_is_trouble() {
+    let mut state = State::new(at(0));
+    let blocked = || Inputs {
+        blocked: Some(missing_source(false)),
+        revision: None,
+        ..inputs("a")
+    };
+    let reported = |awaited| [Effect::ReportBlocked(missing_source(awaited))];
+    assert_eq!(given(&mut state, blocked(), 0), reported(true));
+    assert_eq!(given(&mut state, blocked(), 3), []);
+    assert_eq!(state.next_wake(), Some(at(15)));
+    assert_eq!(state.step(Event::Tick, at(15)), reported(false));
+    assert_eq!(state.next_wake(), None);
+    assert_eq!(given(&mut state, inputs("a"), 20), [Effect::Start(Scope::Full)]);
 }

@@ -41,13 +41,14 @@ fn collect(value: &Value, place: &str, places: &str, words: &str, names: &mut BT
         Value::Array(items) => items
             .iter()
             .for_each(|item| collect(item, place, places, words, names)),
-        Value::String(text) if text.contains("${") => {
-            if words.contains(text.as_str()) || places.contains(place.trim_start_matches('.')) {
-                names.extend(variables(text));
-            }
-        }
+        Value::String(text) if is_meant(text, place, places, words) => names.extend(variables(text)),
         _ => {}
     }
+}
+
+/// Whether a variable stands in a value that the words are about.
+fn is_meant(text: &str, place: &str, places: &str, words: &str) -> bool {
+    text.contains("${") && (words.contains(text) || places.contains(place.trim_start_matches('.')))
 }
 
 fn variables(text: &str) -> impl Iterator<Item = String> + '_ {
