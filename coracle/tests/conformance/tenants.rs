@@ -147,7 +147,7 @@ async fn with_tenant_only_a_kustomization_does_what_its_account_may_and_a_refusa
     let why = failed(&installation, "team").await.unwrap();
     assert_eq!(
         why,
-        "ConfigMap/team-a/settings (/team/all.yaml:1) dry-run failed: configmaps \"settings\" is forbidden: \
+        "ConfigMap/team-a/settings (team/all.yaml:1) dry-run failed: configmaps \"settings\" is forbidden: \
          User \"system:serviceaccount:team-a:default\" cannot patch resource \"configmaps\" in API group \"\" in \
          the namespace \"team-a\""
     );
@@ -180,7 +180,7 @@ async fn with_tenant_only_a_kustomization_does_what_its_account_may_and_a_refusa
     installation.kubectl_apply_as("anna", &kustomization("escalation", &as_mate));
     let why = failed(&installation, "escalation").await.unwrap();
     assert!(
-        why.starts_with("Role/team-a/everything (/escalation/all.yaml:1)"),
+        why.starts_with("Role/team-a/everything (escalation/all.yaml:1)"),
         "{why}"
     );
     assert!(

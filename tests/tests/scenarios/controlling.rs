@@ -228,11 +228,7 @@ async fn rule_24_a_lease_is_taken_once_it_was_not_renewed_while_it_was_watched_w
     let mut slow = lease(name, "kustomize-controller-7d");
     slow["spec"]["renewTime"] = json!("2020-01-01T00:00:00.000000Z");
     world.apply(&slow);
-    let looks = Match::default()
-        .user_agent("coracle")
-        .verb(Verb::Get)
-        .resource("coordination.k8s.io", "leases")
-        .name(name);
+    let looks = looks("coordination.k8s.io", "leases").name(name);
     let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
     world.start().await;
     held(&mut holding).await.release();
@@ -261,8 +257,7 @@ async fn what_keeps_the_controller_from_leading_is_logged_once_with_the_remedy()
     let world = &mut scene.world;
     world.git_repository("app", "main");
     world.kustomization("app", "app", "./app", &json!({}));
-    let tries = Match::default()
-        .user_agent("coracle")
+    let tries = requests()
         .verb(Verb::Create)
         .resource("coordination.k8s.io", "leases");
     let mut holding = world.cluster.faults().hold(tries.times(3), HoldAt::After);
