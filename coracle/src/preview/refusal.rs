@@ -1,8 +1,8 @@
 //! Why files cannot be built, in terms of this machine: paths as a person would type them, and the options of the
 //! command that help. Does I/O: looks which folders exist.
 //!
-//! The render counts paths from the root of the source, `/apps/web`; here they are `apps/web`, or `../shop/apps/web`
-//! when `--source` is `../shop`.
+//! The render names files from the root of the source, `apps/web`; here they are `../shop/apps/web` when `--source` is
+//! `../shop`.
 
 use std::path::Path;
 
@@ -88,29 +88,33 @@ fn typed(path: &str, inputs: &Inputs) -> String {
     }
 }
 
-/// The text with the paths in it that are of the source as a person would type them.
+/// The text with the files in it that are of the source as a person would type them.
 fn relative(text: &str, tree: &WorkTree, inputs: &Inputs) -> String {
+    let is_of_a_path = |c: char| !c.is_whitespace() && !"\"'`,;:()[]{}".contains(c);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find('/') {
-        let (before, path) = rest.split_at(start);
-        out.push_str(before);
-        let begins = before.chars().next_back().or(out.chars().next_back());
-        let end = path
-            .find(|c: char| c.is_whitespace() || "\"'`,;:()[]{}".contains(c))
-            .unwrap_or(path.len());
-        let (path, after) = path.split_at(end);
-        let starts_a_word = begins.is_none_or(|c| c.is_whitespace() || "\"'`(".contains(c));
-        let first = path.split('/').nth(1).unwrap_or_default();
-        let entry = tree.entry(&Path::new("/").join(first));
-        let is_file = first.contains('.') || matches!(entry, Ok(EntryKind::File | EntryKind::Directory));
-        // `/spec/replicas` is a place in an object.
-        match starts_a_word && !first.is_empty() && is_file {
-            true => out.push_str(&typed(path, inputs)),
-            false => out.push_str(path),
+    while !rest.is_empty() {
+        let end = rest.find(|c| !is_of_a_path(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        match is_in(tree, word) {
+            true => out.push_str(&typed(word, inputs)),
+            false => out.push_str(word),
         }
-        rest = after;
+        let next = after.find(is_of_a_path).unwrap_or(after.len());
+        out.push_str(&after[..next]);
+        rest = &after[next..];
     }
-    out.push_str(rest);
     out
+}
+
+/// Whether a word is a file of the source, or names what is missing in a folder of it. `/spec/replicas` is a place in an
+/// object, and `./web.yaml` what a kustomization says.
+fn is_in(tree: &WorkTree, word: &str) -> bool {
+    if word.is_empty() || word.starts_with(['/', '.']) {
+        return false;
+    }
+    let path = Path::new("/").join(word);
+    let folder = path.parent().filter(|folder| folder.parent().is_some());
+    let is = |path: &Path, kind| tree.entry(path).is_ok_and(|found| found == kind);
+    is(&path, EntryKind::File) || folder.is_some_and(|folder| is(folder, EntryKind::Directory))
 }
