@@ -80,3 +80,23 @@ fn without_its_files_it_says_where_to_run_it() {
     [3]
     ");
 }
+
+#[test]
+fn a_file_that_is_not_as_the_story_needs_it_is_named_before_anything_starts() {
+    let scratch = tempfile::tempdir().unwrap();
+    for folder in ["clusters/demo", "apps/shop/overlays/staging"] {
+        std::fs::create_dir_all(scratch.path().join(folder)).unwrap();
+    }
+    std::fs::write(
+        scratch.path().join("apps/shop/overlays/staging/settings.json"),
+        "[]",
+    )
+    .unwrap();
+    let mut command = program("demo --once");
+    command.current_dir(scratch.path());
+    insta::assert_snapshot!(show(&mut command), @r#"
+    error: the story of the demo needs a JSON object with the settings, such as {"featureSearch": false}, in apps/shop/overlays/staging/settings.json
+    hint: `git checkout -- apps clusters` brings the files back as they were.
+    [5]
+    "#);
+}
