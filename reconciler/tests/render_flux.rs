@@ -192,16 +192,16 @@ fn what_flux_refuses_is_refused_with_the_file_and_the_reason() {
     insta::assert_snapshot!(errors.join("\n"), @r#"
     components-missing-refused: spec.components: "../gone" is no directory
     components-remote-refused: spec.components: `https://example.com/c` has to be a path in the same source, relative to spec.path
-    duplicate: in resources entry "./b.yaml": /b.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/same.[noNs]; the first one is in /a.yaml, line 1
+    duplicate: in resources entry "./b.yaml": b.yaml:1:1: may not add resource with an already registered id: ConfigMap.v1.[noGrp]/same.[noNs]; the first one is in a.yaml, line 1
     patch-without-a-match: spec.patches: applying the inline patch: no resource matches the strategic merge patch for ConfigMap.v1.[noGrp]/other.[noNs]
-    resource-missing: /kustomization.yaml:3:3: resources entry "gone.yaml": no such file or directory
+    resource-missing: kustomization.yaml:3:3: resources entry "gone.yaml": no such file or directory
     substitute-bad-name: spec.postBuild: the variable name `a-b` in spec.postBuild.substitute is not valid: a name starts with a letter or `_` and goes on with letters, digits or `_`
-    substitute-bad-syntax: /a.yaml:1: variables in ConfigMap/a: `${y` has no closing brace, or an operator that Flux does not know (write `$${` for a plain `${`)
-    substitute-breaks-yaml: /a.yaml:1: ConfigMap/a with its variables replaced is no YAML object: 3:7: mapping values are not allowed in this context (quote the `${...}`, or mind what its value contains)
-    substitute-two-become-one: ConfigMap/a is rendered twice: by /a.yaml:1 and by /a.yaml:6; remove one of them
-    substitute-unset: /a.yaml:1: variables in ConfigMap/a: not set: `y`; define it in spec.postBuild, give it a default as in `${y:=value}`, or write `$${` where the text is meant as it stands
-    walk-no-name: in resources entry "./a.yaml": /a.yaml:1:1: missing metadata.name in object of kind ConfigMap
-    walk-not-an-object: in resources entry "./values.yaml": /values.yaml:1:1: missing kind in object
+    substitute-bad-syntax: a.yaml:1: variables in ConfigMap/a: `${y` has no closing brace, or an operator that Flux does not know (write `$${` for a plain `${`)
+    substitute-breaks-yaml: a.yaml:1: ConfigMap/a with its variables replaced is no YAML object: 3:7: mapping values are not allowed in this context (quote the `${...}`, or mind what its value contains)
+    substitute-two-become-one: ConfigMap/a is rendered twice: by a.yaml:1 and by a.yaml:6; remove one of them
+    substitute-unset: a.yaml:1: variables in ConfigMap/a: not set: `y`; define it in spec.postBuild, give it a default as in `${y:=value}`, or write `$${` where the text is meant as it stands
+    walk-no-name: in resources entry "./a.yaml": a.yaml:1:1: missing metadata.name in object of kind ConfigMap
+    walk-not-an-object: in resources entry "./values.yaml": values.yaml:1:1: missing kind in object
     "#);
 }
 

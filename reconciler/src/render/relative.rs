@@ -42,10 +42,14 @@ fn is_of_a_path(c: char) -> bool {
 
 fn is_in(fs: &dyn Fs, path: &str) -> bool {
     let path = Path::new(path);
-    let kind = |path: &Path| fs.entry(path).unwrap_or(EntryKind::Nothing);
-    let folder = path.parent().filter(|folder| folder.parent().is_some());
-    let is_there = kind(path) != EntryKind::Nothing && path.parent().is_some();
-    is_there || folder.is_some_and(|folder| kind(folder) == EntryKind::Directory)
+    let is = |path: &Path, kind| fs.entry(path).is_ok_and(|found| found == kind);
+    match path.parent() {
+        None => false,
+        Some(_) if is(path, EntryKind::File) || is(path, EntryKind::Directory) => true,
+        // Of what is missing beside the root, only a name with an ending looks like a file.
+        Some(root) if root.parent().is_none() => path.extension().is_some(),
+        Some(folder) => is(folder, EntryKind::Directory),
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +68,11 @@ mod tests {
                 "in \"x\": app/absent.yaml: no such file",
             ),
             ("is in /app/a.yaml, line 1", "is in app/a.yaml, line 1"),
+            ("/gone.yaml: no such file", "gone.yaml: no such file"),
+            (
+                "missing path: /spec and /spec/replicas",
+                "missing path: /spec and /spec/replicas",
+            ),
             ("missing path: /spec/replicas", "missing path: /spec/replicas"),
             ("https://example.org/app/a.yaml", "https://example.org/app/a.yaml"),
             ("apps/v1 and ./app/a.yaml", "apps/v1 and ./app/a.yaml"),
