@@ -38,18 +38,23 @@ pub struct Global {
     /// Context of the kubeconfig to use [default: its current one]
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
-    /// Namespace of the objects
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "NAME",
-        default_value = "flux-system"
-    )]
-    pub namespace: String,
+    /// Namespace of the objects [default: flux-system]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
     /// When to write colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
+}
+
+/// The namespace that is meant unless another one is named: Flux's.
+pub const USUAL_NAMESPACE: &str = "flux-system";
+
+impl Global {
+    /// The namespace that is named, or the usual one.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(USUAL_NAMESPACE)
+    }
 }
 
 /// When to write colours.

@@ -2,7 +2,13 @@
 //!
 //! In: the options of every command. Out: a client, or an error that says what to do.
 
+use axum::http::{Request, header};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 
 use crate::cli::Global;
@@ -65,6 +71,32 @@ pub async fn load(global: &Global) -> Result<Config, Error> {
 }
 
 impl Cluster {
+    /// Objects of a kind in its version `v1`, of one namespace or of all.
+    #[must_use]
+    pub fn api(&self, group: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// The time by the API server's clock, to the second: that of this machine may be wrong. Every answer has it,
+    /// refusals too.
+    ///
+    /// # Errors
+    /// The cluster cannot be reached.
+    pub async fn now(&self) -> Result<Timestamp, Error> {
+        let doing = "ask the cluster for the time";
+        let unasked = |error| Error::new(Kind::Internal, format!("cannot {doing}")).caused_by(error);
+        let request = Request::get("/version").body(Body::empty()).map_err(unasked)?;
+        let answer = self.client.send(request).await;
+        let answer = answer.map_err(|error| self.explain(doing, error))?;
+        let date = answer.headers().get(header::DATE);
+        let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
+        Ok(date.map_or_else(Timestamp::now, |date| date.timestamp()))
+    }
+
     /// Explains an error of the client. `doing` completes "cannot ...".
     #[must_use]
     pub fn explain(&self, doing: &str, error: kube::Error) -> Error {
@@ -114,4 +146,27 @@ pub fn is_unknown_kind(status: &kube::core::Status) -> bool {
             .details
             .as_ref()
             .is_none_or(|details| details.name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_is_that_of_the_api_server() {
+        // Another test may have been faster.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let late = || async { ([(header::DATE, "Tue, 06 Nov 2001 08:49:37 GMT")], "{}") };
+        let serving = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(late)).await });
+        let cluster = Cluster {
+            client: Client::try_from(Config::new(address.parse().unwrap())).unwrap(),
+            address,
+        };
+        assert_eq!(cluster.now().await.unwrap().to_string(), "2001-11-06T08:49:37Z");
+        serving.abort();
+    }
 }

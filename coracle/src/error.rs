@@ -123,6 +123,17 @@ impl Error {
         self
     }
 
+    /// Makes it the cause of this error; what to do stays.
+    #[must_use]
+    pub fn at_last(self, kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hints: self.hints.clone(),
+            source: Some(Box::new(self)),
+        }
+    }
+
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> Kind {

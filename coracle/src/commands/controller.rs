@@ -232,7 +232,7 @@ impl Args {
         let namespace = self
             .runtime_namespace
             .clone()
-            .unwrap_or_else(|| global.namespace.clone());
+            .unwrap_or_else(|| global.namespace().to_owned());
         Config {
             watch_namespace: (!self.watch_all_namespaces).then(|| namespace.clone()),
             namespace,

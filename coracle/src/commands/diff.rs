@@ -93,7 +93,7 @@ async fn live_status(
         .metadata
         .namespace
         .as_deref()
-        .unwrap_or(&global.namespace);
+        .unwrap_or(global.namespace());
     let name = kustomization.metadata.name.as_deref().unwrap_or_default();
     let live = Api::<Kustomization>::namespaced(cluster.client.clone(), namespace)
         .get_opt(name)

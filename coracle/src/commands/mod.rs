@@ -1,10 +1,12 @@
 //! What each command does: one module a verb. Does I/O through the cluster's client and [`Ui`].
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::cli::{Cli, Command, Global};
 use crate::error::{Error, Kind};
-use crate::ui::Ui;
+use crate::standing::Verdict;
+use crate::ui::{Styled, Ui, WARN};
 
 pub mod build;
 pub mod completion;
@@ -75,7 +77,19 @@ fn block_on(
         .block_on(command)
 }
 
+/// How long an answer may take that is asked for beside something else.
+const ASIDE: Duration = Duration::from_secs(2);
+
+/// Says that nobody works and why, if that is known. `more` goes on after it.
+fn tell_if_nobody_works(verdict: &Verdict, more: &str, ui: &mut Ui) -> Result<(), Error> {
+    let Some((why, remedy)) = verdict.idle() else {
+        return Ok(());
+    };
+    ui.progress(Styled::new(WARN, format!("No controller works: {why}.{more}")))?;
+    ui.hint(remedy)
+}
+
 /// Where the objects of a command are looked for.
 fn scope(all_namespaces: bool, global: &Global) -> Option<&str> {
-    (!all_namespaces).then_some(global.namespace.as_str())
+    (!all_namespaces).then_some(global.namespace())
 }

@@ -1,7 +1,5 @@
 //! `coracle resume`: goes on reconciling objects and waits for a run. Does I/O through the cluster's client.
 
-use std::time::Instant;
-
 use reconciler::api::GoDuration;
 
 use crate::cli::Global;
@@ -31,22 +29,17 @@ pub struct Args {
 /// An object does not exist, the cluster refuses, or a run failed or did not end in time.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     let cluster = connect(global).await?;
-    let targets = args.selection.targets(&cluster, &global.namespace).await?;
+    let targets = args.selection.targets(&cluster, global.namespace()).await?;
     for target in &targets {
-        set(&cluster, &global.namespace, target, false).await?;
+        set(&cluster, global.namespace(), target, false).await?;
         ui.line(format_args!("{}: resumed", target.display()))?;
     }
     if args.no_wait {
         return Ok(());
     }
-    let mut waiting = Waiting {
-        cluster: &cluster,
-        deadline: Instant::now() + args.timeout.0,
-        timeout: args.timeout,
-        ui,
-    };
+    let mut waiting = Waiting::new(&cluster, args.timeout, ui);
     for target in &targets {
-        waiting.reconcile(target, &global.namespace, None).await?;
+        waiting.reconcile(target, global.namespace(), None).await?;
     }
     Ok(())
 }

@@ -63,8 +63,8 @@ pub struct Args {
 /// An object does not exist, or the cluster refuses.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     let cluster = connect(global).await?;
-    for target in args.selection.targets(&cluster, &global.namespace).await? {
-        set(&cluster, &global.namespace, &target, true).await?;
+    for target in args.selection.targets(&cluster, global.namespace()).await? {
+        set(&cluster, global.namespace(), &target, true).await?;
         ui.line(format_args!("{}: suspended", target.display()))?;
     }
     Ok(())

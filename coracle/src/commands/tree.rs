@@ -70,8 +70,8 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         roots(&all, scope(args.all_namespaces, global))
     } else {
         let target = Target::parse(&args.target)?;
-        target.fetch(&cluster, &global.namespace).await?;
-        vec![(global.namespace.clone(), target.name)]
+        target.fetch(&cluster, global.namespace()).await?;
+        vec![(global.namespace().to_owned(), target.name)]
     };
     let forest: Vec<Node> = roots
         .iter()

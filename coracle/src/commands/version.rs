@@ -47,7 +47,13 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     }
     let standing = match args.client {
         true => None,
-        false => Some(standing::look(&connect(global).await?, &global.namespace).await?),
+        false => {
+            let cluster = connect(global).await?;
+            Some(match &global.namespace {
+                Some(namespace) => standing::look(&cluster, namespace).await?,
+                None => standing::look_anywhere(&cluster, None).await?,
+            })
+        }
     };
     let object = || json!({ "coracle": version, "controller": standing.as_ref().map(standing::as_json) });
     match args.output {

@@ -122,7 +122,7 @@ impl InputArgs {
                     kind: ObjectKind::Kustomization,
                     name: name.clone(),
                 };
-                let object = target.fetch(&reached, &global.namespace).await?;
+                let object = target.fetch(&reached, global.namespace()).await?;
                 cluster = Some(reached);
                 Some(typed(serde_json::to_value(object).unwrap_or_default(), name)?)
             }
@@ -142,7 +142,7 @@ impl InputArgs {
             namespace: kustomization
                 .as_ref()
                 .and_then(|it| it.metadata.namespace.clone())
-                .unwrap_or_else(|| global.namespace.clone()),
+                .unwrap_or_else(|| global.namespace().to_owned()),
             cluster,
             global: (!self.offline).then_some(global),
         };

@@ -3,120 +3,100 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use kube::core::GroupVersionKind;
-use reconciler::assess::why::{self, Facts, Patience};
+use kube::api::{Api, DynamicObject, ListParams};
+use reconciler::assess::why::{self, Facts, Patience, Why};
 use serde_json::Value;
 
-use super::{Deployment, FluxController, Hold, Pod, Seen, Standing, Trouble};
+use super::{
+    CONTROLLER_LABEL, Deployment, FluxController, Hold, Pod, Seen, Standing, Trouble, Verdict, leases,
+};
+use crate::cli::USUAL_NAMESPACE;
 use crate::connect::Cluster;
 use crate::error::Error;
 use crate::objects::ObjectKind;
 
-/// Leases that a controller holds while it runs: those of Flux's own controllers.
-const LEASES: [&str; 2] = [
-    "kustomize-controller-leader-election",
-    "source-controller-leader-election",
-];
 /// Deployments of Flux that do what Coracle does.
-const FLUX: [&str; 2] = ["source-controller", "kustomize-controller"];
-/// The namespace that Coracle is installed in unless another one is named.
-const USUAL: &str = "flux-system";
-/// Label of the controller's Deployment and pods.
-const PODS: &str = "app.kubernetes.io/name=coracle";
+pub(super) const FLUX: [&str; 2] = ["source-controller", "kustomize-controller"];
 
-/// Looks at everything. What this account may not see is left open.
+/// Looks at everything in one namespace. What this account may not see is left open.
 ///
 /// # Errors
 /// The cluster cannot be reached.
 pub async fn look(cluster: &Cluster, namespace: &str) -> Result<Standing, Error> {
-    let now = Timestamp::now();
+    let now = cluster.now().await?;
     let looking = Looking { cluster, namespace };
     Ok(Standing {
         namespace: namespace.to_owned(),
         missing: looking.missing().await?,
         deployment: looking.deployment(now).await?,
-        hold: hold(cluster, namespace, now).await?,
+        hold: leases::holds(cluster, Some(namespace), now)
+            .await?
+            .map(leases::best),
         flux: looking.flux().await?,
     })
 }
 
-/// Looks where Coracle is: a controller serves objects of other namespaces than its own.
+/// Looks where Coracle is: a controller serves objects of other namespaces than its own. Of several, that in the
+/// namespace of the object that it is about.
 ///
 /// # Errors
 /// The cluster cannot be reached.
-pub async fn look_anywhere(cluster: &Cluster) -> Result<Standing, Error> {
-    look(cluster, &home(cluster).await?).await
+pub async fn look_anywhere(cluster: &Cluster, near: Option<&str>) -> Result<Standing, Error> {
+    let now = cluster.now().await?;
+    // Whoever may not look everywhere is told about the usual place.
+    let deployments = deployments(cluster).await?.unwrap_or_default();
+    let holds = leases::holds(cluster, None, now).await?.unwrap_or_default();
+    look(cluster, home(near, &deployments, &holds)).await
 }
 
-/// The namespace with the controller's Deployment, or with the lease of one that runs elsewhere.
-async fn home(cluster: &Cluster) -> Result<String, Error> {
-    let named = |name: &str| ListParams::default().fields(&format!("metadata.name={name}"));
-    let signs = [
-        ("apps", "Deployment", named("coracle").labels(PODS)),
-        ("coordination.k8s.io", "Lease", named(LEASES[0])),
-    ];
-    for (group, kind, selected) in signs {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
-        let everywhere = Api::<DynamicObject>::all_with(cluster.client.clone(), &resource);
-        let answer = everywhere.list_metadata(&selected).await;
-        // Whoever may not look everywhere is told about the usual place.
-        let found = seen(cluster, "look for the controller", answer)?;
-        let namespace = found
-            .ok()
-            .and_then(|found| found.items.into_iter().next()?.metadata.namespace);
-        if let Some(namespace) = namespace {
-            return Ok(namespace);
-        }
+/// Whether a controller works anywhere, as far as it can be told in this time. It is asked beside something else,
+/// which goes on without an answer.
+pub async fn verdict(cluster: &Cluster, near: Option<&str>, within: Duration) -> Verdict {
+    match tokio::time::timeout(within, look_anywhere(cluster, near)).await {
+        Ok(Ok(standing)) => standing.verdict(),
+        Ok(Err(error)) => Verdict::Unknown(error.to_string()),
+        Err(_) => Verdict::Unknown(format!("the cluster does not answer within {within:?}")),
     }
-    Ok(USUAL.to_owned())
 }
 
-/// Who holds the leases, or held them last.
+/// The namespace to look into: that of the object, if a controller is or works there; one in which somebody works; one
+/// in which somebody is to work, or did.
+pub(super) fn home<'a>(near: Option<&'a str>, deployments: &'a [String], holds: &'a [Hold]) -> &'a str {
+    let working = |namespace: &str| holds.iter().any(|hold| hold.lasts && hold.namespace == namespace);
+    let anywhere = || {
+        let lasting = holds.iter().find(|hold| hold.lasts);
+        lasting.map(|hold| hold.namespace.as_str())
+    };
+    near.filter(|near| deployments.iter().any(|it| it == near) || working(near))
+        .or_else(anywhere)
+        .or_else(|| deployments.first().map(String::as_str))
+        .or_else(|| holds.first().map(|hold| hold.namespace.as_str()))
+        .unwrap_or(USUAL_NAMESPACE)
+}
+
+/// The namespaces with the controller's Deployment.
 ///
 /// # Errors
 /// The cluster cannot be reached.
-pub async fn hold(cluster: &Cluster, namespace: &str, now: Timestamp) -> Result<Seen<Option<Hold>>, Error> {
-    let mut last: Option<Hold> = None;
-    for name in LEASES {
-        let answer = Api::<Lease>::namespaced(cluster.client.clone(), namespace)
-            .get_opt(name)
-            .await;
-        let lease = match seen(cluster, "look who holds the lease", answer)? {
-            Ok(lease) => lease,
-            Err(why) => return Ok(Err(why)),
-        };
-        if let Some(hold) = lease.and_then(|lease| read_hold(name, &lease, now))
-            && last
-                .as_ref()
-                .is_none_or(|last| (last.lasts, last.renewed) < (hold.lasts, hold.renewed))
-        {
-            last = Some(hold);
-        }
-    }
-    Ok(Ok(last))
-}
-
-fn read_hold(name: &'static str, lease: &Lease, now: Timestamp) -> Option<Hold> {
-    let spec = lease.spec.as_ref()?;
-    let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty())?;
-    let renewed = spec.renew_time.as_ref().map(|time| time.0);
-    let duration = spec
-        .lease_duration_seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map(Duration::from_secs);
-    let lasts = matches!((renewed, duration), (Some(renewed), Some(lasts)) if renewed + lasts > now);
-    Some(Hold {
-        lease: name,
-        holder,
-        renewed,
-        lasts,
-    })
+pub async fn deployments(cluster: &Cluster) -> Result<Seen<Vec<String>>, Error> {
+    let selected = ListParams::default()
+        .fields("metadata.name=coracle")
+        .labels(CONTROLLER_LABEL);
+    let everywhere = cluster.api("apps", "Deployment", None);
+    let answer = everywhere.list_metadata(&selected).await;
+    let found = seen(cluster, "look for controllers in all namespaces", answer)?;
+    Ok(found.map(|found| {
+        let namespaces = found.items.into_iter().filter_map(|it| it.metadata.namespace);
+        namespaces.collect()
+    }))
 }
 
 /// An answer, or why this account does not get one; everything else is an error.
-fn seen<T>(cluster: &Cluster, doing: &str, answer: Result<T, kube::Error>) -> Result<Seen<T>, Error> {
+pub(super) fn seen<T>(
+    cluster: &Cluster,
+    doing: &str,
+    answer: Result<T, kube::Error>,
+) -> Result<Seen<T>, Error> {
     match answer {
         Ok(answer) => Ok(Ok(answer)),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(status.message)),
@@ -154,8 +134,7 @@ impl Looking<'_> {
     }
 
     fn api(&self, group: &str, kind: &str) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
-        Api::namespaced_with(self.cluster.client.clone(), self.namespace, &resource)
+        self.cluster.api(group, kind, Some(self.namespace))
     }
 
     async fn list(&self, group: &str, kind: &str, selected: &ListParams) -> Result<Seen<Vec<Value>>, Error> {
@@ -177,7 +156,7 @@ impl Looking<'_> {
             Ok(None) => return Ok(Ok(None)),
             Err(why) => return Ok(Err(why)),
         };
-        let selected = ListParams::default().labels(PODS);
+        let selected = ListParams::default().labels(CONTROLLER_LABEL);
         let pods = self.list("", "Pod", &selected).await?;
         let replica_sets = self.list("apps", "ReplicaSet", &selected).await?;
         let events = self.list("", "Event", &ListParams::default()).await?;
@@ -187,14 +166,7 @@ impl Looking<'_> {
             events: events.as_deref().unwrap_or_default(),
             ..Facts::of(&found)
         };
-        let troubles = why::explain(&facts, now, &Patience::default())
-            .into_iter()
-            .map(|why| Trouble {
-                reason: why.reason,
-                text: why.to_string(),
-                pod: why.pod,
-            })
-            .collect();
+        let troubles = troubles(&facts, now);
         let image = found.pointer("/spec/template/spec/containers/0/image");
         Ok(Ok(Some(Deployment {
             image: image.and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -220,6 +192,31 @@ impl Looking<'_> {
         }
         Ok(Ok(running))
     }
+}
+
+/// What keeps pods from being ready. What several pods have in common is explained once; here each counts by itself,
+/// since one of them may hold the lease.
+pub(super) fn troubles(facts: &Facts<'_>, now: Timestamp) -> Vec<Trouble> {
+    let mut whys = why::explain(facts, now, &Patience::default());
+    for pod in facts.pods {
+        let alone = Facts {
+            pods: std::slice::from_ref(pod),
+            ..*facts
+        };
+        for why in why::explain(&alone, now, &Patience::default()) {
+            let is_known = |known: &Why| known.pod == why.pod && known.reason == why.reason;
+            if why.pod.is_some() && !whys.iter().any(is_known) {
+                whys.push(why);
+            }
+        }
+    }
+    whys.into_iter()
+        .map(|why| Trouble {
+            reason: why.reason,
+            text: why.to_string(),
+            pod: why.pod,
+        })
+        .collect()
 }
 
 /// Items of lists come without their kind.

@@ -6,16 +6,23 @@
 //!
 //! `version` prints all of it; `get`, `reconcile` and `resume` print the verdict where nothing happens.
 
+mod leases;
 mod look;
 mod print;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reconciler::assess::why::Reason;
 
-pub use look::{hold, look, look_anywhere};
+pub use leases::holds;
+pub use look::{deployments, look, look_anywhere, verdict};
 pub use print::{as_json, lines};
+
+/// Label of the controller's Deployment and pods.
+pub const CONTROLLER_LABEL: &str = "app.kubernetes.io/name=coracle";
 
 /// What was seen, or why it could not be looked at.
 pub type Seen<T> = Result<T, String>;
@@ -75,10 +82,14 @@ pub struct Trouble {
 pub struct Hold {
     /// The lease's name.
     pub lease: &'static str,
+    /// Its namespace.
+    pub namespace: String,
     /// Who holds it.
     pub holder: String,
     /// When it was renewed.
     pub renewed: Option<Timestamp>,
+    /// How long it lasts from then.
+    pub duration: Duration,
     /// Whether it has not run out.
     pub lasts: bool,
 }
@@ -125,9 +136,9 @@ impl Standing {
             _ => {}
         }
         if let Ok(flux) = &self.flux
-            && let Some(other) = flux.first()
+            && !flux.is_empty()
         {
-            return self.beside_flux(other);
+            return self.beside_flux(flux);
         }
         let hold = match &self.hold {
             Ok(hold) => hold.as_ref().filter(|hold| hold.lasts),
@@ -138,10 +149,11 @@ impl Standing {
             (Some(hold), Some(deployment)) => match deployment.trouble_of(&hold.holder) {
                 // A pod that ends without letting its lease go holds it until it runs out.
                 Some(trouble) => idle(trouble.text.clone(), trouble.remedy(&self.namespace)),
+                None if deployment.has_lost(&hold.holder) => self.not_leading(deployment, Some(&hold.holder)),
                 None => Verdict::Works(hold.holder.clone()),
             },
             (Some(hold), None) => Verdict::Works(hold.holder.clone()),
-            (None, Some(deployment)) => self.not_leading(deployment),
+            (None, Some(deployment)) => self.not_leading(deployment, None),
             (None, None) => match &self.deployment {
                 Err(why) => Verdict::Unknown(why.clone()),
                 Ok(_) => idle(
@@ -156,21 +168,37 @@ impl Standing {
         }
     }
 
-    /// Coracle touches nothing while a Deployment of Flux has replicas.
-    fn beside_flux(&self, other: &FluxController) -> Verdict {
-        let (name, namespace) = (other.name, &self.namespace);
-        if other.ready > 0 {
-            return Verdict::Works(format!("Flux's {name}"));
+    /// Coracle touches nothing while a Deployment of Flux has replicas; and each of Flux's two does only its half.
+    fn beside_flux(&self, running: &[FluxController]) -> Verdict {
+        let names: Vec<&str> = running.iter().map(|it| it.name).collect();
+        let idle_one = |name: &str| match running.iter().find(|it| it.name == name) {
+            None => Some(format!("{name} has no replicas")),
+            Some(it) if it.ready == 0 => Some(format!("{name} has no replica that is ready")),
+            Some(_) => None,
+        };
+        let idles: Vec<String> = look::FLUX.iter().filter_map(|name| idle_one(name)).collect();
+        if idles.is_empty() {
+            return Verdict::Works(format!("Flux's {}", names.join(" and ")));
         }
+        let deployments = match names.as_slice() {
+            [one] => format!("Deployment {one} has"),
+            _ => format!("Deployments {} have", names.join(" and ")),
+        };
         idle(
             format!(
-                "Flux's Deployment {name} has replicas, of which none is ready, and Coracle waits for it to stop"
+                "Flux's {deployments} replicas, so Coracle waits, and Flux does not work: {}",
+                idles.join(", ")
             ),
-            format!("Stop it: `kubectl -n {namespace} scale deployment {name} --replicas=0`."),
+            format!(
+                "Stop Flux: `kubectl -n {} scale deployment {} --replicas=0`.",
+                self.namespace,
+                names.join(" ")
+            ),
         )
     }
 
-    fn not_leading(&self, deployment: &Deployment) -> Verdict {
+    /// `gone`: the pod that still has the lease.
+    fn not_leading(&self, deployment: &Deployment, gone: Option<&str>) -> Verdict {
         let namespace = &self.namespace;
         if let Some(trouble) = deployment.troubles.first() {
             return idle(trouble.text.clone(), trouble.remedy(namespace));
@@ -187,9 +215,13 @@ impl Standing {
         };
         let why = match pods.first() {
             None => "the Deployment coracle has no pod yet".to_owned(),
-            Some(pod) if pod.phase == "Running" => {
-                format!("pod {} runs, but nobody holds the lease", pod.name)
-            }
+            Some(pod) if pod.phase == "Running" => match gone {
+                None => format!("pod {} runs, but nobody holds the lease", pod.name),
+                Some(gone) => format!(
+                    "pod {} waits for the lease of pod {gone}, which is gone, to run out",
+                    pod.name
+                ),
+            },
             Some(pod) => format!("pod {} is {}", pod.name, pod.phase.to_lowercase()),
         };
         idle(
@@ -202,6 +234,14 @@ impl Standing {
 }
 
 impl Deployment {
+    /// Whether this holder is a pod of the Deployment that is gone. Controllers that are run by hand have a `_` in
+    /// their names, which no pod has.
+    fn has_lost(&self, holder: &str) -> bool {
+        let is_pod = holder.starts_with("coracle-") && !holder.contains('_');
+        let is_gone = |pods: &Vec<Pod>| !pods.iter().any(|pod| pod.name == holder);
+        is_pod && (self.replicas == 0 || self.pods.as_ref().is_ok_and(is_gone))
+    }
+
     fn trouble_of(&self, holder: &str) -> Option<&Trouble> {
         let about_holder =
             |trouble: &&Trouble| trouble.pod.as_deref().is_some_and(|pod| holder.contains(pod));

@@ -45,9 +45,7 @@ fn help_lists_the_commands_in_the_order_in_which_they_are_needed() {
               Context of the kubeconfig to use [default: its current one]
 
       -n, --namespace <NAME>
-              Namespace of the objects
-
-              [default: flux-system]
+              Namespace of the objects [default: flux-system]
 
           --color <WHEN>
               When to write colours
@@ -111,9 +109,7 @@ fn the_help_of_a_command_shows_examples() {
               Context of the kubeconfig to use [default: its current one]
 
       -n, --namespace <NAME>
-              Namespace of the objects
-
-              [default: flux-system]
+              Namespace of the objects [default: flux-system]
 
           --color <WHEN>
               When to write colours

@@ -8,6 +8,9 @@ use embedded_cluster::{Cluster, Config};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// How long a cluster may take to become what a test waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A person at a terminal, with a cluster of their own.
 pub(crate) struct Terminal {
     pub(crate) cluster: Cluster,
@@ -61,9 +64,26 @@ impl Terminal {
 
     /// Waits until the cluster is so.
     pub(crate) async fn until(&self, holds: impl Fn(&Cluster) -> bool) {
-        while !holds(&self.cluster) {
-            let clock = self.cluster.clock();
-            clock.until(clock.now() + Duration::from_millis(5)).await;
+        let awaited = async {
+            while !holds(&self.cluster) {
+                let clock = self.cluster.clock();
+                clock.until(clock.now() + Duration::from_millis(5)).await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(PATIENCE, awaited).await.is_ok(),
+            "the cluster is not so after {PATIENCE:?}"
+        );
+    }
+
+    /// Installs the controller's Deployment in another namespace as well.
+    pub(crate) fn also_in(&self, namespace: &str) {
+        let made = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+        self.cluster.apply(&made, "kubectl").unwrap();
+        let mut manifests = installed();
+        for manifest in manifests.iter_mut().filter(|it| it["kind"] == "Deployment") {
+            manifest["metadata"]["namespace"] = namespace.into();
+            self.cluster.apply(manifest, "kubectl").unwrap();
         }
     }
 
@@ -221,9 +241,14 @@ pub(crate) async fn two_kustomizations() -> Terminal {
 
 /// A lease that this one renewed at this time.
 pub(crate) fn lease(holder: &str, renewed: &str) -> Value {
+    lease_in("flux-system", holder, renewed)
+}
+
+/// The same in another namespace.
+pub(crate) fn lease_in(namespace: &str, holder: &str, renewed: &str) -> Value {
     json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": { "name": "kustomize-controller-leader-election", "namespace": "flux-system" },
+        "metadata": { "name": "kustomize-controller-leader-election", "namespace": namespace },
         "spec": { "holderIdentity": holder, "leaseDurationSeconds": 90, "renewTime": renewed },
     })
 }

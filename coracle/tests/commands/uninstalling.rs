@@ -1,8 +1,9 @@
 //! Taking Coracle away.
 
+use embedded_cluster::{HoldAt, Match, Verb};
 use serde_json::{Value, json};
 
-use crate::terminal::{lease, two_kustomizations};
+use crate::terminal::{Terminal, lease, lease_in, two_kustomizations};
 
 #[tokio::test]
 async fn uninstalling_says_first_what_it_will_do() {
@@ -131,4 +132,136 @@ async fn uninstalling_stops_while_a_controller_runs_elsewhere() {
         kept.unwrap()["metadata"]["finalizers"],
         json!(["finalizers.fluxcd.io"])
     );
+}
+
+#[tokio::test]
+async fn uninstalling_stops_while_coracle_is_in_another_namespace_and_takes_only_its_own_with_keep_objects() {
+    let terminal = two_kustomizations().await;
+    terminal.also_in("team-b");
+    insta::assert_snapshot!(terminal.run("uninstall --yes").await, @r"
+    error: there are other controllers: Deployment team-b/coracle, whose objects would go as well
+    hint: --keep-objects takes only this one out and leaves what the others need; --force takes all of it.
+    [1]
+    ");
+    let shown = terminal.run("uninstall --dry-run").await;
+    assert!(
+        shown.contains("It would be refused: there are other controllers: Deployment team-b/coracle"),
+        "{shown}"
+    );
+    // Roles and bindings of the whole cluster stay: the other one works by them.
+    insta::assert_snapshot!(terminal.run("uninstall --yes --keep-objects").await, @r"
+    deleted Deployment flux-system/coracle
+    deleted RoleBinding flux-system/coracle-controller
+    deleted Role flux-system/coracle-controller
+    deleted Service flux-system/coracle
+    deleted ServiceAccount flux-system/coracle
+    Coracle is gone; what it applied runs on.
+    [0]
+    ");
+}
+
+#[tokio::test]
+async fn uninstalling_stops_while_somebody_holds_the_lease_of_another_namespace() {
+    let terminal = two_kustomizations().await;
+    let elsewhere = lease_in("default", "laptop_1", "2999-01-01T00:00:00.000000Z");
+    terminal.cluster.apply(&elsewhere, "test").unwrap();
+    insta::assert_snapshot!(terminal.run("uninstall --yes").await, @r"
+    error: a controller still runs: `laptop_1` holds the lease default/kustomize-controller-leader-election
+    hint: End it first; it would delete what it applied. --force goes on without it.
+    [1]
+    ");
+    assert!(is_installed(&terminal));
+}
+
+fn is_installed(terminal: &Terminal) -> bool {
+    let deployment = terminal
+        .cluster
+        .get("apps/v1", "Deployment", "flux-system", "coracle");
+    deployment.is_some()
+}
+
+/// A lease that ran out an hour ago by the API server's clock.
+fn an_hour_old(lasts: u32) -> Value {
+    let hour = jiff::SignedDuration::from_hours(1);
+    let renewed = jiff::Timestamp::now() - hour;
+    let mut lease = lease(
+        "laptop_1",
+        &renewed.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+    );
+    lease["spec"]["leaseDurationSeconds"] = lasts.into();
+    lease
+}
+
+#[tokio::test]
+async fn a_controller_whose_clock_is_wrong_is_known_by_renewing_its_lease() {
+    let terminal = two_kustomizations().await;
+    terminal.cluster.apply(&an_hour_old(600), "test").unwrap();
+    let watches = Match::default()
+        .verb(Verb::Watch)
+        .resource("coordination.k8s.io", "leases");
+    let mut watches = terminal.cluster.faults().hold(watches, HoldAt::Before);
+    let renewal = async {
+        watches.next().await.unwrap().release();
+        terminal.cluster.apply(&an_hour_old(600), "test").unwrap();
+    };
+    let (shown, ()) = tokio::join!(terminal.run("uninstall --yes"), renewal);
+    insta::assert_snapshot!(shown, @r"
+    watching for 300s whether laptop_1 renews its lease
+    error: a controller still runs: `laptop_1` holds the lease flux-system/kustomize-controller-leader-election
+    hint: End it first; it would delete what it applied. --force goes on without it.
+    [1]
+    ");
+    assert!(is_installed(&terminal));
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_renews_keeps_nobody_from_uninstalling() {
+    let terminal = two_kustomizations().await;
+    terminal.cluster.apply(&an_hour_old(1), "test").unwrap();
+    let shown = terminal.run("uninstall --yes").await;
+    assert!(
+        shown.starts_with("deleted Deployment flux-system/coracle\n"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("[0]"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_the_controller_still_made_before_it_ended_goes_as_well() {
+    let terminal = two_kustomizations().await;
+    let deletions = Match::default()
+        .verb(Verb::Delete)
+        .resource("apps", "deployments");
+    let mut deletions = terminal.cluster.faults().hold(deletions, HoldAt::Before);
+    let late = async {
+        let held = deletions.next().await.unwrap();
+        terminal.kustomization("late", &json!({}));
+        held.release();
+    };
+    let (shown, ()) = tokio::join!(terminal.run("uninstall --yes"), late);
+    assert!(
+        shown.contains("removed the finalizer of Kustomization flux-system/late\n"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("[0]"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_namespace_that_coracle_did_not_make_is_not_deleted() {
+    let terminal = two_kustomizations().await;
+    let production = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "production" } });
+    terminal.cluster.apply(&production, "test").unwrap();
+    insta::assert_snapshot!(terminal.run("uninstall -n production --delete-namespace --yes").await, @r"
+    error: namespace production was not made by `coracle install`, and is not deleted
+    hint: -n names the namespace that Coracle is in. Without --delete-namespace, all but the namespace goes.
+    [1]
+    ");
+    assert!(
+        terminal
+            .cluster
+            .get("v1", "Namespace", "", "production")
+            .is_some()
+    );
+    let shown = terminal.run("uninstall --delete-namespace --yes").await;
+    assert!(shown.contains("deleted Namespace flux-system\n"), "{shown}");
 }

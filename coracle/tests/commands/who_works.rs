@@ -1,8 +1,9 @@
 //! Whether a controller works, as each command that needs one says it.
 
+use embedded_cluster::{Fault, HoldAt, Match};
 use serde_json::{Value, json};
 
-use crate::terminal::{Terminal, lease, two_kustomizations};
+use crate::terminal::{Terminal, lease, lease_in, two_kustomizations};
 
 /// The names that the simulator gives to pods, in a form that each run has.
 fn with_pods_named(shown: &str, terminal: &Terminal) -> String {
@@ -126,4 +127,94 @@ async fn a_request_that_nobody_handles_times_out_and_says_that_nobody_works() {
     hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
     [6]
     ");
+}
+
+/// Nobody has looked at `new`, and Coracle is in the namespace `gitops` instead of the usual one.
+async fn in_gitops() -> Terminal {
+    let terminal = two_kustomizations().await;
+    terminal.kustomization("new", &json!({}));
+    terminal
+        .cluster
+        .delete("apps/v1", "Deployment", "flux-system", "coracle")
+        .unwrap();
+    terminal.also_in("gitops");
+    terminal
+}
+
+fn last_lines(shown: &str) -> String {
+    let lines = shown.lines().skip_while(|line| !line.starts_with("lease: "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test]
+async fn the_version_is_about_the_controller_wherever_it_is_unless_a_namespace_is_named() {
+    let terminal = in_gitops().await;
+    terminal
+        .cluster
+        .apply(
+            &lease_in("gitops", "laptop_1", "2999-01-01T00:00:00.000000Z"),
+            "test",
+        )
+        .unwrap();
+    assert!(!terminal.run("get ks new").await.contains("No controller works"));
+    insta::assert_snapshot!(last_lines(&terminal.run("version").await), @r"
+    lease: held by laptop_1, renewed 0s ago
+    flux: none of its controllers runs
+    works: yes: laptop_1
+    [0]
+    ");
+    insta::assert_snapshot!(last_lines(&terminal.run("version -n flux-system").await), @r"
+    lease: nobody holds it
+    flux: none of its controllers runs
+    works: no: nobody holds the lease in namespace flux-system, and no controller is installed there
+    hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
+    [0]
+    ");
+}
+
+#[tokio::test]
+async fn of_two_controllers_the_one_beside_the_object_counts() {
+    let terminal = in_gitops().await;
+    let here = lease("laptop_1", "2999-01-01T00:00:00.000000Z");
+    terminal.cluster.apply(&here, "test").unwrap();
+    assert!(!terminal.run("get ks new").await.contains("No controller works"));
+}
+
+#[tokio::test]
+async fn what_this_account_may_not_see_is_not_known() {
+    let terminal = two_kustomizations().await;
+    let forbidden =
+        |plural: &str| format!("{plural} is forbidden: User \"reader\" cannot list resource \"{plural}\"");
+    for (group, plural) in [("apps", "deployments"), ("coordination.k8s.io", "leases")] {
+        let matching = Match::default().resource(group, plural);
+        terminal
+            .cluster
+            .faults()
+            .add(matching, Fault::forbidden(&forbidden(plural)));
+    }
+    insta::assert_snapshot!(terminal.run("version").await, @r#"
+    coracle: 0.1.0
+    installed: not known: deployments is forbidden: User "reader" cannot list resource "deployments"
+    lease: not known: leases is forbidden: User "reader" cannot list resource "leases"
+    flux: not known: deployments is forbidden: User "reader" cannot list resource "deployments"
+    works: not known: leases is forbidden: User "reader" cannot list resource "leases"
+    [0]
+    "#);
+}
+
+#[tokio::test]
+async fn a_look_that_fails_or_hangs_takes_nothing_from_the_list() {
+    let terminal = two_kustomizations().await;
+    terminal.kustomization("new", &json!({}));
+    let deployments = || Match::default().resource("apps", "deployments");
+    let listed = "NAME   REVISION   SUSPENDED   READY     MESSAGE\n\
+                  new               False       Unknown   no controller has looked at it yet\n[0]";
+    let failing = terminal
+        .cluster
+        .faults()
+        .add(deployments(), Fault::internal_error());
+    assert_eq!(terminal.run("get ks new").await, listed);
+    failing.remove();
+    let _held = terminal.cluster.faults().hold(deployments(), HoldAt::Before);
+    assert_eq!(terminal.run("get ks new").await, listed);
 }

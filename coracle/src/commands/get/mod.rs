@@ -12,9 +12,9 @@ use crate::connect::{Cluster, connect};
 use crate::error::{Error, Kind};
 use crate::objects::{ObjectKind, Summary, Target, list};
 use crate::standing;
-use crate::ui::{Styled, Ui, WARN, align, as_one};
+use crate::ui::{Styled, Ui, align, as_one};
 
-use super::scope;
+use super::{ASIDE, scope, tell_if_nobody_works};
 use table::{header, print_tables, print_the_rest, row};
 
 /// Arguments of `get`.
@@ -146,7 +146,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
                 };
                 vec![Summary::new(
                     *kind,
-                    &target.fetch(&cluster, &global.namespace).await?,
+                    &target.fetch(&cluster, global.namespace()).await?,
                 )]
             }
             None => list(&cluster, *kind, scope(args.all_namespaces, global)).await?,
@@ -159,22 +159,18 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         return ui.progress(format_args!("Nothing found in {place}."));
     }
     let is_table = matches!(args.output, Output::Table | Output::Wide);
-    let untouched = found.iter().any(Summary::is_untouched);
+    let untouched = found
+        .iter()
+        .find(|it| it.is_untouched())
+        .map(|it| it.namespace.clone());
     print(args, &kinds, found, Timestamp::now(), ui)?;
-    if is_table && untouched {
-        tell_if_nobody_works(&cluster, ui).await?;
+    match untouched.filter(|_| is_table) {
+        Some(namespace) => {
+            let verdict = standing::verdict(&cluster, Some(&namespace), ASIDE).await;
+            tell_if_nobody_works(&verdict, "", ui)
+        }
+        None => Ok(()),
     }
-    Ok(())
-}
-
-/// Says why nobody has looked at an object, if nobody works.
-async fn tell_if_nobody_works(cluster: &Cluster, ui: &mut Ui) -> Result<(), Error> {
-    let verdict = standing::look_anywhere(cluster).await?.verdict();
-    let Some((why, remedy)) = verdict.idle() else {
-        return Ok(());
-    };
-    ui.progress(Styled::new(WARN, format!("No controller works: {why}.")))?;
-    ui.hint(remedy)
 }
 
 fn chosen(args: &Args, object: &Summary) -> bool {

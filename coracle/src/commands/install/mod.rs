@@ -62,7 +62,7 @@ pub struct Args {
 /// # Errors
 /// A name, an image or a flag cannot be used.
 pub fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    let manifests = manifests(args, &global.namespace)?;
+    let manifests = manifests(args, global.namespace())?;
     if args.image.is_none() && !args.crds_only {
         warn_of_default_image(ui)?;
     }
@@ -87,7 +87,7 @@ pub(super) fn default_manifests() -> Result<String, Error> {
         Cli {
             command: Command::Install(args),
             global,
-        } => manifests(&args, &global.namespace),
+        } => manifests(&args, global.namespace()),
         _ => Err(Error::new(Kind::Internal, "`install` is not a command")),
     }
 }
@@ -234,7 +234,7 @@ mod tests {
         let words = std::iter::once("coracle").chain(line.split(' '));
         let cli = Cli::parse_from(words);
         match cli.command {
-            Command::Install(args) => manifests(&args, &cli.global.namespace),
+            Command::Install(args) => manifests(&args, cli.global.namespace()),
             other => panic!("{other:?}"),
         }
     }

@@ -5,21 +5,23 @@
 mod request;
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use reconciler::api::{GoDuration, REQUESTED_AT};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use super::{ASIDE, tell_if_nobody_works};
 use crate::cli::Global;
 use crate::connect::{Cluster, connect};
 use crate::error::{Error, Kind};
 use crate::objects::{ObjectKind, Summary, Target, short_revisions};
-use crate::standing::{self, Verdict};
-use crate::ui::{DIM, GOOD, Styled, Ui, WARN};
+use crate::standing;
+use crate::ui::{DIM, GOOD, Styled, Ui};
 use request::{Request, failure};
 
 /// How long nothing may be heard of a run before it is asked who works.
@@ -52,20 +54,15 @@ pub struct Args {
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     let target = Target::parse(&args.target)?;
     let cluster = connect(global).await?;
-    let mut waiting = Waiting {
-        cluster: &cluster,
-        deadline: Instant::now() + args.timeout.0,
-        timeout: args.timeout,
-        ui,
-    };
-    let object = target.fetch(&cluster, &global.namespace).await?;
+    let mut waiting = Waiting::new(&cluster, args.timeout, ui);
+    let object = target.fetch(&cluster, global.namespace()).await?;
     let mut revision = None;
     if args.with_source && target.kind == ObjectKind::Kustomization {
-        let (source, namespace) = source_of(&object.data, &global.namespace)?;
+        let (source, namespace) = source_of(&object.data, global.namespace())?;
         revision = Some(waiting.reconcile(&source, &namespace, None).await?);
     }
     waiting
-        .reconcile(&target, &global.namespace, revision.as_deref())
+        .reconcile(&target, global.namespace(), revision.as_deref())
         .await
         .map(drop)
 }
@@ -93,13 +90,25 @@ fn source_of(kustomization: &Value, namespace: &str) -> Result<(Target, String),
 
 /// Waits for runs until a deadline that they share.
 pub(super) struct Waiting<'a> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) deadline: Instant,
-    pub(super) timeout: GoDuration,
-    pub(super) ui: &'a mut Ui,
+    cluster: &'a Cluster,
+    deadline: Instant,
+    timeout: GoDuration,
+    silence: Duration,
+    ui: &'a mut Ui,
 }
 
-impl Waiting<'_> {
+impl<'a> Waiting<'a> {
+    /// The time begins now.
+    pub(super) fn new(cluster: &'a Cluster, timeout: GoDuration, ui: &'a mut Ui) -> Self {
+        Self {
+            cluster,
+            deadline: Instant::now() + timeout.0,
+            timeout,
+            silence: SILENCE,
+            ui,
+        }
+    }
+
     /// Asks for a run of one object, with this revision of its source if one is named, and waits for its end. Gives
     /// the revision that was fetched or applied.
     pub(super) async fn reconcile(
@@ -162,16 +171,17 @@ impl Waiting<'_> {
     async fn end_of_run(&mut self, request: &Request<'_>) -> Result<Summary, Error> {
         let target = request.target;
         let api = target.kind.api(self.cluster, Some(request.namespace));
-        let mut states = pin!(watcher::watch_object(api, &target.name));
+        let mut states = pin!(watcher::watch_object(api, &target.name).default_backoff());
         let mut said = String::new();
-        let mut doubt = Instant::now() + SILENCE;
+        let mut broken = None;
+        let mut doubt = Instant::now() + self.silence;
         loop {
             let now = Instant::now();
             if now >= self.deadline {
-                return Err(self.out_of_time(request, &said).await);
+                return Err(self.out_of_time(request, &said, broken).await);
             }
             if now >= doubt {
-                self.tell_if_nobody_works().await?;
+                self.tell_if_nobody_works(request).await?;
                 doubt = self.deadline;
             }
             let left = self.deadline.min(doubt).saturating_duration_since(now);
@@ -186,9 +196,16 @@ impl Waiting<'_> {
                         format!("{} was deleted meanwhile", target.display()),
                     ));
                 }
+                Some(Err(error)) if is_final(&error) => {
+                    return Err(self.unwatched(target, error));
+                }
                 // The watch starts again by itself, until the deadline.
-                Some(Err(_)) => continue,
+                Some(Err(error)) => {
+                    broken = Some(error);
+                    continue;
+                }
             };
+            broken = None;
             if request.is_over(&state) {
                 return Ok(state);
             }
@@ -202,25 +219,22 @@ impl Waiting<'_> {
     }
 
     /// Nobody should have to wait for the end of the time to learn that nobody answers.
-    async fn tell_if_nobody_works(&mut self) -> Result<(), Error> {
-        let verdict = standing::look_anywhere(self.cluster).await?.verdict();
-        let Some((why, remedy)) = verdict.idle() else {
-            return Ok(());
-        };
-        let waits = format!(
-            "No controller works: {why}. Waiting for one up to {}.",
-            self.timeout
-        );
-        self.ui.progress(Styled::new(WARN, waits))?;
-        self.ui.hint(remedy)
+    async fn tell_if_nobody_works(&mut self, request: &Request<'_>) -> Result<(), Error> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let verdict = standing::verdict(self.cluster, Some(request.namespace), ASIDE.min(left)).await;
+        let more = format!(" Waiting for one up to {}.", self.timeout);
+        tell_if_nobody_works(&verdict, &more, self.ui)
     }
 
-    async fn out_of_time(&self, request: &Request<'_>, said: &str) -> Error {
+    async fn out_of_time(&self, request: &Request<'_>, said: &str, broken: Option<watcher::Error>) -> Error {
         let late = format!("{} is not done after {}", request.target.display(), self.timeout);
-        let verdict = standing::look_anywhere(self.cluster)
-            .await
-            .map(|standing| standing.verdict());
-        if let Some((why, remedy)) = verdict.as_ref().ok().and_then(Verdict::idle) {
+        if let Some(broken) = broken {
+            return self
+                .unwatched(request.target, broken)
+                .at_last(Kind::Timeout, late);
+        }
+        let verdict = standing::verdict(self.cluster, Some(request.namespace), ASIDE).await;
+        if let Some((why, remedy)) = verdict.idle() {
             return Error::new(Kind::Timeout, format!("{late}: no controller works: {why}")).hint(remedy);
         }
         let late = Error::new(Kind::Timeout, late);
@@ -230,4 +244,32 @@ impl Waiting<'_> {
         };
         late.hint("--timeout waits longer; `coracle events --watch` follows it.")
     }
+
+    fn unwatched(&self, target: &Target, error: watcher::Error) -> Error {
+        let doing = format!("watch {}", target.display());
+        match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => self.cluster.explain(&doing, error),
+            watcher::Error::WatchError(status) => self.cluster.explain(&doing, kube::Error::Api(status)),
+            error @ watcher::Error::NoResourceVersion => {
+                Error::new(Kind::Cluster, format!("cannot {doing}")).caused_by(error)
+            }
+        }
+    }
 }
+
+/// Whether asking again cannot help: the cluster does not know this account, or forbids it.
+fn is_final(error: &watcher::Error) -> bool {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
+        watcher::Error::WatchError(status) => status.code,
+        _ => return false,
+    };
+    matches!(code, 401 | 403)
+}
+
+#[cfg(test)]
+mod tests;
