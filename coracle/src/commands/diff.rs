@@ -1,10 +1,12 @@
 //! `coracle diff`: what applying files would change in the cluster, prunes included. Does I/O: reads files,
 //! asks the cluster.
 
+use std::borrow::Cow;
+
 use kube::Api;
 use reconciler::api::{Kustomization, KustomizationStatus};
 use reconciler::plan::Action;
-use reconciler::report::redact::Redactor;
+use reconciler::report::redact::{MASK, Redactor};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
@@ -111,8 +113,7 @@ fn print(found: &Changes, redactor: &Redactor, ui: &mut Ui) -> Result<(), Error>
     for change in &found.changes {
         ui.line(headline(change, redactor))?;
         for field in &change.fields {
-            let from = shown(change, field.from.as_ref(), redactor);
-            let to = shown(change, field.to.as_ref(), redactor);
+            let [from, to] = values(change, field, redactor).map(|value| shown(value.as_ref()));
             ui.line(format_args!(
                 "    {}: {} -> {}",
                 Styled::new(DIM, field.path.as_str()),
@@ -132,22 +133,16 @@ fn print(found: &Changes, redactor: &Redactor, ui: &mut Ui) -> Result<(), Error>
             |change: &&Change| matches!(&change.effect, Effect::Does(action) if wanted.contains(action));
         found.changes.iter().filter(does).count()
     };
-    let unchecked = found
-        .changes
-        .iter()
-        .filter(|it| matches!(it.effect, Effect::Unchecked(_)))
-        .count();
-    let refused = match found
-        .changes
-        .iter()
-        .filter(|it| matches!(it.effect, Effect::Refused(_)))
-        .count()
-    {
+    let having = |is: fn(&Effect) -> bool| found.changes.iter().filter(|it| is(&it.effect)).count();
+    let if_any = |count: usize, what: &str| match count {
         0 => String::new(),
-        refused => format!(", {refused} refused"),
+        count => format!(", {count} {what}"),
     };
+    let unchecked = having(|it| matches!(it, Effect::Unchecked(_)));
+    let unforeseen = if_any(having(|it| matches!(it, Effect::Unforeseen(_))), "not checked");
+    let refused = if_any(having(|it| matches!(it, Effect::Refused(_))), "refused");
     ui.line(format_args!(
-        "{} to create, {} to change, {} to delete, {} unchanged{refused}",
+        "{} to create, {} to change, {} to delete, {} unchanged{unforeseen}{refused}",
         count(&[Action::Created]) + unchecked,
         count(&[Action::Configured, Action::Recreated]),
         count(&[Action::Deleted]),
@@ -170,6 +165,9 @@ fn headline(change: &Change, redactor: &Redactor) -> String {
         ),
         Effect::Does(_) => Styled::new(WARN, format!("~ {id}")).to_string(),
         Effect::Unchecked(why) => format!("{} (not checked: {why})", Styled::new(GOOD, format!("+ {id}"))),
+        Effect::Unforeseen(why) => {
+            format!("{} (not checked: {why})", Styled::new(WARN, format!("~ {id}")))
+        }
         Effect::Refused(why) => format!(
             "{} (refused: {})",
             Styled::new(BAD, format!("x {id}")),
@@ -178,46 +176,51 @@ fn headline(change: &Change, redactor: &Redactor) -> String {
     }
 }
 
-/// A value as one line; those of Secrets are not shown.
-fn shown(change: &Change, value: Option<&Value>, redactor: &Redactor) -> String {
-    const MAX: usize = 200;
-    let Some(value) = value else {
-        return "nothing".to_owned();
+/// The value now and then, without secrets. Those that were replaced are not known any more: where the value then
+/// holds a secret, that of now is taken for one as a whole.
+fn values(change: &Change, field: &Field, redactor: &Redactor) -> [Option<Value>; 2] {
+    let masked = |value: &Option<Value>| {
+        let value = value.as_ref()?;
+        if change.id.kind == "Secret" {
+            return Some(json!(MASK));
+        }
+        let text = value.to_string();
+        Some(match redactor.mask(&text) {
+            Cow::Borrowed(_) => value.clone(),
+            Cow::Owned(masked) => serde_json::from_str(&masked).unwrap_or_else(|_| json!(masked)),
+        })
     };
-    if change.id.kind == "Secret" {
-        return "***".to_owned();
-    }
-    let text = value.to_string();
-    let text = redactor.mask(&text);
+    let to = masked(&field.to);
+    let from = match to == field.to {
+        true => masked(&field.from),
+        false => field.from.as_ref().map(|_| json!(MASK)),
+    };
+    [from, to]
+}
+
+/// A value as one line.
+fn shown(value: Option<&Value>) -> String {
+    const MAX: usize = 200;
+    let text = match value {
+        None => return "nothing".to_owned(),
+        Some(value) => value.to_string(),
+    };
     if text.chars().count() <= MAX {
-        return text.into_owned();
+        return text;
     }
     text.chars().take(MAX).chain("...".chars()).collect()
 }
 
-/// A value without secrets, as it is.
-fn masked(change: &Change, value: Option<&Value>, redactor: &Redactor) -> Value {
-    let Some(value) = value else { return Value::Null };
-    if change.id.kind == "Secret" {
-        return json!("***");
-    }
-    let text = value.to_string();
-    let text = redactor.mask(&text);
-    serde_json::from_str(&text).unwrap_or_else(|_| json!(text))
-}
-
 fn as_json(found: &Changes, redactor: &Redactor) -> Value {
     let field = |change: &Change, field: &Field| {
-        json!({
-            "path": field.path,
-            "from": masked(change, field.from.as_ref(), redactor),
-            "to": masked(change, field.to.as_ref(), redactor),
-        })
+        let [from, to] = values(change, field, redactor);
+        json!({ "path": field.path, "from": from, "to": to })
     };
     let change = |change: &Change| {
         let (action, why) = match &change.effect {
             Effect::Does(action) => (action.as_str(), None),
             Effect::Unchecked(why) => ("created", Some(why)),
+            Effect::Unforeseen(why) => ("unknown", Some(why)),
             Effect::Refused(why) => ("refused", Some(why)),
         };
         let fields: Vec<Value> = change.fields.iter().map(|it| field(change, it)).collect();

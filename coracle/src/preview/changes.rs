@@ -38,6 +38,8 @@ pub enum Effect {
     Does(Action),
     /// It comes, and cannot be checked before what it needs is there.
     Unchecked(String),
+    /// It is there, and what would change of it cannot be foreseen.
+    Unforeseen(String),
     /// It would be refused.
     Refused(String),
 }
@@ -215,6 +217,8 @@ impl Look {
                 if let Some(namespaced) = brought.scope(&gvk.group, &gvk.kind) {
                     if !namespaced {
                         id.namespace.clear();
+                    } else if id.namespace.is_empty() {
+                        return Ok(self.without_namespace(id));
                     }
                     let why = "its kind comes with this Kustomization".to_owned();
                     self.add(id.clone(), Effect::Unchecked(why), Vec::new());
@@ -230,10 +234,7 @@ impl Look {
             id.namespace.clear();
         }
         if kind.namespaced && id.namespace.is_empty() {
-            let why =
-                "it has no namespace: set metadata.namespace, or spec.targetNamespace of the Kustomization";
-            self.add(id, Effect::Refused(why.to_owned()), Vec::new());
-            return Ok(None);
+            return Ok(self.without_namespace(id));
         }
         let mut value = object.value;
         plan::normalize(&mut value, kind.namespaced, &self.owner);
@@ -245,6 +246,13 @@ impl Look {
         };
         self.preview(&kind, &wanted, brought).await?;
         Ok(Some((id, gvk.version)))
+    }
+
+    /// Refuses it; it would not stand in the inventory.
+    fn without_namespace(&mut self, id: ObjectId) -> Option<(ObjectId, String)> {
+        let why = "it has no namespace: set metadata.namespace, or spec.targetNamespace of the Kustomization";
+        self.add(id, Effect::Refused(why.to_owned()), Vec::new());
+        None
     }
 
     async fn preview(&mut self, kind: &ServedKind, wanted: &Wanted, brought: &Brought) -> Result<(), Error> {
@@ -260,7 +268,7 @@ impl Look {
         .await
         .map_err(unasked)?;
         let effect = match previewed {
-            Previewed::Ok(preview) | Previewed::Unverified(preview) => match preview.action {
+            Previewed::Ok(preview) => match preview.action {
                 Action::Unchanged | Action::Skipped => {
                     self.found.unchanged += 1;
                     return Ok(());
@@ -271,8 +279,12 @@ impl Look {
                     return Ok(());
                 }
             },
-            Previewed::Rejected(_) if brought.namespaces.contains(&wanted.id.namespace) => {
-                Effect::Unchecked("its namespace comes with this Kustomization".to_owned())
+            Previewed::Unverified(preview) => {
+                let why = "a webhook refuses dry runs".to_owned();
+                match preview.action {
+                    Action::Created => Effect::Unchecked(why),
+                    _ => Effect::Unforeseen(why),
+                }
             }
             Previewed::Rejected(rejection) => Effect::Refused(with_variables(rejection.message)),
             Previewed::Deferred(absent, words) => brought.effect(absent, wanted, words),

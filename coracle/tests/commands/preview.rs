@@ -1,5 +1,6 @@
 //! `build` and `diff`: what they foresee, and how they say what is wrong.
 
+use embedded_cluster::{ApiError, Fault, Match};
 use serde_json::{Value, json};
 
 use crate::terminal::Terminal;
@@ -182,4 +183,116 @@ async fn what_is_encrypted_is_answered_with_the_option_for_keys() {
     hint: --age-key FILE decrypts with other keys than these.
     [5]
     ");
+}
+
+#[tokio::test]
+async fn an_invalid_object_of_a_namespace_that_is_there_and_comes_along_would_be_refused() {
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+    let mut invalid = settings("shop", &json!({}));
+    invalid["metadata"]["labels"] = json!({ "tier": "not a label" });
+    let terminal = with_file(&format!("{namespace}\n---\n{invalid}")).await;
+    terminal.cluster.apply(&namespace, "kubectl").unwrap();
+    let shown = terminal.run("diff apps").await;
+    assert!(
+        shown.contains("x ConfigMap/shop/settings (refused: dry-run failed:"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("[5]"), "{shown}");
+}
+
+#[tokio::test]
+async fn an_object_without_a_namespace_of_a_kind_that_comes_along_would_be_refused() {
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "boats.example.org" },
+        "spec": {
+            "group": "example.org", "scope": "Namespaced", "names": { "kind": "Boat", "plural": "boats" },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": { "type": "object" } },
+            }],
+        },
+    });
+    let boat = json!({ "apiVersion": "example.org/v1", "kind": "Boat", "metadata": { "name": "coracle" } });
+    let terminal = with_file(&format!("{definition}\n---\n{boat}")).await;
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r"
+    + CustomResourceDefinition/boats.example.org
+    x Boat/coracle (refused: it has no namespace: set metadata.namespace, or spec.targetNamespace of the Kustomization)
+    1 to create, 0 to change, 0 to delete, 0 unchanged, 1 refused
+    error: Boat/coracle would be refused, and the run would fail
+    [5]
+    ");
+}
+
+#[tokio::test]
+async fn what_a_webhook_keeps_from_being_compared_is_not_checked() {
+    let terminal = with_file(&settings("default", &json!({ "level": "2" })).to_string()).await;
+    let words = "admission webhook \"boats.example.org\" does not support dry run";
+    let dry_runs = Match::default().resource("", "configmaps").dry_run(true);
+    let refused = Fault::Refuse(ApiError::new(400, "BadRequest", words));
+    terminal.cluster.faults().add(dry_runs, refused);
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r"
+    + ConfigMap/default/settings (not checked: a webhook refuses dry runs)
+    1 to create, 0 to change, 0 to delete, 0 unchanged
+    [1]
+    ");
+    terminal
+        .cluster
+        .apply(
+            &settings("default", &json!({ "level": "1" })),
+            "kustomize-controller",
+        )
+        .unwrap();
+    insta::assert_snapshot!(terminal.run("diff apps").await, @r"
+    ~ ConfigMap/default/settings (not checked: a webhook refuses dry runs)
+    0 to create, 0 to change, 0 to delete, 0 unchanged, 1 not checked
+    [1]
+    ");
+    insta::assert_snapshot!(terminal.run("diff apps -o json").await, @r#"
+    {
+      "changes": [
+        {
+          "action": "unknown",
+          "fields": [],
+          "object": "ConfigMap/default/settings",
+          "why": "a webhook refuses dry runs"
+        }
+      ],
+      "guard": null,
+      "unchanged": 0
+    }
+    [1]
+    "#);
+}
+
+#[tokio::test]
+async fn neither_a_new_secret_nor_the_one_that_it_replaces_is_shown() {
+    let annotated = |token: &str| {
+        let mut object = settings("default", &json!({}));
+        object["metadata"]["annotations"] = json!({ "hook": format!("https://hook.example.org/{token}") });
+        object
+    };
+    let terminal = with_file(&annotated("${token}").to_string()).await;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "variables", "namespace": "flux-system" },
+        "stringData": { "token": "the-new-token" },
+    });
+    terminal.cluster.apply(&secret, "kubectl").unwrap();
+    let variables = json!({
+        "apiVersion": KUSTOMIZATION, "kind": "Kustomization",
+        "metadata": { "name": "apps", "namespace": "flux-system" },
+        "spec": { "postBuild": { "substituteFrom": [{ "kind": "Secret", "name": "variables" }] } },
+    });
+    terminal.cluster.merge(&variables, "kubectl").unwrap();
+    let live = annotated("the-old-token");
+    terminal.cluster.apply(&live, "kustomize-controller").unwrap();
+    let shown = terminal.run("diff apps").await;
+    assert!(
+        shown.contains("/metadata/annotations/hook: \"***\" -> \"https://hook.example.org/***\"\n"),
+        "{shown}"
+    );
+    let shown = terminal.run("diff apps -o json").await;
+    assert!(
+        shown.contains("https://hook.example.org/***") && !shown.contains("the-old-token"),
+        "{shown}"
+    );
 }
