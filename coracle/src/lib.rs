@@ -10,6 +10,7 @@ pub mod commands;
 pub mod connect;
 pub mod demo;
 pub mod error;
+pub mod git_server;
 pub mod objects;
 pub mod preview;
 pub mod standing;

@@ -2,17 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 
-use crate::demo::git_server::GitServer;
 use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
-use crate::ui::Ui;
+use crate::git_server::{Access, GitServer};
+use crate::ui::{Styled, Ui, WARN};
 
 /// Arguments of `git-server`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A clone `shop` in the directory is served as http://ADDRESS/shop/.git, a bare repository `shop.git` as\n\
-http://ADDRESS/shop.git. Whoever reaches the address may read everything; nothing is encrypted.")]
+http://ADDRESS/shop.git. Whoever reaches the address may read everything, and push nothing; nothing is encrypted.")]
 pub struct Args {
     /// Directory that holds the repositories
     #[arg(default_value = ".")]
@@ -37,7 +38,7 @@ pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
         )
         .caused_by(error)
     })?;
-    let server = GitServer::start_at(&directory, args.listen)
+    let mut server = GitServer::start(&directory, args.listen, Access::Read)
         .await
         .map_err(|error| {
             Error::new(Kind::Machine, format!("cannot listen at {}", args.listen))
@@ -48,9 +49,17 @@ pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
     ui.flush()?;
     let stop = telemetry::shutdown::on_signals()
         .map_err(|error| Error::new(Kind::Internal, "cannot listen for signals").caused_by(error))?;
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = stdin_closed(), if args.until_stdin_closes => {}
+    let mut closed = pin!(async {
+        match args.until_stdin_closes {
+            true => stdin_closed().await,
+            false => std::future::pending().await,
+        }
+    });
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = &mut closed => return Ok(()),
+            Some(complaint) = server.complaint() => ui.progress(Styled::new(WARN, complaint))?,
+        }
     }
-    Ok(())
 }

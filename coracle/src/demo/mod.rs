@@ -2,13 +2,12 @@
 //!
 //! ```text
 //! project's files --repository--> bare repository <--push-- story
-//!                                      | git_server (HTTP)
+//!                                      | crate::git_server (HTTP)
 //!                                      v
 //!                    controller (a process) --HTTPS--> embedded cluster (a process) <--look-- story
 //! ```
 
 mod edits;
-pub mod git_server;
 pub mod processes;
 pub mod pushes;
 pub mod repository;

@@ -41,7 +41,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Makes a bare repository that takes pushes over HTTP.
+    /// Makes a bare repository.
     ///
     /// # Errors
     /// `git` fails.
@@ -52,7 +52,6 @@ impl Repository {
         };
         bare.git(&["init", "--quiet", "--bare", "--initial-branch=main"])
             .await?;
-        bare.git(&["config", "http.receivepack", "true"]).await?;
         bare.git(&["config", "uploadpack.allowAnySHA1InWant", "true"])
             .await?;
         Ok(())

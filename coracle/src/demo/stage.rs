@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::git_server::GitServer;
 use super::processes::Role;
 use super::repository::{Repository, RepositoryError};
 use super::story::Props;
 use super::world::{World, WorldError};
+use crate::git_server::{Access, GitServer};
 
 /// Branches that environments follow.
 pub const ENVIRONMENTS: [&str; 4] = ["dev", "prerelease", "staging", "production"];
@@ -123,7 +123,9 @@ impl Stage {
 
         let served = root.join("served");
         fs::create_dir(&served).map_err(start("the Git server"))?;
-        let git = GitServer::start(&served).await.map_err(start("the Git server"))?;
+        let git = GitServer::start(&served, ([127, 0, 0, 1], 0).into(), Access::ReadAndPush)
+            .await
+            .map_err(start("the Git server"))?;
         let served = served.join("shop.git");
         Repository::create_bare(&served).await?;
         let work = seed(project, &root.join("work"), &git.url("shop")).await?;

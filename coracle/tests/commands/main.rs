@@ -5,6 +5,7 @@
 mod around_a_cluster;
 mod demo;
 mod embedded_cluster;
+mod git_server;
 mod help;
 mod install;
 mod machine;
