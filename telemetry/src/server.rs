@@ -24,7 +24,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} for metrics and health: is another process using it?")]
+    #[error("cannot listen on {address}: is another process using it?")]
     Bind {
         /// The address asked for.
         address: SocketAddr,
@@ -33,7 +33,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The listener failed while serving.
-    #[error("serving metrics and health stopped")]
+    #[error("the listener failed")]
     Serve(#[source] io::Error),
 }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot listen on {} for metrics and health: is another process using it?",
+                "cannot listen on {}: is another process using it?",
                 first.address()
             )
         );

@@ -17,7 +17,7 @@ async fn an_address_that_is_taken_is_named_with_the_option_for_another() {
     insta::assert_snapshot!(shown.replace(&address, "127.0.0.1:8080"), @r"
     Made the directory data for repositories and artifacts; --storage-path names another.
     error: cannot serve metrics at 127.0.0.1:8080
-      because cannot listen on 127.0.0.1:8080 for metrics and health: is another process using it?
+      because cannot listen on 127.0.0.1:8080: is another process using it?
       because Address already in use (os error 98)
     hint: --metrics-addr names another address.
     [7]
@@ -28,7 +28,7 @@ async fn an_address_that_is_taken_is_named_with_the_option_for_another() {
     insta::assert_snapshot!(shown.replace(&address, "127.0.0.1:9090"), @r"
     error: the controller ended
       because artifacts cannot be served
-      because cannot listen on 127.0.0.1:9090 for metrics and health: is another process using it?
+      because cannot listen on 127.0.0.1:9090: is another process using it?
       because Address already in use (os error 98)
     hint: 127.0.0.1:9090 may be taken: --storage-addr names another address.
     [7]

@@ -233,6 +233,9 @@ impl Grant {
 /// Prints roles and bindings for the account `coracle` of this namespace, as YAML documents with comments.
 #[must_use]
 pub fn manifests(namespace: &str, rights: ApplyRights) -> String {
+    // A name of digits only would be read as a number.
+    let namespace = kustomize_rs::yaml::emit(&serde_json::Value::from(namespace));
+    let namespace = namespace.trim_end();
     let mut out = String::new();
     role(&mut out, &ROLES[0], None);
     cluster_binding(&mut out, "coracle-controller", "coracle-controller", namespace);

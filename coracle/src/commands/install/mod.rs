@@ -3,6 +3,7 @@
 //! In: where and how. Out: YAML for `kubectl apply`, in the order in which it is to be applied.
 
 use std::fmt::Write as _;
+use std::path::{Component, Path};
 
 use clap::Parser as _;
 use reconciler::api::crds;
@@ -154,6 +155,7 @@ fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
                 Error::new(Kind::Usage, "the controller would not understand its flags")
                     .caused_by(error.to_string().trim().to_owned())
             })?;
+    check_controller(&line.args)?;
     let mut lines = String::new();
     for flag in &flags {
         // JSON's strings are YAML's.
@@ -165,7 +167,7 @@ fn deployment(args: &Args, namespace: &str) -> Result<String, Error> {
         );
     }
     Ok(include_str!("deployment.yaml")
-        .replace("\"{{namespace}}\"", namespace)
+        .replace("\"{{namespace}}\"", yaml(&json!(namespace)).trim_end())
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         .replace("{{image}}", &json!(args.image()).to_string())
         .replace("{{storage}}", &json!(line.args.storage_path).to_string())
@@ -211,6 +213,34 @@ fn check_namespace(name: &str) -> Result<(), Error> {
         Error::new(Kind::Usage, format!("`{name}` cannot be the name of a namespace"))
             .hint("Lower-case letters, digits and `-` are allowed, 63 characters at most."),
     )
+}
+
+/// Flags with which the pod could not be made, or would never be ready.
+fn check_controller(args: &controller::Args) -> Result<(), Error> {
+    let (storage, metrics, artifacts) = (&args.storage_path, args.metrics_addr, args.storage_addr);
+    let shown = storage.display();
+    let is_plain = storage.is_absolute() && !storage.components().any(|it| it == Component::ParentDir);
+    let wrong = if !is_plain || storage.to_string_lossy().contains(':') {
+        format!("--storage-path={shown} is no absolute path that a volume can be mounted at")
+    } else if ["/", "/tmp"].iter().any(|taken| storage == Path::new(taken)) {
+        format!("--storage-path={shown} is a directory of the pod already; name another, such as /data")
+    } else if metrics.ip().is_loopback() {
+        format!(
+            "--metrics-addr={metrics} is not reached by the probes, so the pod would be ended again and again; say \
+             --metrics-addr=:{}",
+            metrics.port()
+        )
+    } else if metrics.port() == artifacts.port() {
+        format!(
+            "--metrics-addr and --storage-addr name the same port, {}",
+            metrics.port()
+        )
+    } else if metrics.port() == 0 || artifacts.port() == 0 {
+        "--metrics-addr and --storage-addr have to name their ports, for the Service to find them".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Usage, wrong))
 }
 
 fn check_image(image: &str) -> Result<(), Error> {
@@ -370,6 +400,44 @@ mod tests {
     fn a_flag_that_the_controller_does_not_know_is_refused_before_it_is_installed() {
         let error = install("install -- --no-such-flag").unwrap_err();
         assert_eq!(error.kind(), Kind::Usage);
+    }
+
+    #[test]
+    fn a_flag_with_which_the_pod_would_not_work_is_refused_before_it_is_installed() {
+        for flag in [
+            "--storage-path=/tmp",
+            "--storage-path=/tmp/",
+            "--storage-path=/",
+            "--storage-path=data",
+            "--storage-path=/data/../tmp",
+            "--storage-path=/data:1",
+            "--metrics-addr=127.0.0.1:8080",
+            "--metrics-addr=:9090",
+            "--metrics-addr=:0",
+            "--storage-addr=:0",
+        ] {
+            let error = install(&format!("install -- {flag}")).unwrap_err();
+            let name = flag.split('=').next().unwrap();
+            assert!(
+                error.kind() == Kind::Usage && error.to_string().contains(name),
+                "{flag}: {error}"
+            );
+        }
+        install("install -- --storage-path=/tmp/coracle --metrics-addr=0.0.0.0:8081").unwrap();
+    }
+
+    #[test]
+    fn a_namespace_of_digits_stays_a_name() {
+        for document in documents(&install("install -n 2026").unwrap()) {
+            let metadata = &document["metadata"];
+            assert!(
+                metadata["namespace"].is_null() || metadata["namespace"] == "2026",
+                "{document}"
+            );
+            for subject in document["subjects"].as_array().into_iter().flatten() {
+                assert_eq!(subject["namespace"], "2026");
+            }
+        }
     }
 
     #[test]
