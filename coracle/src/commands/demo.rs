@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::demo::pushes::Pushes;
 use crate::demo::stage::{self, DemoError, Stage};
-use crate::demo::story::{self, Teller};
+use crate::demo::story;
+use crate::demo::teller::Teller;
 use crate::error::{Error, Kind};
 use crate::ui::Ui;
 

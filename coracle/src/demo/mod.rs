@@ -13,4 +13,5 @@ pub mod pushes;
 pub mod repository;
 pub mod stage;
 pub mod story;
+pub mod teller;
 pub mod world;

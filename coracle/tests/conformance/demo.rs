@@ -1,6 +1,7 @@
 //! The demo's cluster, and the commands around it, on a real API server.
 
-use coracle::demo::story::{self, Props, Teller};
+use coracle::demo::story::{self, Props};
+use coracle::demo::teller::Teller;
 use coracle::ui::Ui;
 
 use crate::installation::Installation;

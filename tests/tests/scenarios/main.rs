@@ -16,23 +16,29 @@
 )]
 mod git_server;
 
+mod accounts;
 mod annotations;
 mod bad_input;
 mod bad_sources;
 mod budgets;
-mod controlling;
 mod dependencies;
 mod drift;
 mod health;
 mod kill;
+mod leadership;
+mod moves;
 mod ownership;
 mod preview;
 mod recording;
+mod removal;
+mod replacement;
 mod requests;
 mod secrets;
 mod sources;
+mod statuses;
 mod story;
 mod surroundings;
+mod turns;
 mod variables;
 
 use std::time::Duration;
@@ -232,6 +238,16 @@ pub(crate) fn config_map(name: &str, value: &str) -> String {
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: default\ndata:\n  key: '{value}'\n"
     )
 }
+
+/// A claim of storage in namespace `default`, which holds data.
+pub(crate) const CLAIM: &str = "
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: default}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+";
 
 /// A Deployment in namespace `default` as YAML.
 pub(crate) fn deployment(name: &str, more: &str) -> String {

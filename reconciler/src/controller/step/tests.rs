@@ -1,9 +1,9 @@
 //! The life of one Kustomization, event by event, on a clock that stands still unless it is moved.
 
-use std::collections::BTreeSet;
+mod absent;
+mod drift;
 
 use super::*;
-use crate::plan::ObjectId;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
@@ -136,29 +136,6 @@ fn a_healthy_object_turns_unhealthy_on_failed_or_on_in_progress_for_longer_than_
 }
 
 #[test]
-fn touched_objects_are_corrected_together() {
-    let id = |name: &str| ObjectId {
-        namespace: "a".into(),
-        name: name.into(),
-        group: String::new(),
-        kind: "ConfigMap".into(),
-    };
-    let mut state = settled();
-    assert_eq!(
-        (state.step(Event::Touched(id("x")), at(10))),
-        [Effect::Start(Scope::Drift(BTreeSet::from([id("x")])))]
-    );
-    assert_eq!((state.step(Event::Touched(id("y")), at(10))), []);
-    assert_eq!(
-        ended(&mut state, applied(false), 11),
-        [
-            Effect::Judge,
-            Effect::Start(Scope::Drift(BTreeSet::from([id("y")])))
-        ]
-    );
-}
-
-#[test]
 fn a_suspended_kustomization_stops_before_its_next_write_and_runs_for_nothing() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
@@ -187,23 +164,6 @@ fn a_deleted_kustomization_is_finalized_once() {
     assert_eq!(given(&mut state, deleting.clone(), 11), []);
     assert_eq!(ended(&mut state, Ended::Finalized, 12), [Effect::Forget]);
     assert_eq!(given(&mut state, deleting, 13), []);
-}
-
-#[test]
-fn what_blocks_is_reported_once_and_the_run_starts_when_it_is_gone() {
-    let mut state = State::new(at(0));
-    let blocked = Inputs {
-        blocked: Some(Failure::Dependency("dependency 'a/b' is not ready".into())),
-        ..inputs("a")
-    };
-    assert_eq!(
-        given(&mut state, blocked.clone(), 0),
-        [Effect::ReportBlocked(Failure::Dependency(
-            "dependency 'a/b' is not ready".into()
-        ))]
-    );
-    assert_eq!(given(&mut state, blocked, 1), []);
-    assert_eq!(given(&mut state, inputs("a"), 2), [Effect::Start(Scope::Full)]);
 }
 
 #[test]
@@ -255,26 +215,6 @@ fn rule_2_everything_is_looked_at_again_when_no_late_write_can_arrive_any_more()
 }
 
 #[test]
-fn rule_22_a_request_is_answered_also_while_something_blocks() {
-    let mut state = State::new(at(0));
-    let why = Failure::Dependency("dependency 'a/b' is not ready".into());
-    let blocked = Inputs {
-        blocked: Some(why.clone()),
-        ..inputs("a")
-    };
-    given(&mut state, blocked.clone(), 0);
-    let requested = Inputs {
-        requested: Some("now".into()),
-        ..blocked
-    };
-    assert_eq!(
-        given(&mut state, requested.clone(), 1),
-        [Effect::ReportBlocked(why)]
-    );
-    assert_eq!(given(&mut state, requested, 2), []);
-}
-
-#[test]
 fn a_deletion_does_not_wait_for_the_retry_of_a_failed_run() {
     let mut state = State::new(at(0));
     given(&mut state, inputs("a"), 0);
@@ -284,124 +224,6 @@ fn a_deletion_does_not_wait_for_the_retry_of_a_failed_run() {
         ..inputs("a")
     };
     assert_eq!(given(&mut state, deleting, 2), [Effect::Start(Scope::Finalize)]);
-}
-
-fn config_map(name: &str) -> ObjectId {
-    ObjectId::new("", "ConfigMap", "default", name)
-}
-
-fn set_of(names: &[&str]) -> Scope {
-    Scope::Drift(names.iter().map(|name| config_map(name)).collect())
-}
-
-#[test]
-fn rule_10_an_object_whose_generation_moves_is_checked_once_for_all_moves_until_then() {
-    let mut state = settled();
-    assert_eq!(state.step(Event::Moved(config_map("x"), at(20)), at(10)), []);
-    assert_eq!(state.step(Event::Moved(config_map("x"), at(25)), at(15)), []);
-    assert_eq!(state.next_wake(), Some(at(20)));
-    assert_eq!(state.step(Event::Tick, at(19)), []);
-    assert_eq!(state.step(Event::Tick, at(20)), [Effect::Start(set_of(&["x"]))]);
-    ended(&mut state, applied(true), 21);
-    assert_eq!(state.step(Event::Tick, at(40)), []);
-}
-
-#[test]
-fn rule_10_a_check_that_is_due_later_is_not_taken_along_by_the_correction_of_another_object() {
-    let mut state = settled();
-    state.step(Event::Moved(config_map("x"), at(20)), at(10));
-    assert_eq!(
-        state.step(Event::Touched(config_map("y")), at(11)),
-        [Effect::Start(set_of(&["y"]))]
-    );
-    ended(&mut state, applied(true), 12);
-    assert_eq!(state.step(Event::Tick, at(20)), [Effect::Start(set_of(&["x"]))]);
-}
-
-#[test]
-fn rule_10_a_check_that_is_due_later_holds_no_revision_up() {
-    let mut state = settled();
-    state.step(Event::Moved(config_map("x"), at(20)), at(10));
-    assert!(state.may_skip());
-}
-
-#[test]
-fn rule_12_everything_is_checked_when_what_admits_objects_changed_and_once_more_when_it_changes_meanwhile() {
-    let mut state = settled();
-    let changed = || Event::SurroundingsChanged;
-    assert_eq!(state.step(changed(), at(10)), [Effect::Start(Scope::Around)]);
-    assert_eq!(state.step(changed(), at(11)), []);
-    assert_eq!(state.step(changed(), at(12)), []);
-    assert_eq!(
-        ended(&mut state, applied(true), 13),
-        [Effect::Judge, Effect::Start(Scope::Around)]
-    );
-    assert_eq!(ended(&mut state, applied(true), 14), [Effect::Judge]);
-}
-
-fn missing(names: &[&str]) -> Ended {
-    Ended::Failed(Failure::Missing {
-        text: "not there".to_owned(),
-        what: names.iter().map(|name| namespace(name)).collect(),
-    })
-}
-
-fn namespace(name: &str) -> Missing {
-    Missing::Namespace(name.to_owned())
-}
-
-#[test]
-fn what_failed_for_something_missing_runs_when_all_of_it_has_appeared() {
-    let mut state = State::new(at(0));
-    given(&mut state, inputs("a"), 0);
-    assert_eq!(ended(&mut state, missing(&["x", "y"]), 1), []);
-    assert_eq!(state.step(Event::Appeared(namespace("z")), at(2)), []);
-    assert_eq!(state.step(Event::Appeared(namespace("x")), at(3)), []);
-    assert_eq!(
-        state.step(Event::Appeared(namespace("y")), at(4)),
-        [Effect::Start(Scope::Full)]
-    );
-}
-
-#[test]
-fn what_is_said_to_be_there_and_is_not_makes_no_run_follow_the_other_at_once() {
-    let mut state = State::new(at(0));
-    given(&mut state, inputs("a"), 0);
-    let mut now = 1;
-    let mut pauses = Vec::new();
-    for _ in 0..8 {
-        ended(&mut state, missing(&["x"]), now);
-        let mut effects = state.step(Event::Appeared(namespace("x")), at(now));
-        let began = now;
-        while effects.is_empty() {
-            now += 1;
-            effects = state.step(Event::Tick, at(now));
-        }
-        pauses.push(now - began);
-    }
-    assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60]);
-    ended(&mut state, applied(false), now);
-    given(&mut state, inputs("b"), now);
-    ended(&mut state, missing(&["x"]), now);
-    assert_eq!(
-        state.step(Event::Appeared(namespace("x")), at(now)),
-        [Effect::Start(Scope::Full)]
-    );
-}
-
-#[test]
-fn a_request_that_comes_while_a_dependency_is_not_ready_is_run_for_when_it_is() {
-    let mut state = settled();
-    let blocked = Inputs {
-        requested: Some("now".into()),
-        blocked: Some(Failure::Dependency(
-            "dependency 'flux-system/a' is not ready".into(),
-        )),
-        ..inputs("a")
-    };
-    let block = blocked.blocked.clone().unwrap();
-    assert_eq!(given(&mut state, blocked, 10), [Effect::ReportBlocked(block)]);
-    assert_eq!(given(&mut state, inputs("a"), 11), [Effect::Start(Scope::Full)]);
 }
 
 #[test]
@@ -428,28 +250,4 @@ fn the_time_that_health_may_take_begins_with_the_run_and_not_with_its_wait_for_a
     assert_eq!(ended(&mut state, applied(true), 101), [Effect::Judge]);
     assert_eq!(state.step(Event::Tick, at(130)), []);
     assert!(state.is_waiting());
-}
-
-fn missing_source(awaited: bool) -> Failure {
-    Failure::SourceMissing {
-        text: "Source 'GitRepository/flux-system/app' not found".to_owned(),
-        awaited,
-    }
-}
-
-#[test]
-fn a_source_that_does_not_exist_is_awaited_for_a_moment_before_it_is_trouble() {
-    let mut state = State::new(at(0));
-    let blocked = || Inputs {
-        blocked: Some(missing_source(false)),
-        revision: None,
-        ..inputs("a")
-    };
-    let reported = |awaited| [Effect::ReportBlocked(missing_source(awaited))];
-    assert_eq!(given(&mut state, blocked(), 0), reported(true));
-    assert_eq!(given(&mut state, blocked(), 3), []);
-    assert_eq!(state.next_wake(), Some(at(15)));
-    assert_eq!(state.step(Event::Tick, at(15)), reported(false));
-    assert_eq!(state.next_wake(), None);
-    assert_eq!(given(&mut state, inputs("a"), 20), [Effect::Start(Scope::Full)]);
 }
