@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use tokio::sync::watch;
+
 use crate::api::selector;
 use crate::request::{Request, Verb};
 
@@ -93,6 +95,7 @@ pub struct Requests {
     /// Held by those who carry a request out until it is counted; whoever reads counts waits for them, so that
     /// a request whose effect was seen has been counted.
     under_way: RwLock<()>,
+    seen: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +122,18 @@ impl Requests {
         drop(self.under_way.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn count(&self, mut key: RequestKey, code: u16) {
+    /// Shows how many requests there were so far, whenever there is another.
+    #[must_use]
+    pub fn seen(&self) -> watch::Receiver<u64> {
+        self.seen.subscribe()
+    }
+
+    pub(crate) fn count(&self, key: RequestKey, code: u16) {
+        self.put(key, code);
+        self.seen.send_modify(|seen| *seen += 1);
+    }
+
+    fn put(&self, mut key: RequestKey, code: u16) {
         key.code = code;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.seen += 1;

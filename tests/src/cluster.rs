@@ -3,13 +3,19 @@
 //! In: what the scenario needs. Out: one set of operations, so that a scenario is told once and holds on both.
 //! `CORACLE_TEST_CLUSTER=upstream`, which `make conformance` sets, runs every scenario upstream that can be.
 
+use std::time::Duration;
+
 use embedded_cluster::{Faults, RequestKey, Workloads};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::control_plane::Lent;
 
 /// Says which cluster scenarios run on: `embedded` (the default) or `upstream`.
 pub const WHICH: &str = "CORACLE_TEST_CLUSTER";
+
+/// When a file that nobody tells of is looked at again.
+const AUDIT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a scenario needs of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +184,34 @@ impl Cluster {
         match self {
             Self::Embedded(cluster) => cluster.requests().log_since(mark),
             Self::Upstream(lent) => lent.requests_since(mark),
+        }
+    }
+
+    /// Tells of requests from here on.
+    #[must_use]
+    pub(crate) fn arrivals(&self) -> Arrivals {
+        match self {
+            Self::Embedded(cluster) => Arrivals::Counted(cluster.requests().seen()),
+            Self::Upstream(_) => Arrivals::Audited,
+        }
+    }
+}
+
+/// Requests as they are answered.
+pub(crate) enum Arrivals {
+    /// By the embedded cluster, which tells of each.
+    Counted(watch::Receiver<u64>),
+    /// By upstream's API server, which writes them to a file.
+    Audited,
+}
+
+impl Arrivals {
+    /// Waits until there may be another.
+    pub(crate) async fn next(&mut self) {
+        match self {
+            // The cluster holds the sender for as long as the scenario holds the cluster.
+            Self::Counted(seen) => drop(seen.changed().await),
+            Self::Audited => tokio::time::sleep(AUDIT_PAUSE).await,
         }
     }
 }

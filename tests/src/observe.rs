@@ -69,14 +69,15 @@ impl World {
         log.iter().filter(of_a_watch).map(ToString::to_string).collect()
     }
 
-    /// Waits until a look at what the controller does finds what is wanted.
+    /// Waits, by what the controller asks for, until a look at its requests finds what is wanted.
     ///
     /// # Panics
     /// When that does not come.
     pub async fn until_seen(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let mut arrivals = self.cluster.arrivals();
         let look = async {
             while !wanted(self) {
-                tokio::task::yield_now().await;
+                arrivals.next().await;
             }
         };
         let seen = tokio::time::timeout(PATIENCE, look).await;
@@ -256,23 +257,10 @@ impl World {
     }
 
     /// Waits until the controller has previewed an object since a mark.
-    ///
-    /// # Panics
-    /// When that does not come.
     pub async fn until_previewed(&self, name: &str, mark: u64) {
-        let look = async {
-            while !self
-                .requests_since(mark)
-                .iter()
-                .any(|key| key.dry_run && key.name == name)
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        assert!(
-            tokio::time::timeout(PATIENCE, look).await.is_ok(),
-            "{name} was not previewed"
-        );
+        let is_preview = |key: &RequestKey| key.dry_run && key.name == name;
+        let previewed = |world: &Self| world.requests_since(mark).iter().any(is_preview);
+        self.until_seen(&format!("a preview of {name}"), previewed).await;
     }
 
     /// Changes fields of a Kustomization's spec.

@@ -25,10 +25,11 @@ pub(crate) const FLUX_LEASES: [&str; 2] = [
 pub struct Lease {
     /// Who holds it; empty when nobody does.
     pub holder: String,
-    /// When it was last renewed, by the clock of whoever did: only that it changes means anything here.
-    pub renewed: Option<Timestamp>,
-    /// How long it lasts from then.
-    pub duration: Duration,
+    /// When it was last renewed, as whoever did wrote it down by its own clock: only that it changes means anything
+    /// here, so that it may be missing or in any form.
+    pub renewed: String,
+    /// How long it lasts from then, if that can be read.
+    pub duration: Option<Duration>,
     /// How often it changed hands.
     pub transitions: i64,
 }
@@ -46,19 +47,19 @@ pub enum LeaseDecision {
 
 /// Decides what to do about a lease as `me`, which has been seen as it stands for `unchanged`. As in client-go's
 /// leader election, another's lease has run out when it was not renewed for its duration while it was watched: clocks
-/// of other machines are not trusted.
+/// of other machines are not trusted. One that does not say how long it lasts is given `otherwise`.
 #[must_use]
-pub fn evaluate(lease: Option<&Lease>, me: &str, unchanged: Duration) -> LeaseDecision {
+pub fn evaluate(lease: Option<&Lease>, me: &str, unchanged: Duration, otherwise: Duration) -> LeaseDecision {
     let Some(lease) = lease.filter(|lease| !lease.holder.is_empty()) else {
         return LeaseDecision::Acquire;
     };
     if lease.holder == me {
         return LeaseDecision::Renew;
     }
-    if lease.renewed.is_none() || unchanged >= lease.duration {
-        return LeaseDecision::Acquire;
+    match lease.duration.unwrap_or(otherwise).checked_sub(unchanged) {
+        None | Some(Duration::ZERO) => LeaseDecision::Acquire,
+        Some(left) => LeaseDecision::Wait(left.min(Duration::from_secs(5))),
     }
-    LeaseDecision::Wait((lease.duration - unchanged).min(Duration::from_secs(5)))
 }
 
 /// Who holds a lease that cannot be had.
@@ -72,8 +73,37 @@ pub struct Held {
     pub pause: Duration,
 }
 
-/// The leases as they were seen, and since when they stand so.
-type Observed = HashMap<&'static str, (Lease, Instant)>;
+/// The leases as they were seen, and since when they are known to stand so.
+#[derive(Default)]
+struct Observed(HashMap<&'static str, (Lease, Instant)>);
+
+impl Observed {
+    /// For how long at least a lease has stood as an answer shows it that was asked for and came at these moments. An
+    /// answer may take minutes, and shows the lease at any moment of them: the span begins after the first answer and
+    /// ends before the last question.
+    fn unchanged(
+        &mut self,
+        name: &'static str,
+        lease: Option<&Lease>,
+        asked: Instant,
+        answered: Instant,
+    ) -> Duration {
+        let Some(lease) = lease else {
+            self.0.remove(name);
+            return Duration::ZERO;
+        };
+        match self.0.get(name) {
+            Some((before, since)) if before == lease => asked.saturating_duration_since(*since),
+            _ => {
+                self.0.insert(name, (lease.clone(), answered));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// Gives the moment that it is: it measures spans.
+pub type Moment = Box<dyn Fn() -> Instant + Send + Sync>;
 
 /// The leases of both of Flux's controllers, held by this process.
 pub struct LeaseHold {
@@ -81,29 +111,31 @@ pub struct LeaseHold {
     namespace: String,
     me: String,
     duration: Duration,
+    moment: Moment,
     observed: Mutex<Observed>,
 }
 
 impl LeaseHold {
     /// Nothing is held yet. `me` names this process; what it holds lasts for `duration`.
     #[must_use]
-    pub fn new(api: Api, namespace: String, me: String, duration: Duration) -> Self {
+    pub fn new(api: Api, namespace: String, me: String, duration: Duration, moment: Moment) -> Self {
         Self {
             api,
             namespace,
             me,
             duration,
+            moment,
             observed: Mutex::default(),
         }
     }
 
-    /// Takes or renews both; says who holds the one that cannot be had. `now` measures spans.
+    /// Takes or renews both; says who holds the one that cannot be had.
     ///
     /// # Errors
     /// Why the API server could not be asked.
-    pub async fn hold(&self, now: Instant) -> Result<Result<(), Held>, ApiError> {
+    pub async fn hold(&self) -> Result<Result<(), Held>, ApiError> {
         for name in FLUX_LEASES {
-            if let Err(held) = self.hold_one(name, now).await? {
+            if let Err(held) = self.hold_one(name).await? {
                 return Ok(Err(held));
             }
         }
@@ -112,12 +144,12 @@ impl LeaseHold {
 
     /// A renewal whose answer was lost is sent again and refused then, though it was carried out: another look tells
     /// who holds it.
-    async fn hold_one(&self, name: &'static str, now: Instant) -> Result<Result<(), Held>, ApiError> {
-        match self.try_to_hold(name, now).await {
+    async fn hold_one(&self, name: &'static str) -> Result<Result<(), Held>, ApiError> {
+        match self.try_to_hold(name).await {
             Err(error) if error.is_conflict() => {}
             answer => return answer,
         }
-        match self.try_to_hold(name, now).await {
+        match self.try_to_hold(name).await {
             Err(error) if error.is_conflict() => Ok(Err(Held {
                 lease: name,
                 holder: "another process".to_owned(),
@@ -127,23 +159,7 @@ impl LeaseHold {
         }
     }
 
-    /// For how long a lease has been seen as it stands.
-    fn unchanged(&self, name: &'static str, lease: Option<&Lease>, now: Instant) -> Duration {
-        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lease) = lease else {
-            observed.remove(name);
-            return Duration::ZERO;
-        };
-        match observed.get(name) {
-            Some((before, since)) if before == lease => now.saturating_duration_since(*since),
-            _ => {
-                observed.insert(name, (lease.clone(), now));
-                Duration::ZERO
-            }
-        }
-    }
-
-    async fn try_to_hold(&self, name: &'static str, seen_at: Instant) -> Result<Result<(), Held>, ApiError> {
+    async fn try_to_hold(&self, name: &'static str) -> Result<Result<(), Held>, ApiError> {
         let kind = Kind::fixed("coordination.k8s.io/v1", "Lease", "leases", true);
         let id = ObjectId {
             namespace: self.namespace.clone(),
@@ -151,11 +167,16 @@ impl LeaseHold {
             group: kind.gvk.group.clone(),
             kind: kind.gvk.kind.clone(),
         };
+        let asked = (self.moment)();
         let found = self.api.get(&kind, &id).await?;
+        let answered = (self.moment)();
         let lease = found.as_ref().map(read);
         let now = Timestamp::now();
-        let unchanged = self.unchanged(name, lease.as_ref(), seen_at);
-        let decision = evaluate(lease.as_ref(), &self.me, unchanged);
+        let unchanged = {
+            let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+            observed.unchanged(name, lease.as_ref(), asked, answered)
+        };
+        let decision = evaluate(lease.as_ref(), &self.me, unchanged, self.duration);
         if let LeaseDecision::Wait(pause) = decision {
             return Ok(Err(Held {
                 lease: name,
@@ -222,8 +243,11 @@ fn read(object: &Value) -> Lease {
     let spec = &object["spec"];
     Lease {
         holder: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
-        renewed: spec["renewTime"].as_str().and_then(|time| time.parse().ok()),
-        duration: Duration::from_secs(spec["leaseDurationSeconds"].as_u64().unwrap_or(0)),
+        renewed: spec["renewTime"].as_str().unwrap_or_default().to_owned(),
+        duration: spec["leaseDurationSeconds"]
+            .as_u64()
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs),
         transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
     }
 }
@@ -232,31 +256,69 @@ fn read(object: &Value) -> Lease {
 mod tests {
     use super::*;
 
-    fn lease(holder: &str) -> Lease {
-        Lease {
-            holder: holder.into(),
-            renewed: Some(Timestamp::UNIX_EPOCH),
-            duration: Duration::from_secs(35),
-            transitions: 0,
-        }
+    const NAME: &str = FLUX_LEASES[0];
+    const FLUX: &str = "kustomize-controller-7d";
+    const OURS: Duration = Duration::from_secs(90);
+
+    fn lease(holder: &str, renewed: &str) -> Lease {
+        read(&json!({
+            "spec": {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 35},
+        }))
     }
 
     fn decision(holder: &str, unchanged: u64) -> LeaseDecision {
-        evaluate(Some(&lease(holder)), "coracle", Duration::from_secs(unchanged))
+        let lease = lease(holder, "2026-01-01T00:00:00.000000Z");
+        evaluate(Some(&lease), "coracle", Duration::from_secs(unchanged), OURS)
     }
 
     #[test]
     fn a_lease_of_a_running_flux_is_waited_for_and_taken_when_it_was_not_renewed_for_as_long_as_it_lasts() {
-        let flux = "kustomize-controller-7d";
-        assert_eq!(decision(flux, 0), LeaseDecision::Wait(Duration::from_secs(5)));
-        assert_eq!(decision(flux, 33), LeaseDecision::Wait(Duration::from_secs(2)));
-        assert_eq!(decision(flux, 35), LeaseDecision::Acquire);
+        assert_eq!(decision(FLUX, 0), LeaseDecision::Wait(Duration::from_secs(5)));
+        assert_eq!(decision(FLUX, 33), LeaseDecision::Wait(Duration::from_secs(2)));
+        assert_eq!(decision(FLUX, 35), LeaseDecision::Acquire);
     }
 
     #[test]
     fn a_released_or_missing_lease_is_taken_and_our_own_renewed() {
-        assert_eq!(evaluate(None, "coracle", Duration::ZERO), LeaseDecision::Acquire);
+        assert_eq!(
+            evaluate(None, "coracle", Duration::ZERO, OURS),
+            LeaseDecision::Acquire
+        );
         assert_eq!(decision("", 1), LeaseDecision::Acquire);
         assert_eq!(decision("coracle", 400), LeaseDecision::Renew);
+    }
+
+    #[test]
+    fn a_lease_that_does_not_say_when_it_was_renewed_or_how_long_it_lasts_is_given_as_long_as_ours() {
+        for spec in [
+            json!({"holderIdentity": FLUX}),
+            json!({"holderIdentity": FLUX, "leaseDurationSeconds": 0, "renewTime": "today"}),
+            json!({"holderIdentity": FLUX, "leaseDurationSeconds": 90}),
+        ] {
+            let lease = read(&json!({ "spec": spec }));
+            let after = |seconds| evaluate(Some(&lease), "coracle", Duration::from_secs(seconds), OURS);
+            assert_eq!(after(89), LeaseDecision::Wait(Duration::from_secs(1)));
+            assert_eq!(after(90), LeaseDecision::Acquire);
+        }
+    }
+
+    #[test]
+    fn a_lease_is_known_to_stand_from_after_the_first_answer_until_before_the_last_question() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut observed = Observed::default();
+        let mut seen = |renewed: &str, asked, answered| {
+            observed
+                .unchanged(NAME, Some(&lease(FLUX, renewed)), at(asked), at(answered))
+                .as_secs()
+        };
+        assert_eq!(seen("a", 0, 80), 0, "it may have been renewed at the 79th second");
+        assert_eq!(seen("a", 85, 165), 5);
+        assert_eq!(seen("a", 170, 170), 90);
+        assert_eq!(seen("b", 175, 176), 0, "it was renewed");
+        assert_eq!(seen("b", 180, 180), 4);
+        assert_eq!(observed.unchanged(NAME, None, at(181), at(181)), Duration::ZERO);
+        let again = observed.unchanged(NAME, Some(&lease(FLUX, "b")), at(190), at(190));
+        assert_eq!(again, Duration::ZERO, "it was gone meanwhile");
     }
 }

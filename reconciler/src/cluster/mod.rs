@@ -14,7 +14,7 @@ pub use api::{Api, Applied, ApplyOptions, Identity, Preconditions};
 pub use discovery::{Discovery, Kind};
 pub use fingerprint::Fingerprint;
 pub use index::{Index, Seen};
-pub use lease::{Held, Lease, LeaseDecision, LeaseHold, evaluate as evaluate_lease};
+pub use lease::{Held, Lease, LeaseDecision, LeaseHold, Moment, evaluate as evaluate_lease};
 pub use outcome::{ApiError, Status};
 pub use permit::{Permit, Revoked};
 pub use watches::{ObjectEvent, Watches};

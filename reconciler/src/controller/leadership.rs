@@ -29,11 +29,13 @@ pub(crate) struct Election<'a> {
 impl<'a> Election<'a> {
     pub(crate) fn new(cx: &'a Context, api: Api) -> Self {
         let config = &cx.config;
+        let clock = config.clock.clone();
         let hold = LeaseHold::new(
             api.clone(),
             config.namespace.clone(),
             config.identity.clone(),
             config.lease_duration,
+            Box::new(move || clock.instant()),
         );
         Self { cx, api, hold }
     }
@@ -153,7 +155,7 @@ impl<'a> Election<'a> {
         if !self.cx.config.leases {
             return Attempt::Leads;
         }
-        match self.hold.hold(self.cx.config.clock.instant()).await {
+        match self.hold.hold().await {
             Ok(Ok(())) => Attempt::Leads,
             Ok(Err(Held { lease, holder, pause })) => Attempt::Held {
                 by: format!(

@@ -78,7 +78,8 @@ async fn a_kustomization_of_a_source_that_never_came_says_why() {
         message.replace(scene.world.url(), "URL"),
         "Source 'GitRepository/flux-system/app' has no artifact yet: no branch 'staging' in 'URL'; there are 'main'"
     );
-    // The source has warned of it, under the same name; the Kustomization only waits.
+    // The source has warned of it, under the same name; the Kustomization only waits, and has said so by then.
+    scene.world.until_event("app", &message).await;
     assert_eq!(scene.world.warnings("app").len(), 1);
     scene.world.git_repository("app", "main");
     scene.world.until_applied("app", &scene.upstream.head()).await;
@@ -120,12 +121,15 @@ async fn a_source_that_comes_a_moment_after_its_kustomization_is_no_trouble() {
         .world
         .until_event("app", "ConfigMap/default/settings created")
         .await;
-    assert_eq!(
-        scene.world.events("app").len(),
-        2,
-        "{:?}",
-        scene.world.events("app")
-    );
+    // Events are sent in the order in which they are told: whatever was told before this one is there when it is.
+    scene.push_file("app/config.yaml", &config_map("settings", "two"));
+    let last = "ConfigMap/default/settings configured";
+    scene.world.until_event("app", last).await;
+    let of_the_source = |message: &String| message.starts_with("stored artifact");
+    let mut told = scene.world.events("app");
+    told.retain(|message| !of_the_source(message));
+    told.sort();
+    assert_eq!(told, [last, "ConfigMap/default/settings created"]);
     assert_eq!(scene.world.warnings("app"), [] as [&str; 0]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use embedded_cluster::{HoldAt, Verb};
+use embedded_cluster::{Held, HoldAt, Holding, Verb};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::world::NAMESPACE;
@@ -67,35 +67,118 @@ async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
     }
 }
 
+const KUSTOMIZE_LEASE: &str = "kustomize-controller-leader-election";
+const FLUX: &str = "kustomize-controller-7d";
+
+/// A controller that waits while another holds a lease, and whose looks at it are held.
+struct Standby {
+    scene: Scene,
+    commit: String,
+    looks: Holding,
+}
+
+impl Standby {
+    async fn of(lease: &Value, looks_held: u64) -> Self {
+        let mut scene = Scene::with(Needs::Faults).empty().await;
+        let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+        let world = &mut scene.world;
+        world.git_repository("app", "main");
+        world.kustomization("app", "app", "./app", &json!({}));
+        world.apply(lease);
+        let looks = looks("coordination.k8s.io", "leases").name(KUSTOMIZE_LEASE);
+        let looks = world
+            .cluster
+            .faults()
+            .hold(looks.times(looks_held), HoldAt::After);
+        world.start().await;
+        Self { scene, commit, looks }
+    }
+
+    /// Waits until the first look was taken in.
+    async fn until_it_waits(&self) {
+        self.scene
+            .world
+            .log()
+            .until("another controller reconciles")
+            .await;
+    }
+
+    /// The next look, which has its answer and is held.
+    async fn look(&mut self) -> Held {
+        held(&mut self.looks).await
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.scene.world.pass(Duration::from_secs(seconds));
+    }
+
+    fn holder(&self) -> String {
+        let world = &self.scene.world;
+        let lease = world.get("coordination.k8s.io/v1", "Lease", NAMESPACE, KUSTOMIZE_LEASE);
+        lease.unwrap()["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    async fn until_it_leads(&self) {
+        self.scene.world.until_applied("app", &self.commit).await;
+        assert_eq!(self.holder(), "coracle");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_a_lease_is_taken_once_it_was_not_renewed_while_it_was_watched_whatever_clock_it_was_written_by()
  {
-    let mut scene = Scene::with(Needs::Faults).empty().await;
-    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
-    let world = &mut scene.world;
-    world.git_repository("app", "main");
-    world.kustomization("app", "app", "./app", &json!({}));
-    let name = "kustomize-controller-leader-election";
-    let mut slow = lease(name, "kustomize-controller-7d");
+    let mut slow = lease(KUSTOMIZE_LEASE, FLUX);
     slow["spec"]["renewTime"] = json!("2020-01-01T00:00:00.000000Z");
-    world.apply(&slow);
-    let looks = looks("coordination.k8s.io", "leases").name(name);
-    let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
-    world.start().await;
-    held(&mut holding).await.release();
-    world.pass(Duration::from_secs(30));
-    let again = held(&mut holding).await;
-    let holder = |world: &tests::World| {
-        let lease = world
-            .get("coordination.k8s.io/v1", "Lease", NAMESPACE, name)
-            .unwrap();
-        lease["spec"]["holderIdentity"].clone()
-    };
-    assert_eq!(holder(world), "kustomize-controller-7d");
+    let mut standby = Standby::of(&slow, 3).await;
+    standby.look().await.release();
+    standby.until_it_waits().await;
+    standby.pass(20);
+    standby.look().await.release();
+    // What is passed before it sleeps is added to its sleep: 40 to 50 s at the next look.
+    standby.pass(20);
+    let last = standby.look().await;
+    assert_eq!(standby.holder(), FLUX);
+    last.release();
+    standby.until_it_leads().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_24_a_lease_that_is_renewed_while_it_is_watched_is_left_to_its_holder() {
+    let mut standby = Standby::of(&lease(KUSTOMIZE_LEASE, FLUX), 3).await;
+    standby.look().await.release();
+    standby.until_it_waits().await;
+    let mut renewed = lease(KUSTOMIZE_LEASE, FLUX);
+    renewed["spec"]["renewTime"] = json!("2030-01-01T00:00:00.000000Z");
+    standby.scene.world.apply(&renewed);
+    standby.pass(40);
+    standby.look().await.release();
+    standby.pass(6);
+    let again = standby.look().await;
+    assert_eq!(standby.holder(), FLUX);
+    // It stops without a word.
     again.release();
-    world.pass(Duration::from_secs(6));
-    world.until_applied("app", &commit).await;
-    assert_eq!(holder(world), "coracle");
+    standby.pass(40);
+    standby.until_it_leads().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_24_a_slow_answer_does_not_make_a_lease_older_than_it_is() {
+    let mut standby = Standby::of(&lease(KUSTOMIZE_LEASE, FLUX), 3).await;
+    let slow = standby.look().await;
+    standby.pass(40);
+    slow.release();
+    standby.until_it_waits().await;
+    standby.pass(6);
+    standby.look().await.release();
+    standby.pass(6);
+    let again = standby.look().await;
+    assert_eq!(standby.holder(), FLUX);
+    again.release();
+    standby.pass(35);
+    standby.until_it_leads().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
