@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use self::absent::Absent;
 use self::attempt::{Attempt, Work};
 use self::hold::Hold;
+pub(crate) use self::hold::SOURCE_GRACE;
 use self::pending::Pending;
 use self::settling::{Settling, Turn};
 pub use self::terms::{Effect, Ended, Event, Health, Inputs, Scope};

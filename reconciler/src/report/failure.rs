@@ -19,6 +19,9 @@ pub enum Retry {
     Never,
 }
 
+/// What is said of a source that does not exist.
+const NOT_FOUND: &str = "not found; create it, or correct spec.sourceRef";
+
 /// Why a run ended without success. Each carries the sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -84,6 +87,21 @@ impl Failure {
             return Self::Apply(text);
         }
         Self::Missing { text, what: missing }
+    }
+
+    /// That there is no such source.
+    #[must_use]
+    pub fn source_missing(reference: &str, awaited: bool) -> Self {
+        Self::SourceMissing {
+            text: format!("Source '{reference}' {NOT_FOUND}"),
+            awaited,
+        }
+    }
+
+    /// Whether a condition's message is that of a source which does not exist: others share its reason.
+    #[must_use]
+    pub fn is_of_missing_source(message: &str) -> bool {
+        message.ends_with(NOT_FOUND)
     }
 
     /// Reason of the Ready condition.

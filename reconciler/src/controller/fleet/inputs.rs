@@ -80,10 +80,7 @@ impl Fleet {
         }
         match self.sources.get(&key) {
             None => {
-                return Some(Failure::SourceMissing {
-                    text: format!("Source '{reference}' not found; create it, or correct spec.sourceRef"),
-                    awaited: false,
-                });
+                return Some(Failure::source_missing(&reference, false));
             }
             Some(SourceState {
                 checkout: None,

@@ -65,7 +65,7 @@ impl Member {
         );
         Self {
             revisions: Revisions::since(&kustomization, &status),
-            news: Arc::new(News::since(&status)),
+            news: Arc::new(News::since(&status, now)),
             kustomization,
             status,
             inventory,

@@ -8,7 +8,7 @@ use super::after;
 use crate::report::Failure;
 
 /// How long a source that does not exist may be on its way before that is told as trouble.
-const SOURCE_GRACE: Duration = Duration::from_secs(15);
+pub(crate) const SOURCE_GRACE: Duration = Duration::from_secs(15);
 
 /// What holds it, if anything does.
 #[derive(Clone, Debug, Default)]
