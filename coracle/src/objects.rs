@@ -347,14 +347,6 @@ pub fn short_revisions(text: &str) -> String {
     out
 }
 
-/// What to say beside a refusal that quotes a variable which nobody put in.
-#[must_use]
-pub fn unsubstituted(refusal: &str) -> Option<&'static str> {
-    refusal.contains("${").then_some(
-        "`${...}` is replaced only if the Kustomization has spec.postBuild.substitute or substituteFrom",
-    )
-}
-
 /// How long ago something was, in the coarse units that `kubectl` prints.
 #[must_use]
 pub fn age(since: Option<Timestamp>, now: Timestamp) -> String {

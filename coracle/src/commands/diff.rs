@@ -59,7 +59,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     if kustomization.status.is_none() {
         kustomization.status = live_status(&cluster, &kustomization, global).await?;
     }
-    let found = changes(&cluster, &kustomization, built.objects).await?;
+    let found = changes(&cluster, &kustomization, built.objects, &built.redactor).await?;
     match args.output {
         Output::Json => ui.json(&as_json(&found, &built.redactor))?,
         Output::Text => print(&found, &built.redactor, ui)?,

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use reconciler::api::{APPLY_MANAGER, Kustomization, PRUNE_CONFIRM};
+use reconciler::api::{APPLY_MANAGER, Kustomization, PRUNE_CONFIRM, PostBuild};
 use reconciler::apply::{Absent, Known, Permit, Preview, Previewed, preview};
 use reconciler::cluster::{Api, ApiError, ApplyOptions, Discovery, Kind as ServedKind};
 use reconciler::plan::{self, Action, Guard, Gvk, Inventory, ObjectId, Owner, Wanted};
 use reconciler::render::Object;
+use reconciler::render::substitute::unreplaced;
+use reconciler::report::redact::Redactor;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::takeover;
 use crate::connect::Cluster;
 use crate::error::{Error, Kind};
-use crate::objects::unsubstituted;
 
 /// How long asking about everything may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -66,7 +67,7 @@ pub struct Changes {
     pub guard: Option<String>,
 }
 
-/// Asks the cluster what applying these objects would change.
+/// Asks the cluster what applying these objects would change; `redactor` knows which of their values are secret.
 ///
 /// # Errors
 /// The cluster cannot be asked.
@@ -74,6 +75,7 @@ pub async fn changes(
     cluster: &Cluster,
     kustomization: &Kustomization,
     objects: Vec<Object>,
+    redactor: &Redactor,
 ) -> Result<Changes, Error> {
     let never = CancellationToken::new();
     let mut look = Look {
@@ -85,6 +87,12 @@ pub async fn changes(
             name: kustomization.metadata.name.clone().unwrap_or_default(),
         },
         force: kustomization.spec.force,
+        replaces: kustomization
+            .spec
+            .post_build
+            .as_ref()
+            .is_some_and(PostBuild::replaces),
+        redactor: redactor.clone(),
         found: Changes {
             changes: Vec::new(),
             unchanged: 0,
@@ -195,6 +203,9 @@ struct Look {
     permit: Permit,
     owner: Owner,
     force: bool,
+    /// Whether the Kustomization puts anything in the place of variables.
+    replaces: bool,
+    redactor: Redactor,
     found: Changes,
 }
 
@@ -286,7 +297,7 @@ impl Look {
                     _ => Effect::Unforeseen(why),
                 }
             }
-            Previewed::Rejected(rejection) => Effect::Refused(with_variables(rejection.message)),
+            Previewed::Rejected(rejection) => Effect::Refused(self.explained(wanted, rejection.message)),
             Previewed::Deferred(absent, words) => brought.effect(absent, wanted, words),
             Previewed::Terminating { .. } => Effect::Unchecked("the old one is being deleted".to_owned()),
             Previewed::OwnedBy(other, _) => Effect::Refused(format!("the Kustomization {other} owns it")),
@@ -394,16 +405,17 @@ impl Look {
         Ok(())
     }
 
+    /// A refusal of a value that still is a variable is about the variable.
+    fn explained(&self, wanted: &Wanted, refusal: String) -> String {
+        let is_secret = |text: &str| self.redactor.masks(text);
+        match unreplaced::hint(&wanted.value, &refusal, self.replaces, is_secret) {
+            Some(hint) => format!("{refusal}; {hint}"),
+            None => refusal,
+        }
+    }
+
     fn add(&mut self, id: ObjectId, effect: Effect, fields: Vec<Field>) {
         self.found.changes.push(Change { id, effect, fields });
-    }
-}
-
-/// A refusal of a value that still is a variable is about the variable.
-fn with_variables(refusal: String) -> String {
-    match unsubstituted(&refusal) {
-        Some(hint) => format!("{refusal} ({hint})"),
-        None => refusal,
     }
 }
 

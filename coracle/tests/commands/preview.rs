@@ -113,7 +113,7 @@ async fn a_refused_value_that_is_a_variable_is_told_so() {
     });
     let terminal = with_file(&settings.to_string()).await;
     insta::assert_snapshot!(terminal.run("diff apps").await, @r#"
-    x ConfigMap/default/settings (refused: dry-run failed: ConfigMap "settings" is invalid: metadata.labels: Invalid value: "${environment}": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?') (`${...}` is replaced only if the Kustomization has spec.postBuild.substitute or substituteFrom))
+    x ConfigMap/default/settings (refused: dry-run failed: ConfigMap "settings" is invalid: metadata.labels: Invalid value: "${environment}": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?'); `${environment}` was not replaced: the Kustomization has no variables; set environment in spec.postBuild.substitute)
     0 to create, 0 to change, 0 to delete, 0 unchanged, 1 refused
     error: ConfigMap/default/settings would be refused, and the run would fail
     [5]

@@ -233,6 +233,16 @@ pub struct PostBuild {
     pub substitute_strategy: Option<SubstituteStrategy>,
 }
 
+impl PostBuild {
+    /// Whether there may be anything to put in the place of variables.
+    #[must_use]
+    pub fn replaces(&self) -> bool {
+        !self.substitute.is_empty()
+            || !self.substitute_from.is_empty()
+            || self.substitute_strategy == Some(SubstituteStrategy::Always)
+    }
+}
+
 /// A ConfigMap or Secret with variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

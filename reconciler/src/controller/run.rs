@@ -16,7 +16,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::api::PRUNE_CONFIRM;
+use crate::api::{PRUNE_CONFIRM, PostBuild};
 use crate::apply::{Recorded, Revoked};
 use crate::assess::targets::Target;
 use crate::cluster::Api;
@@ -201,12 +201,10 @@ impl Run<'_> {
     /// The words by which an object was refused, with what may explain them.
     fn explained(&self, wanted: &Wanted, words: &str) -> String {
         let post_build = self.job.kustomization.spec.post_build.as_ref();
-        let replaces = post_build.is_some_and(|post_build| {
-            !post_build.substitute.is_empty()
-                || !post_build.substitute_from.is_empty()
-                || post_build.substitute_strategy.is_some()
-        });
-        match unreplaced::hint(&wanted.value, words, replaces) {
+        let replaces = post_build.is_some_and(PostBuild::replaces);
+        match unreplaced::hint(&wanted.value, words, replaces, |text| {
+            self.cx.redactor.masks(text)
+        }) {
             Some(hint) => format!("{words}; {hint}"),
             None => words.to_owned(),
         }

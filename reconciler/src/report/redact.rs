@@ -139,6 +139,12 @@ impl Redactor {
         }
     }
 
+    /// Whether anything in a text is masked.
+    #[must_use]
+    pub fn masks(&self, text: &str) -> bool {
+        matches!(self.mask(text), Cow::Owned(_))
+    }
+
     /// Masks an object that is about to be shown: all values of a Secret, the copy that `kubectl apply` keeps, and
     /// every known secret in any other text. Names of keys stay.
     pub fn mask_object(&self, object: &mut Value) {

@@ -4,7 +4,7 @@ use reconciler::api::PRUNE_CONFIRM;
 use serde_json::Value;
 
 use crate::error::{Error, Kind};
-use crate::objects::{Summary, Target, condition, short_revisions, unsubstituted};
+use crate::objects::{Summary, Target, condition, short_revisions};
 
 /// What was asked for, and how the object stood then.
 pub(super) struct Request<'a> {
@@ -78,10 +78,6 @@ pub(super) fn failure(target: &Target, namespace: &str, end: &Summary) -> Error 
         "`coracle events --for {} -n {namespace}` shows what led to it.",
         target.display()
     ));
-    let failed = match unsubstituted(&end.message) {
-        Some(hint) => failed.hint(format!("{hint}.")),
-        None => failed,
-    };
     match stalled {
         true => failed.hint("It is not tried again until the object changes."),
         false => failed.hint("It is tried again by itself."),
