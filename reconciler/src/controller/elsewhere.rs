@@ -18,9 +18,11 @@ pub(crate) fn watch(cx: &Arc<Context>, owner: &Arc<Owner>, object: &ObjectId) {
     tokio::spawn(async move {
         let gvk = id.gvk("v1");
         match cx.discovery.resolve_any_version(&cx.api, &gvk).await {
-            // It may have been forgotten meanwhile.
-            Ok(_) if cx.registry.get(&owner).is_none() => {}
-            Ok(kind) => cx.watches.ensure_object(&kind, &id, &owner),
+            Ok(kind) => {
+                // It may have been forgotten meanwhile.
+                let is_known = || cx.registry.get(&owner).is_some();
+                cx.watches.ensure_object(&kind, &id, &owner, is_known);
+            }
             Err(error) => tracing::warn!(object = %id, %error, "a health check names what cannot be watched"),
         }
     });

@@ -11,6 +11,8 @@ pub(super) struct Health {
     failed: Mutex<Option<Instant>>,
     /// It is not allowed.
     forbidden: AtomicBool,
+    /// It has shown everything once.
+    listed: AtomicBool,
 }
 
 /// A watch that is opened in vain says so at least this often.
@@ -25,6 +27,11 @@ impl Health {
     /// It has listed everything, so it is allowed.
     pub(super) fn listed(&self) {
         self.forbidden.store(false, Ordering::Relaxed);
+        self.listed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed.load(Ordering::Relaxed)
     }
 
     /// Notes an error; gives whether it is the first for a while.

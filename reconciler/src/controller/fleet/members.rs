@@ -39,6 +39,8 @@ impl Fleet {
     /// Forgets one that is gone, and ends what was done for it.
     pub(super) fn forget(&mut self, owner: &Owner) {
         let owner = Arc::new(owner.clone());
+        // First, so that nothing is watched for it once its watches are released.
+        self.cx.registry.remove(&owner);
         if let Some(member) = self.members.remove(&owner) {
             member.cancel.cancel();
             if let Some(at) = member.wake {
@@ -47,7 +49,6 @@ impl Fleet {
             self.cx.watches.release_objects(&owner, &HashSet::new());
             self.leave_namespace(&owner.namespace);
         }
-        self.cx.registry.remove(&owner);
         build::forget_secrets(&self.cx, &owner);
         self.cx
             .metrics
