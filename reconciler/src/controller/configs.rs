@@ -67,11 +67,19 @@ impl Configs {
         let _ = watch.listed.wait_for(|listed| *listed).await;
     }
 
-    /// Ends the watches of a namespace in which nobody reads anything any more.
+    /// Ends the watches of a namespace in which nobody reads anything any more, but for those who have subscribed: a
+    /// source may have been made anew before the fleet hears of the end of the old one.
     pub(crate) fn forget(&self, namespace: &str) {
+        let subscribed: HashSet<&'static str> = {
+            let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = subscribers.iter().filter(|(_, sender)| !sender.is_closed());
+            open.filter(|((_, of, _), _)| of == namespace)
+                .map(|((kind, ..), _)| *kind)
+                .collect()
+        };
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        started.retain(|(_, watched), watch| {
-            let stays = watched != namespace;
+        started.retain(|(kind, watched), watch| {
+            let stays = watched != namespace || subscribed.contains(kind);
             if !stays {
                 watch.stop.cancel();
             }
@@ -220,5 +228,42 @@ impl Watch<'_> {
         self.configs
             .changed((self.kind, self.namespace.clone(), name))
             .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watch_whose_changes_somebody_waits_for_outlives_the_use_of_its_namespace_by_others() {
+        // A server that knows nothing: nobody is held up by it.
+        let client = Client::new(axum::Router::new(), "default");
+        let (messages, _) = mpsc::channel(8);
+        let configs = Arc::new(Configs::new(client, messages, CancellationToken::new()));
+        let watched = || {
+            let mut kinds: Vec<_> = configs
+                .started
+                .lock()
+                .unwrap()
+                .keys()
+                .map(|(kind, _)| *kind)
+                .collect();
+            kinds.sort_unstable();
+            kinds
+        };
+        let keeper = configs.subscribe(("Secret", "shop".to_owned(), "credentials".to_owned()));
+        for kind in ["ConfigMap", "Secret"] {
+            configs.ensure(kind, "shop").await;
+        }
+        configs.forget("elsewhere");
+        assert_eq!(watched(), ["ConfigMap", "Secret"]);
+        configs.forget("shop");
+        assert_eq!(watched(), ["Secret"]);
+        drop(keeper);
+        configs.forget("shop");
+        assert!(watched().is_empty());
     }
 }

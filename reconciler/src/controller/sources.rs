@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
@@ -53,6 +54,7 @@ pub(crate) struct Sources {
 struct Worker {
     object: watch::Sender<Arc<GitRepository>>,
     stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl Sources {
@@ -93,7 +95,7 @@ impl Sources {
             key.clone(),
             receiver,
         );
-        tokio::spawn({
+        let task = tokio::spawn({
             let stop = stop.clone();
             async move {
                 tokio::select! {
@@ -102,13 +104,20 @@ impl Sources {
                 }
             }
         });
-        self.workers.insert(key, Worker { object: sender, stop });
+        let worker = Worker {
+            object: sender,
+            stop,
+            task,
+        };
+        self.workers.insert(key, worker);
     }
 
     /// Forgets one that is gone.
     pub(crate) async fn gone(&mut self, key: &SourceKey) {
         if let Some(worker) = self.workers.remove(key) {
             worker.stop.cancel();
+            // What it watches is free once it has ended, whether well or not.
+            let _ = worker.task.await;
         }
         self.checkouts.remove(key);
         self.cx.redactor.forget(&learned_as(key));
