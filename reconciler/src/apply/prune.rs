@@ -58,9 +58,10 @@ pub async fn prune(
             Err(error) => return Err(error),
         }
     }
-    Err(ApiError::Unreadable(format!(
-        "{id} changed each time it was about to be deleted"
-    )))
+    Err(ApiError::Overtaken {
+        what: id.to_string(),
+        deed: "it was about to be deleted",
+    })
 }
 
 /// Whether an annotation or label keeps an object from being pruned.

@@ -80,6 +80,14 @@ pub enum ApiError {
         /// The bound, in bytes.
         limit: usize,
     },
+    /// Whoever else writes the object was faster each time.
+    #[error("{what} changed each time {deed}: another program writes it all the time")]
+    Overtaken {
+        /// What changed.
+        what: String,
+        /// What was about to be done.
+        deed: &'static str,
+    },
     /// The object was deleted, and another one has its name.
     #[error("{0} was deleted, and another object has its name")]
     Replaced(ObjectId),

@@ -92,9 +92,10 @@ pub(crate) async fn remove(
             Err(error) => return Err(error),
         }
     }
-    Err(ApiError::Unreadable(format!(
-        "the finalizers of {id} changed each time ours was about to be removed"
-    )))
+    Err(ApiError::Overtaken {
+        what: id.to_string(),
+        deed: "our finalizer was about to be removed",
+    })
 }
 
 fn finalizers_of(object: &Value) -> Vec<String> {
@@ -117,4 +118,39 @@ fn finalizer_patch(found: &[String], version: &str) -> Value {
         {"op": "test", "path": "/metadata/finalizers", "value": found},
         {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER},
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Json;
+    use axum::routing::get;
+    use http::StatusCode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_object_that_changes_before_each_removal_of_the_finalizer_is_named_as_such() {
+        let found = || async { Json(json!({"metadata": {"name": "app", "finalizers": [FINALIZER]}})) };
+        let refusal = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Conflict", "code": 409,
+            "message": "the object has been modified",
+        });
+        let refused = move || async move { (StatusCode::CONFLICT, Json(refusal)) };
+        let server = axum::Router::new().route("/{*path}", get(found).patch(refused));
+        let api = Api::new(kube::Client::new(server, "default"), 1);
+        let id = ObjectId::new(
+            "kustomize.toolkit.fluxcd.io",
+            "Kustomization",
+            "flux-system",
+            "app",
+        );
+        let error = remove(&api, &kustomization_kind(), &id, "coracle", None)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Kustomization/flux-system/app changed each time our finalizer was about to be removed: another program \
+             writes it all the time"
+        );
+    }
 }

@@ -226,10 +226,10 @@ impl StatusWriter {
     }
 
     fn contested(&self) -> ApiError {
-        ApiError::Unreadable(format!(
-            "Kustomization {} changed each time its status was about to be written",
-            self.owner
-        ))
+        ApiError::Overtaken {
+            what: format!("Kustomization {}", self.owner),
+            deed: "its status was about to be written",
+        }
     }
 }
 
