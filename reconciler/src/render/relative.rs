@@ -14,8 +14,8 @@ pub(super) fn shown(path: &Path) -> Cow<'_, str> {
     inside.to_string_lossy()
 }
 
-/// A text with the slash taken off each path in it that is one of the tree, or names what is missing in a folder of
-/// it. What only looks like one, such as a pointer into an object, stays.
+/// A text with the slash taken off each path in it that is one of the tree, or is said to be missing in a folder of it.
+/// What only looks like one, such as a pointer into an object, stays.
 pub(super) fn in_text(fs: &dyn Fs, text: &str) -> String {
     let mut told = String::with_capacity(text.len());
     let mut rest = text;
@@ -23,32 +23,41 @@ pub(super) fn in_text(fs: &dyn Fs, text: &str) -> String {
         let (before, path) = rest.split_at(at);
         let end = path.find(|c| !is_of_a_path(c)).unwrap_or(path.len());
         let (path, after) = path.split_at(end);
-        let begins = before.chars().next_back().is_none_or(|c| " \"'`(".contains(c));
         told.push_str(before);
-        told.push_str(if begins && is_in(fs, path) {
-            &path[1..]
-        } else {
-            path
-        });
+        let begins = told
+            .chars()
+            .next_back()
+            .is_none_or(|c| c.is_whitespace() || "\"'`(".contains(c));
+        let is_of_the_tree = begins && !is_pointer(&told) && is_in(fs, path, after.starts_with(MISSING));
+        told.push_str(if is_of_the_tree { &path[1..] } else { path });
         rest = after;
     }
     told.push_str(rest);
     told
 }
 
+/// What is said of a file that is not there.
+const MISSING: &str = ": no such file";
+/// What stands before an operation and the pointer that it is about.
+const PATCH: &str = "JSON patch: ";
+
+/// Whether what comes after these words is a pointer into an object.
+fn is_pointer(before: &str) -> bool {
+    let operation = before.strip_suffix('"').and_then(|text| text.rsplit_once(PATCH));
+    operation.is_some_and(|(_, words)| words.chars().all(|c| c.is_ascii_lowercase() || c == ' '))
+}
+
 fn is_of_a_path(c: char) -> bool {
     !c.is_whitespace() && !":,;\"'`()".contains(c)
 }
 
-fn is_in(fs: &dyn Fs, path: &str) -> bool {
+fn is_in(fs: &dyn Fs, path: &str, is_missing: bool) -> bool {
     let path = Path::new(path);
     let is = |path: &Path, kind| fs.entry(path).is_ok_and(|found| found == kind);
     match path.parent() {
         None => false,
         Some(_) if is(path, EntryKind::File) || is(path, EntryKind::Directory) => true,
-        // Of what is missing beside the root, only a name with an ending looks like a file.
-        Some(root) if root.parent().is_none() => path.extension().is_some(),
-        Some(folder) => is(folder, EntryKind::Directory),
+        Some(folder) => is_missing && is(folder, EntryKind::Directory),
     }
 }
 
@@ -60,7 +69,9 @@ mod tests {
 
     #[test]
     fn paths_lose_their_slash_and_pointers_and_addresses_keep_theirs() {
-        let fs = MemoryFs::new().with_file("/app/a.yaml", "");
+        let fs = MemoryFs::new()
+            .with_file("/app/a.yaml", "")
+            .with_file("/data/key", "");
         for (text, told) in [
             ("/app/a.yaml:5:13: no mapping", "app/a.yaml:5:13: no mapping"),
             (
@@ -74,6 +85,18 @@ mod tests {
                 "missing path: /spec and /spec/replicas",
             ),
             ("missing path: /spec/replicas", "missing path: /spec/replicas"),
+            (
+                "there is nothing at /data/other",
+                "there is nothing at /data/other",
+            ),
+            (
+                "JSON patch: remove \"/data/key\": there is nothing at \"key\"",
+                "JSON patch: remove \"/data/key\": there is nothing at \"key\"",
+            ),
+            (
+                "two files:\n/app/a.yaml\n/data/key",
+                "two files:\napp/a.yaml\ndata/key",
+            ),
             ("https://example.org/app/a.yaml", "https://example.org/app/a.yaml"),
             ("apps/v1 and ./app/a.yaml", "apps/v1 and ./app/a.yaml"),
             ("a / b", "a / b"),
