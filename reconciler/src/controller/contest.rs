@@ -13,12 +13,16 @@ use super::job::Correction;
 /// Corrections of one field within [`WINDOW`] that make it contested.
 const CORRECTIONS: usize = 3;
 const WINDOW: Duration = Duration::from_secs(600);
+/// A contest that goes on is told again after this long, which is how long a cluster keeps events: as long as it
+/// lasts, there is one that tells of it.
+const TOLD_AGAIN: Duration = Duration::from_secs(3600);
 
 /// Corrections of one Kustomization's objects.
 #[derive(Default)]
 pub(crate) struct Contest {
     corrections: HashMap<(ObjectId, String, String), Vec<Timestamp>>,
-    told: BTreeSet<ObjectId>,
+    /// When it was told last of an object.
+    told: HashMap<ObjectId, Timestamp>,
 }
 
 impl Contest {
@@ -34,9 +38,14 @@ impl Contest {
         let times = self.corrections.entry(key).or_default();
         times.retain(|time| is_recent(*time, now));
         times.push(now);
-        if times.len() < CORRECTIONS || !self.told.insert(correction.id.clone()) {
+        if times.len() < CORRECTIONS {
             return None;
         }
+        self.told.retain(|_, last| is_within(TOLD_AGAIN, *last, now));
+        if self.told.contains_key(&correction.id) {
+            return None;
+        }
+        self.told.insert(correction.id.clone(), now);
         let manager = if correction.manager.is_empty() {
             "somebody"
         } else {
@@ -61,7 +70,11 @@ impl Contest {
 }
 
 fn is_recent(time: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(time).unsigned_abs() <= WINDOW
+    is_within(WINDOW, time, now)
+}
+
+fn is_within(span: Duration, time: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(time).unsigned_abs() <= span
 }
 
 #[cfg(test)]
@@ -93,5 +106,23 @@ mod tests {
         );
         assert_eq!(contest.contested(at(20)), BTreeSet::from([id]));
         assert!(contest.contested(at(2000)).is_empty());
+    }
+
+    #[test]
+    fn a_contest_that_goes_on_is_told_again_when_the_cluster_has_dropped_the_event() {
+        let correction = Correction {
+            id: ObjectId::new("apps", "Deployment", "shop", "web"),
+            manager: "hpa".into(),
+            path: "/spec/replicas".into(),
+        };
+        let mut contest = Contest::default();
+        let told: Vec<i64> = (0..=4000)
+            .step_by(100)
+            .filter(|second| {
+                let now = Timestamp::from_second(*second).unwrap();
+                contest.corrected(&correction, now).is_some()
+            })
+            .collect();
+        assert_eq!(told, [200, 3900]);
     }
 }

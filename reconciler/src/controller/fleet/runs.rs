@@ -157,7 +157,7 @@ impl Fleet {
         self.drain_trickle();
     }
 
-    /// A field that somebody changes back each time is told once (rule 14).
+    /// A field that somebody changes back each time is told, and told again while that goes on (rule 14).
     fn tell_contests(&self, owner: &Arc<Owner>, contested: Vec<String>, revision: Option<&str>) {
         let Some(member) = self.members.get(owner) else {
             return;
