@@ -4,6 +4,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use embedded_cluster::{RequestKey, Verb};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// One request that was answered.
@@ -11,6 +12,10 @@ use serde_json::Value;
 pub struct Audited {
     /// What was asked for.
     pub request: RequestKey,
+    /// When it came in.
+    pub came: Timestamp,
+    /// When it was answered.
+    pub answered: Timestamp,
     /// Who asked, before any impersonation.
     pub user: String,
     /// What allowed it, in the words of RBAC.
@@ -63,6 +68,8 @@ fn read(event: &Value) -> Audited {
                 .and_then(|code| u16::try_from(code).ok())
                 .unwrap_or(0),
         },
+        came: text("/requestReceivedTimestamp").parse().unwrap_or_default(),
+        answered: text("/stageTimestamp").parse().unwrap_or_default(),
         user: text("/user/username"),
         reason: text("/annotations/authorization.k8s.io~1reason"),
     }

@@ -19,19 +19,27 @@ pub(super) struct Pair {
     pub(super) key: String,
 }
 
-/// Signs the tokens of ServiceAccounts; in PEM.
-pub(super) struct SigningKey {
-    pub(super) private: String,
-    pub(super) public: String,
-}
+/// Signs the tokens of ServiceAccounts.
+pub(super) struct SigningKey(KeyPair);
 
 impl SigningKey {
     pub(super) fn generate() -> Self {
-        let key = KeyPair::generate().unwrap();
-        Self {
-            private: key.serialize_pem(),
-            public: key.public_key_pem(),
-        }
+        Self(KeyPair::generate().unwrap())
+    }
+
+    /// In PEM.
+    pub(super) fn private(&self) -> String {
+        self.0.serialize_pem()
+    }
+
+    /// In PEM.
+    pub(super) fn public(&self) -> String {
+        self.0.public_key_pem()
+    }
+
+    /// Its signature, as ASN.1 has it.
+    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        rcgen::SigningKey::sign(&self.0, message).unwrap()
     }
 }
 

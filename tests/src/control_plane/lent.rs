@@ -152,6 +152,8 @@ impl Lent {
     }
 
     pub(crate) fn requests_since(&self, mark: u64) -> Vec<RequestKey> {
+        // What a request did is seen before it is in the log; one that is asked now comes after it.
+        let _ = wait(self.client.apiserver_version());
         let audited = self
             .control_plane()
             .audited_since(mark.max(self.began))

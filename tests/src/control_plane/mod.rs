@@ -6,11 +6,16 @@
 
 mod audit;
 mod certificates;
+mod files;
+mod kwok;
 mod lent;
 mod node;
 mod part;
+mod road;
+mod tokens;
+mod trouble;
+mod webhook;
 
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,10 +29,14 @@ use tokio::time::Instant;
 
 use crate::world::client;
 pub use audit::Audited;
-use certificates::{Authority, Pair};
+use certificates::{Authority, Pair, SigningKey};
+use files::Files;
+pub use kwok::{KWOK, Kwok};
 pub use lent::Lent;
 pub use node::Node;
 use part::Part;
+pub use road::Road;
+pub use webhook::{Reviewed, Webhook};
 
 /// Names the program; `make conformance` sets it.
 pub const PROGRAM: &str = "CORACLE_CONTROL_PLANE";
@@ -39,23 +48,60 @@ const POLL: Duration = Duration::from_millis(50);
 /// Another process may take a port between its choice and its use.
 const PORTS_TRIED: usize = 3;
 
+/// What a control plane has besides etcd and an API server.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The controllers.
+    pub controllers: bool,
+    /// The scheduler: without it a pod goes to a node only when a [`Node`] takes it.
+    pub scheduler: bool,
+    /// Flags of the API server.
+    pub flags: &'static [(&'static str, &'static str)],
+}
+
+impl Default for Setup {
+    /// The controllers alone.
+    fn default() -> Self {
+        Self {
+            controllers: true,
+            scheduler: false,
+            flags: &[],
+        }
+    }
+}
+
 /// A control plane that runs; it ends when it is dropped.
 pub struct ControlPlane {
     server: String,
+    port: u16,
+    setup: Setup,
     authority: Authority,
+    accounts: SigningKey,
     admin: Pair,
     program: PathBuf,
+    files: Files,
+    logs: Logs,
     // Declared before the folder that they use, so that they end first.
-    _parts: [Part; 3],
+    etcd: Part,
+    apiserver: Part,
+    _others: Vec<Part>,
     scratch: TempDir,
 }
 
 impl ControlPlane {
-    /// Starts one and waits until it serves and its controllers work.
+    /// Starts one with controllers, and waits until it serves and they work.
     ///
     /// # Panics
     /// When the program is missing, or a part ends or does not become ready; the message names the part's log.
     pub async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    /// Starts one that has this, and waits until it serves and its controllers work.
+    ///
+    /// # Panics
+    /// When the program is missing, or a part ends or does not become ready; the message names the part's log.
+    pub async fn with(setup: Setup) -> Self {
         // The first caller installs it; later ones find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let program = program();
@@ -63,9 +109,9 @@ impl ControlPlane {
             .prefix("coracle-control-plane-")
             .tempdir()
             .unwrap();
-        let authority = Authority::generate();
+        let (authority, accounts) = (Authority::generate(), SigningKey::generate());
         let admin = authority.client("kubernetes-admin", Some("system:masters"));
-        let files = Files::write(scratch.path(), &authority);
+        let files = Files::write(scratch.path(), &authority, &accounts);
         let logs = Logs::new();
 
         let mut etcd = Part::new(&program, "etcd")
@@ -73,35 +119,59 @@ impl ControlPlane {
             .removes(scratch.path())
             .start(&logs.file("etcd"));
         let mut tried = 0;
-        let (server, apiserver) = loop {
+        let (port, server, apiserver) = loop {
             tried += 1;
             let port = free_port();
             let server = format!("https://127.0.0.1:{port}");
             let mut apiserver = Part::new(&program, "kube-apiserver")
-                .arguments(files.apiserver(port))
+                .arguments(files.apiserver(port, setup.flags))
                 .start(&logs.file("kube-apiserver"));
             let client = client(&authority.kubeconfig(&server, &admin), "control-plane").await;
             match ready(&client, &mut etcd, &mut apiserver).await {
-                Ok(()) => break (server, apiserver),
+                Ok(()) => break (port, server, apiserver),
                 Err(why) if tried == PORTS_TRIED => panic!("{why}"),
                 Err(_) => {}
             }
         };
-        let manager = authority.client("system:kube-controller-manager", None);
-        std::fs::write(&files.manager_kubeconfig, authority.kubeconfig(&server, &manager)).unwrap();
-        let controllers = Part::new(&program, "kube-controller-manager")
-            .arguments(files.controller_manager())
-            .start(&logs.file("kube-controller-manager"));
+        let start = |name: &'static str, arguments| {
+            let identity = authority.client(&format!("system:{name}"), None);
+            files.kubeconfig(name, &authority.kubeconfig(&server, &identity));
+            Part::new(&program, name)
+                .arguments(arguments)
+                .start(&logs.file(name))
+        };
+        let mut others = Vec::new();
+        if setup.controllers {
+            others.push(start("kube-controller-manager", files.controller_manager()));
+        }
+        if setup.scheduler {
+            others.push(start("kube-scheduler", files.scheduler()));
+        }
         let control_plane = Self {
             server,
+            port,
+            setup,
             authority,
+            accounts,
             admin,
             program,
-            _parts: [etcd, apiserver, controllers],
+            files,
+            logs,
+            etcd,
+            apiserver,
+            _others: others,
             scratch,
         };
-        control_plane.controllers_work(&logs).await;
+        if setup.controllers {
+            control_plane.controllers_work().await;
+        }
         control_plane
+    }
+
+    /// A folder that is removed with the control plane, also when this process is killed.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// The kubeconfig of an administrator.
@@ -117,6 +187,13 @@ impl ControlPlane {
             .kubeconfig_with(&self.server, &json!({ "token": token }))
     }
 
+    /// A kubeconfig with a file that holds the token, which may be replaced.
+    #[must_use]
+    pub fn kubeconfig_of_file(&self, token: &Path) -> String {
+        self.authority
+            .kubeconfig_with(&self.server, &json!({ "tokenFile": token }))
+    }
+
     /// A client of an administrator.
     pub async fn client(&self) -> Client {
         client(&self.kubeconfig(), "scenario").await
@@ -128,9 +205,9 @@ impl ControlPlane {
     /// When its kubeconfig cannot be written.
     #[must_use]
     pub fn kubectl(&self) -> Command {
-        let path = self.scratch.path().join("admin.kubeconfig");
+        let path = self.files.kubeconfig_of("admin");
         if !path.exists() {
-            std::fs::write(&path, self.kubeconfig()).unwrap();
+            self.files.kubeconfig("admin", &self.kubeconfig());
         }
         let mut kubectl = Command::new(&self.program);
         kubectl
@@ -146,21 +223,17 @@ impl ControlPlane {
     /// A mark for [`ControlPlane::audited_since`].
     #[must_use]
     pub fn audit_mark(&self) -> u64 {
-        audit::length(&self.audit_log())
+        audit::length(&self.files.audit_log())
     }
 
     /// What was asked for since a mark (0: since the start), in the order of completion.
     #[must_use]
     pub fn audited_since(&self, mark: u64) -> Vec<Audited> {
-        audit::since(&self.audit_log(), mark)
-    }
-
-    fn audit_log(&self) -> PathBuf {
-        self.scratch.path().join(AUDIT_LOG)
+        audit::since(&self.files.audit_log(), mark)
     }
 
     /// The controllers work when the namespace `default` has its ServiceAccount.
-    async fn controllers_work(&self, logs: &Logs) {
+    async fn controllers_work(&self) {
         let client = self.client().await;
         let deadline = Instant::now() + READY_WITHIN;
         let path = "/api/v1/namespaces/default/serviceaccounts/default";
@@ -168,7 +241,7 @@ impl ControlPlane {
             assert!(
                 Instant::now() < deadline,
                 "the controllers do not work: see {}",
-                logs.file("kube-controller-manager").display()
+                self.logs.file("kube-controller-manager").display()
             );
             tokio::time::sleep(POLL).await;
         }
@@ -229,6 +302,8 @@ impl Logs {
         let name = stem.rsplit_once('-').map_or(&*stem, |(name, _)| name);
         let build = program.ancestors().nth(2).unwrap();
         let folder = build.join("control-plane-logs").join(format!("{name}-{number}"));
+        // What an earlier run left there is no log of this one.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
@@ -236,110 +311,4 @@ impl Logs {
     fn file(&self, part: &str) -> PathBuf {
         self.0.join(format!("{part}.log"))
     }
-}
-
-const AUDIT_LOG: &str = "audit.log";
-
-/// Files of a control plane, and the arguments that name them.
-struct Files {
-    folder: PathBuf,
-    manager_kubeconfig: PathBuf,
-}
-
-impl Files {
-    fn write(folder: &Path, authority: &Authority) -> Self {
-        let write = |name: &str, content: &str| std::fs::write(folder.join(name), content).unwrap();
-        let server = authority.server(&["localhost", "127.0.0.1", "kubernetes.default.svc"]);
-        let accounts = certificates::SigningKey::generate();
-        write("ca.crt", &authority.certificate());
-        write("server.crt", &server.certificate);
-        write("server.key", &server.key);
-        write("accounts.key", &accounts.private);
-        write("accounts.pub", &accounts.public);
-        // Who asked for what, and no content: it would hold Secrets.
-        let policy = json!({
-            "apiVersion": "audit.k8s.io/v1", "kind": "Policy",
-            "rules": [
-                { "level": "None", "users": ["system:apiserver", "system:kube-controller-manager"] },
-                { "level": "None", "userGroups": ["system:serviceaccounts:kube-system"] },
-                // A watch is told when it begins: its end may be far.
-                { "level": "Metadata", "verbs": ["watch"], "omitStages": ["RequestReceived", "ResponseComplete"] },
-                { "level": "Metadata", "omitStages": ["RequestReceived", "ResponseStarted"] },
-            ],
-        });
-        write("audit-policy.json", &policy.to_string());
-        Self {
-            folder: folder.to_owned(),
-            manager_kubeconfig: folder.join("controller-manager.kubeconfig"),
-        }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    /// Sockets in the folder, since ports would have to be free.
-    fn etcd(&self) -> Vec<String> {
-        let clients = format!("unix://{}", self.path("etcd.sock"));
-        flags(&[
-            ("data-dir", &self.path("etcd")),
-            ("listen-client-urls", &clients),
-            // It wants a host and a port to tell other members, of which there are none.
-            ("advertise-client-urls", "http://localhost:2379"),
-            ("listen-peer-urls", &format!("unix://{}", self.path("peer.sock"))),
-            // Nothing here has to survive the machine.
-            ("unsafe-no-fsync", "true"),
-            ("log-level", "warn"),
-        ])
-    }
-
-    fn apiserver(&self, port: u16) -> Vec<String> {
-        flags(&[
-            ("etcd-servers", &format!("unix://{}", self.path("etcd.sock"))),
-            ("bind-address", "127.0.0.1"),
-            ("advertise-address", "127.0.0.1"),
-            ("secure-port", &port.to_string()),
-            // It would refuse to announce a loopback address.
-            ("endpoint-reconciler-type", "none"),
-            ("tls-cert-file", &self.path("server.crt")),
-            ("tls-private-key-file", &self.path("server.key")),
-            ("client-ca-file", &self.path("ca.crt")),
-            ("service-account-issuer", "https://kubernetes.default.svc"),
-            ("service-account-key-file", &self.path("accounts.pub")),
-            ("service-account-signing-key-file", &self.path("accounts.key")),
-            ("service-cluster-ip-range", "10.43.0.0/16"),
-            ("authorization-mode", "RBAC"),
-            ("allow-privileged", "true"),
-            ("audit-policy-file", &self.path("audit-policy.json")),
-            ("audit-log-path", &self.path(AUDIT_LOG)),
-        ])
-    }
-
-    fn controller_manager(&self) -> Vec<String> {
-        flags(&[
-            ("kubeconfig", &self.manager_kubeconfig.display().to_string()),
-            ("secure-port", "0"),
-            // The one node there may be renews no lease, and stays.
-            ("controllers", "*,-node-lifecycle-controller"),
-            ("leader-elect", "false"),
-            ("use-service-account-credentials", "true"),
-            ("service-account-private-key-file", &self.path("accounts.key")),
-            ("root-ca-file", &self.path("ca.crt")),
-            // Tests wait for what controllers do; the default spares a busy API server.
-            ("kube-api-qps", "500"),
-            ("kube-api-burst", "1000"),
-        ])
-    }
-}
-
-fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
-    pairs
-        .iter()
-        .map(|(name, value)| {
-            let mut flag = String::new();
-            // Writing to a String does not fail.
-            let _ = write!(flag, "--{name}={value}");
-            flag
-        })
-        .collect()
 }

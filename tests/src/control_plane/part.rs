@@ -1,7 +1,7 @@
 //! One process of a control plane, with a log, that ends with this process. Does I/O.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -26,6 +26,20 @@ impl Part {
         let mut command = Command::new(program);
         command.arg(name).env("CONTROLPLANE_PARENT", "stdin");
         Start { name, command }
+    }
+
+    /// Stops it where it is, or has it go on.
+    pub(super) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", signal, &self.child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success(), "{self} cannot be sent {signal}");
+    }
+
+    /// Kills it and waits for its end.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// How it ended, if it did, and where to read why.
@@ -61,9 +75,9 @@ impl Start {
         self
     }
 
-    /// Starts it; what it says goes to the file.
+    /// Starts it; what it says goes to the end of the file, which may be that of one before it.
     pub(super) fn start(mut self, log: &Path) -> Part {
-        let file = File::create(log).unwrap();
+        let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = self
             .command
             .stdin(Stdio::piped())
