@@ -28,7 +28,21 @@ pub struct Cluster {
 /// # Errors
 /// There is no usable kubeconfig, and this is no pod.
 pub async fn connect(global: &Global) -> Result<Cluster, Error> {
-    let config = load(global).await?;
+    reach(load(global).await?)
+}
+
+/// Connects as a controller: what is tried again is its own to decide, since a write that is sent again needs the right
+/// to be written.
+///
+/// # Errors
+/// There is no usable kubeconfig, and this is no pod.
+pub async fn connect_as_controller(global: &Global) -> Result<Cluster, Error> {
+    let mut config = load(global).await?;
+    config.default_retry = false;
+    reach(config)
+}
+
+fn reach(config: Config) -> Result<Cluster, Error> {
     let address = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| {
         Error::new(Kind::Cluster, format!("cannot use the kubeconfig for {address}")).caused_by(error)

@@ -191,7 +191,7 @@ impl World {
         let stopping = stop.clone();
         let task = runtime.spawn(async move {
             let services = Services {
-                client: client(&kubeconfig, "coracle").await,
+                client: client_of_controller(&kubeconfig).await,
                 redactor,
                 metrics,
                 ready: telemetry::health::Readiness::default().check("controller"),
@@ -631,6 +631,20 @@ pub(crate) fn furniture() -> Vec<Value> {
 /// # Panics
 /// When the kubeconfig cannot be used.
 pub async fn client(kubeconfig: &str, agent: &str) -> kube::Client {
+    kube::Client::try_from(config(kubeconfig, agent).await).unwrap()
+}
+
+/// The client of a controller: what is tried again is its own to decide.
+///
+/// # Panics
+/// When the kubeconfig cannot be used.
+pub async fn client_of_controller(kubeconfig: &str) -> kube::Client {
+    let mut config = config(kubeconfig, "coracle").await;
+    config.default_retry = false;
+    kube::Client::try_from(config).unwrap()
+}
+
+async fn config(kubeconfig: &str, agent: &str) -> kube::Config {
     let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
     let mut config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
@@ -639,7 +653,7 @@ pub async fn client(kubeconfig: &str, agent: &str) -> kube::Client {
     config
         .headers
         .push((http::header::USER_AGENT, agent.parse().unwrap()));
-    kube::Client::try_from(config).unwrap()
+    config
 }
 
 /// A kind as a client needs it.

@@ -16,7 +16,7 @@ use telemetry::server::{Endpoints, Server};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Global;
-use crate::connect::connect;
+use crate::connect::connect_as_controller;
 use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
 use crate::ui::Ui;
@@ -145,7 +145,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// # Errors
 /// It cannot start, or loses its leases.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    let cluster = connect(global).await?;
+    let cluster = connect_as_controller(global).await?;
     prepare_storage(&args.storage_path, ui)?;
     let redactor = Redactor::default();
     let redaction = {

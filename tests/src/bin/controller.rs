@@ -8,7 +8,7 @@
 use reconciler::controller::{self, Config, Services};
 use reconciler::report::redact::Redactor;
 use telemetry::logs::{Format, LogConfig};
-use tests::world::client;
+use tests::world::client_of_controller;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main(worker_threads = 2)]
@@ -28,7 +28,7 @@ async fn main() {
     .unwrap();
     let kubeconfig = std::fs::read_to_string(kubeconfig).unwrap();
     let services = Services {
-        client: client(&kubeconfig, "coracle").await,
+        client: client_of_controller(&kubeconfig).await,
         redactor,
         metrics: telemetry::metrics::Metrics::new().unwrap(),
         ready: telemetry::health::Readiness::default().check("controller"),
