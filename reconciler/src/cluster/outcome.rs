@@ -28,6 +28,12 @@ pub struct Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.code == 401 {
+            return f.write_str(
+                "the API server does not accept the credentials (401 Unauthorized): has their token expired, or was \
+                 their account deleted?",
+            );
+        }
         if self.message.is_empty() {
             return write!(f, "the API server answered {} {}", self.code, self.reason);
         }
@@ -46,6 +52,19 @@ impl Status {
     #[must_use]
     pub fn is_missing_namespace(&self) -> bool {
         self.code == 404 && self.named("kind") == "namespaces"
+    }
+
+    /// A 403 of who knows the rights of accounts, not of what admits objects.
+    fn is_denied(&self) -> bool {
+        self.code == 403 && self.message.contains("\" cannot ") && self.message.contains(" resource \"")
+    }
+
+    /// A 403 since the namespace is being deleted.
+    #[must_use]
+    pub fn is_terminating_namespace(&self) -> bool {
+        let causes = self.details.get("causes").and_then(Value::as_array);
+        let mut causes = causes.into_iter().flatten();
+        self.code == 403 && causes.any(|cause| cause["reason"] == "NamespaceTerminating")
     }
 
     fn named(&self, detail: &str) -> &str {
@@ -168,16 +187,77 @@ impl ApiError {
         match self {
             // An apply that does not fit the schema answers 500 as well, and will again.
             Self::Refused(status) if status.message.contains(NOT_OF_THE_SCHEMA) => false,
+            // A server that has just started knows no roles for a moment.
+            Self::Refused(status) if status.is_denied() => true,
             Self::Refused(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
             Self::Unreachable(_) | Self::Ambiguous(_) => true,
             _ => false,
         }
     }
 
+    /// How often a request is sent at most that fails so.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        match self.status().map(|status| status.code) {
+            // Who is told to come back later is not refused.
+            Some(429) => 30,
+            // What the server asked itself, such as a webhook, is down: seldom for a moment. And most who are denied
+            // something lack the right to it.
+            Some(403 | 500) => 3,
+            _ => 5,
+        }
+    }
+
     /// How long the server asks to be left alone.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.status()?.details.get("retryAfterSeconds")?.as_u64()?;
+        let status = self.status()?;
+        let said = status.details.get("retryAfterSeconds").and_then(Value::as_u64);
+        // Who throttles and does not say for how long is left alone for a second.
+        let seconds = said.or((status.code == 429).then_some(1))?;
         Some(Duration::from_secs(seconds.min(30)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(code: u16, message: &str, details: Value) -> ApiError {
+        ApiError::Refused(Box::new(Status {
+            code,
+            message: message.to_owned(),
+            details,
+            ..Status::default()
+        }))
+    }
+
+    #[test]
+    fn who_is_denied_a_right_is_tried_again_and_what_admission_forbids_is_not() {
+        let denied = "configmaps \"a\" is forbidden: User \"u\" cannot patch resource \"configmaps\" in API group \"\"";
+        assert!(refused(403, denied, Value::Null).is_transient());
+        let quota = "services \"a\" is forbidden: exceeded quota: few, requested: services=1";
+        assert!(!refused(403, quota, Value::Null).is_transient());
+    }
+
+    #[test]
+    fn a_namespace_that_is_going_is_told_from_other_refusals_by_its_cause() {
+        let causes =
+            json!({ "causes": [{ "reason": "NamespaceTerminating", "field": "metadata.namespace" }] });
+        let going = refused(403, "it is being terminated", causes);
+        assert!(going.status().is_some_and(Status::is_terminating_namespace));
+        let other = refused(403, "it is being terminated", Value::Null);
+        assert!(!other.status().is_some_and(Status::is_terminating_namespace));
+    }
+
+    #[test]
+    fn who_is_not_known_is_told_what_may_be_wrong() {
+        assert_eq!(
+            refused(401, "Unauthorized", Value::Null).to_string(),
+            "the API server does not accept the credentials (401 Unauthorized): has their token expired, or was their \
+             account deleted?"
+        );
     }
 }

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use embedded_cluster::{Fault, Verb};
 use serde_json::{Value, json};
 use tests::observe::uid;
 use tests::world::KUSTOMIZE_API;
 
+use crate::requests::{applies, requests};
 use crate::{Needs, Scene, config_map};
 
 const DEFINITION: &str = "CustomResourceDefinition";
@@ -289,4 +291,36 @@ async fn objects_whose_definition_somebody_deletes_are_back_when_somebody_instal
     scene.world.apply(&definition(""));
     scene.until_widget_is_back(&before).await;
     scene.widget_is_watched().await;
+}
+
+/// In the words of an API server that has started before it knew any role.
+const NO_ROLES_YET: &str = "configmaps is forbidden: User \"system:serviceaccount:flux-system:coracle\" cannot list \
+                            resource \"configmaps\" in API group \"\" at the cluster scope";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_denies_that_has_just_started_is_asked_for_again_soon() {
+    let mut scene = Scene::with(Needs::Faults).empty().await;
+    let lists = requests().verb(Verb::List).resource("", "configmaps");
+    let applies = applies().resource("", "configmaps");
+    for match_ in [lists, applies] {
+        scene
+            .faults()
+            .add(match_.times(1), Fault::forbidden(NO_ROLES_YET));
+    }
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    scene.world.git_repository("app", "main");
+    scene.world.kustomization("app", "app", "./app", &json!({}));
+    scene.world.start().await;
+    scene.world.until_applied("app", &commit).await;
+    assert!(!scene.world.log().text().contains("ERROR"));
+
+    // Its watch was denied, and is opened again before rights could have changed.
+    assert!(scene.world.log().text().contains("may not be watched"));
+    let patch = json!({"data": {"key": "2"}});
+    scene.world.edit("v1", "ConfigMap", "default", "a", &patch).await;
+    let corrected = |object: &Value| object["data"]["key"] == "1";
+    scene
+        .world
+        .until("v1", "ConfigMap", "default", "a", "corrected", corrected)
+        .await;
 }

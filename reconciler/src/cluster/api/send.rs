@@ -3,6 +3,7 @@
 //! Requests that fail for a passing reason are tried again, a bounded number of times: all of them are safe to repeat.
 //! What writes asks its permit each time before it is sent.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,6 @@ use super::Api;
 use crate::causes::chain;
 
 const MAX_ANSWER: usize = 64 << 20;
-const ATTEMPTS: u32 = 5;
 /// How long an answer is waited for: kube-apiserver gives a write up after 34 s itself.
 const MAX_WAIT: Duration = Duration::from_secs(40);
 
@@ -65,10 +65,11 @@ impl Api {
                         repeated: lost.is_some(),
                     });
                 }
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    let pause = error
-                        .retry_after()
-                        .unwrap_or(Duration::from_millis(50 << (2 * attempt)));
+                Err(error) if error.is_transient() && attempt < error.attempts() => {
+                    let pause = match error.retry_after() {
+                        Some(pause) => spread(pause, path, attempt),
+                        None => Duration::from_millis(50 << (2 * attempt)),
+                    };
                     tracing::debug!(%method, path, attempt, %error, "request is tried again");
                     if error.is_ambiguous() {
                         lost = Some(error);
@@ -179,4 +180,14 @@ fn connection_error(error: &kube::Error) -> ApiError {
         source = cause.source();
     }
     ApiError::Ambiguous(text)
+}
+
+/// A pause that is up to half as long again, by what is asked for: those who were sent away together do not come back
+/// together.
+fn spread(pause: Duration, path: &str, attempt: u32) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (path, attempt).hash(&mut hasher);
+    // A remainder below 512 fits.
+    let share = u32::try_from(hasher.finish() % 512).unwrap_or_default();
+    pause + pause * share / 1024
 }

@@ -25,8 +25,9 @@ const PAGE: u32 = 50;
 /// Pauses before a kind that is served again is watched again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
-/// When a watch that is not allowed is tried again.
-const UNTIL_RIGHTS_CHANGE: Duration = Duration::from_secs(300);
+/// When a watch that is not allowed is tried again: soon, since a server that has just started knows no roles for a
+/// moment, and then when rights may have changed. In seconds; the last one goes on.
+const AFTER_REFUSAL: [u64; 4] = [1, 5, 60, 300];
 
 /// What of a kind is watched.
 pub(super) enum Extent {
@@ -125,9 +126,16 @@ impl Watch {
         &mut self,
         mut stream: futures::stream::BoxStream<'static, watcher::Result<Event<Value>>>,
     ) {
+        let mut refusals = 0;
         while let Some(event) = stream.next().await {
             match event {
-                Ok(event) => self.take(event).await,
+                Ok(event) => {
+                    // That a list begins says nothing yet.
+                    if !matches!(event, Event::Init) {
+                        refusals = 0;
+                    }
+                    self.take(event).await;
+                }
                 Err(error) if is_unserved(&error) => return,
                 Err(error) if forbidden(&error).is_some() => {
                     if self.health.forbidden() {
@@ -136,7 +144,9 @@ impl Watch {
                             "objects of this kind may not be watched: they are compared at each interval"
                         );
                     }
-                    tokio::time::sleep(UNTIL_RIGHTS_CHANGE).await;
+                    let last = AFTER_REFUSAL.len() - 1;
+                    tokio::time::sleep(Duration::from_secs(AFTER_REFUSAL[refusals.min(last)])).await;
+                    refusals += 1;
                 }
                 Err(error) => {
                     if self.health.failed(Instant::now()) {
