@@ -105,7 +105,13 @@ pub fn judge<'a>(
             continue;
         };
         if let Some(worst) = whys(&target.object).first() {
-            finding.detail = worst.to_string();
+            finding.detail = match (finding.kind, worst.outlook) {
+                // What may pass is not all there is to say of what has failed.
+                (Some(StatusKind::Failed), Outlook::MayRecover) if !finding.detail.is_empty() => {
+                    format!("{}; {worst}", finding.detail)
+                }
+                _ => worst.to_string(),
+            };
             if worst.outlook == Outlook::Hopeless && finding.kind == Some(StatusKind::InProgress) {
                 finding.kind = Some(StatusKind::Failed);
             }

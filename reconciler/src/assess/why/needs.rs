@@ -78,8 +78,8 @@ pub fn needs(workload: &Value) -> Vec<Need> {
                 pods(),
             ]
         }
-        "ReplicaSet" | "Job" => vec![pods()],
-        "StatefulSet" | "DaemonSet" => vec![pods(), events()],
+        "ReplicaSet" => vec![pods()],
+        "StatefulSet" | "DaemonSet" | "Job" => vec![pods(), events()],
         "PersistentVolumeClaim" | "Pod" => vec![events()],
         _ => Vec::new(),
     }

@@ -9,7 +9,10 @@ pub(super) fn troubles(facts: &Facts<'_>) -> Vec<Why> {
     let workload = facts.workload;
     match text(workload, "kind") {
         "Deployment" => deployment(facts),
-        "Job" => job_failure(workload).into_iter().collect(),
+        "Job" => job_failure(workload)
+            .or_else(|| refused_by_event(facts))
+            .into_iter()
+            .collect(),
         "PersistentVolumeClaim" => claim_trouble(workload, facts.events).into_iter().collect(),
         "StatefulSet" | "DaemonSet" => refused_by_event(facts).into_iter().collect(),
         "ReplicaSet" => refused_by_condition(workload).into_iter().collect(),
@@ -33,7 +36,7 @@ fn refused_by_condition(object: &Value) -> Option<Why> {
     Some(pods_refused(text(failure, "message")))
 }
 
-/// StatefulSets and DaemonSets have no condition for it.
+/// StatefulSets, DaemonSets and Jobs have no condition for it.
 fn refused_by_event(facts: &Facts<'_>) -> Option<Why> {
     let uid = text(&facts.workload["metadata"], "uid");
     let messages = event_messages(facts.events, uid, &["FailedCreate"]);

@@ -18,6 +18,8 @@ use crate::report::{Failure, Outcome, Progress, Severity, conditions_of};
 
 /// How often an object is looked at that no watch shows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// When it is looked for the first time why something is not healthy yet.
+const FIRST_EXPLANATION: Duration = Duration::from_secs(5);
 
 impl Fleet {
     /// Judges what was applied, from what watches have shown.
@@ -122,6 +124,8 @@ impl Fleet {
             return;
         }
         member.waiting_reported = true;
+        // Pods that may not be created are told by no watch.
+        self.explain_later(owner, FIRST_EXPLANATION);
         let member = &self.members[owner];
         let job = self.job(owner, member, Scope::Changes);
         let cx = self.cx.clone();
@@ -192,7 +196,6 @@ impl Fleet {
     }
 
     pub(super) fn explained(&mut self, owner: &Arc<Owner>, number: u64, whys: Whys) {
-        let grace = self.cx.config.failure_grace;
         let Some(member) = self.members.get_mut(owner) else {
             return;
         };
@@ -212,21 +215,26 @@ impl Fleet {
         }
         if again {
             self.start_explaining(owner);
-        } else if unsure && self.orders_explanation(owner) {
+        } else if unsure {
             // Trouble that may pass is looked at again when its time of grace is over.
-            let (cx, owner) = (self.cx.clone(), owner.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(grace.max(Duration::from_millis(200))).await;
-                let _ = cx.messages.send(Message::Explain(owner)).await;
-            });
+            self.explain_later(owner, Duration::MAX);
         }
     }
 
-    /// Whether another look is to be ordered: one is enough.
-    fn orders_explanation(&mut self, owner: &Owner) -> bool {
-        self.members
-            .get_mut(owner)
-            .is_some_and(|member| !std::mem::replace(&mut member.explanation_due, true))
+    /// Orders another look, after the time of grace at the latest; one is enough.
+    fn explain_later(&mut self, owner: &Arc<Owner>, pause: Duration) {
+        let Some(member) = self.members.get_mut(owner) else {
+            return;
+        };
+        if std::mem::replace(&mut member.explanation_due, true) {
+            return;
+        }
+        let grace = self.cx.config.failure_grace.max(Duration::from_millis(200));
+        let (cx, owner) = (self.cx.clone(), owner.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(pause.min(grace)).await;
+            let _ = cx.messages.send(Message::Explain(owner)).await;
+        });
     }
 
     pub(super) fn report_unhealthy(&mut self, owner: &Arc<Owner>) {
