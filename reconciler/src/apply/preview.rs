@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::APPLY_MANAGER;
+use crate::assess::holds::held;
 use crate::assess::reduce::Observed;
 use crate::cluster::{Api, ApiError, Applied, ApplyOptions, Fingerprint, Kind, Seen, Status};
 use crate::plan::{
@@ -64,7 +65,7 @@ impl Preview {
 pub enum Absent {
     /// Its kind: the server does not serve it, or no longer.
     Kind,
-    /// Its namespace.
+    /// Its namespace: there is none, or it is being deleted.
     Namespace,
     /// The role that it binds.
     Role,
@@ -167,6 +168,10 @@ pub async fn preview(
         Err(ApiError::Refused(status)) if status.is_unserved() => {
             Ok(Previewed::Deferred(Absent::Kind, status.message))
         }
+        Err(ApiError::Refused(status)) if status.is_terminating_namespace() => {
+            let words = terminating(api, permit, &wanted.id.namespace, &status).await?;
+            Ok(Previewed::Deferred(Absent::Namespace, words))
+        }
         Err(ApiError::Refused(status)) => {
             let live = match permit.race(api.get(kind, &wanted.id)).await? {
                 Ok(live) => live,
@@ -183,6 +188,19 @@ pub async fn preview(
         }
         Err(error) => Err(error),
     }
+}
+
+/// What the server says of a namespace that is being deleted, and what keeps it, if that may be known.
+async fn terminating(
+    api: &Api,
+    permit: &Permit,
+    namespace: &str,
+    status: &Status,
+) -> Result<String, ApiError> {
+    let kind = Kind::fixed("v1", "Namespace", "namespaces", false);
+    let id = ObjectId::new("", "Namespace", "", namespace);
+    let live = permit.race(api.get(&kind, &id)).await?.ok().flatten();
+    Ok(format!("{} ({})", status.message, held(&id, live.as_ref())))
 }
 
 fn recreates(previewed: &Previewed) -> bool {

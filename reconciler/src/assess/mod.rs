@@ -9,6 +9,7 @@
 //! ```
 
 pub mod freshness;
+pub mod holds;
 pub mod reduce;
 pub mod status;
 pub mod targets;

@@ -13,7 +13,7 @@ use crate::report::{Failure, Severity};
 use super::claims;
 use super::context::Context;
 use super::finalizer;
-use super::gone::until_gone;
+use super::gone::{until_gone, what_holds};
 use super::job::Job;
 use super::places::Place;
 use super::removal::{Removed, remove};
@@ -103,23 +103,11 @@ async fn wait_until_gone(cx: &Context, job: &Job, deleted: &[(ObjectId, String)]
         let gone = until_gone(&api, &cx.index, &kind, id, None);
         match job.permit.race(gone).await {
             Ok(answer) => answer.map_err(|error| Failure::Prune(format!("{id}: {error}")))?,
-            Err(Revoked::Deadline) => return Err(Failure::Prune(held(&kind, id))),
+            Err(Revoked::Deadline) => return Err(Failure::Prune(what_holds(&api, &kind, id).await)),
             Err(why) => return Err(revoked(why)),
         }
     }
     Ok(())
-}
-
-fn held(kind: &Kind, id: &ObjectId) -> String {
-    let namespace = if id.namespace.is_empty() {
-        String::new()
-    } else {
-        format!(" -n {}", id.namespace)
-    };
-    format!(
-        "{id} is deleted and not gone yet; what holds it: kubectl{namespace} get {} {} -o jsonpath='{{.metadata.finalizers}}'",
-        kind.plural, id.name
-    )
 }
 
 /// Says so when the account that may delete a Kustomization's objects is gone itself, as it is when a tenant's whole

@@ -1,9 +1,10 @@
-//! Waits until an object is gone. Reads only.
+//! Waits until an object is gone, and says what it waits for. Reads only.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::assess::holds::held;
 use crate::cluster::{Api, ApiError, Index, Kind};
 use crate::plan::ObjectId;
 
@@ -49,6 +50,12 @@ pub(crate) async fn until_gone(
         let _ = tokio::time::timeout(LAST_PAUSE, shown).await;
         pause = (pause * 2).min(LAST_PAUSE);
     }
+}
+
+/// What keeps an object that is being deleted, as far as that may be known.
+pub(crate) async fn what_holds(api: &Api, kind: &Kind, id: &ObjectId) -> String {
+    let live = api.get(kind, id).await;
+    held(id, live.ok().flatten().as_ref())
 }
 
 fn is_shown(index: &Index, id: &ObjectId, uid: Option<&str>) -> bool {

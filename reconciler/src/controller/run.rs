@@ -49,6 +49,7 @@ pub(crate) async fn run(cx: &Arc<Context>, job: &Job, place: &Place) -> Done {
         corrections: Vec::new(),
         recheck: None,
         built_digest: None,
+        was_applied: false,
     };
     let end = run.reconcile().await;
     let (changes, corrections, built) = (run.changes, run.corrections, run.built_digest);
@@ -84,7 +85,7 @@ pub(crate) async fn run(cx: &Arc<Context>, job: &Job, place: &Place) -> Done {
 }
 
 struct Run<'a> {
-    cx: &'a Context,
+    cx: &'a Arc<Context>,
     job: &'a Job,
     place: &'a Place,
     api: Api,
@@ -94,6 +95,8 @@ struct Run<'a> {
     /// one is ours too, and need not leave a mark that an event would show (rule 2).
     recheck: Option<Timestamp>,
     built_digest: Option<String>,
+    /// The status says that the last run applied what this one is to apply.
+    was_applied: bool,
 }
 
 impl Run<'_> {
@@ -110,6 +113,7 @@ impl Run<'_> {
             ..
         } = built.whole()?;
         self.built_digest = Some(digest.clone());
+        self.was_applied = !self.job.statuses.is_news(Some(&digest), None).await;
         self.claim(&wanted);
         let old = self.job.statuses.inventory().await;
         let new = Inventory::of(&wanted);

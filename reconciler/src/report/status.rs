@@ -27,6 +27,8 @@ pub enum Progress {
     Applying,
     /// Everything is applied; health is waited for.
     Waiting,
+    /// An object is being deleted and has to be gone first; with what keeps it.
+    Deleting(String),
 }
 
 /// What a run came to.
@@ -87,6 +89,7 @@ pub fn next_status(
                 Progress::Waiting => {
                     format!("Running health checks for revision {revision} with a timeout of {timeout}")
                 }
+                Progress::Deleting(held) => held.clone(),
             };
             set(READY, Unknown, Reason::Progressing, "Reconciliation in progress");
             set(RECONCILING, True, Reason::Progressing, &message);

@@ -371,3 +371,53 @@ async fn a_health_check_that_is_not_asked_for_any_more_is_not_watched_any_more()
     };
     scene.world.until_seen("the end of the watch", ended).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_vanished_when_it_was_done_is_not_run_again_by_a_look_or_a_restart_but_by_git() {
+    let mut scene = Scene::with(Needs::Kubernetes).empty().await;
+    let job = |image: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate, namespace: default}}\nspec:\n  \
+             ttlSecondsAfterFinished: 0\n  template:\n    spec:\n      restartPolicy: Never\n      containers: \
+             [{{name: migrate, image: '{image}'}}]\n"
+        )
+    };
+    scene.upstream.commit("app/job.yaml", &job("migrate:1"));
+    scene.world.git_repository("app", "main");
+    scene
+        .world
+        .kustomization("app", "app", "./app", &json!({"wait": true}));
+    scene.world.start().await;
+    until_healthy(&scene).await;
+    vanish(&scene).await;
+    let mark = scene.world.mark();
+    scene.world.reconcile("app", "first").await;
+    scene.world.stop().await;
+    scene.world.start().await;
+    scene.world.reconcile("app", "second").await;
+    until_healthy(&scene).await;
+    assert_eq!(applied_jobs(&scene, mark), 0);
+
+    scene.upstream.commit("app/job.yaml", &job("migrate:2"));
+    scene.world.poll("app", "third");
+    until_healthy(&scene).await;
+    assert_eq!(applied_jobs(&scene, mark), 1);
+}
+
+/// The Job is done and gone, as its time to live has it.
+async fn vanish(scene: &Scene) {
+    // Upstream's controller may have removed it already.
+    let _ = scene
+        .world
+        .cluster
+        .delete("batch/v1", "Job", "default", "migrate");
+    scene
+        .world
+        .until_gone("batch/v1", "Job", "default", "migrate")
+        .await;
+}
+
+fn applied_jobs(scene: &Scene, mark: u64) -> usize {
+    let writes = scene.world.writes_since(mark);
+    writes.iter().filter(|write| write.contains("jobs")).count()
+}

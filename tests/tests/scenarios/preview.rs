@@ -181,7 +181,10 @@ async fn rule_7_a_run_that_fails_midway_is_resumed() {
         ("c.yaml", &config_map("c", "1")),
     ]);
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
-    assert_eq!(message, "ConfigMap/default/c: exceeded quota: objects");
+    assert_eq!(
+        message,
+        "ConfigMap/default/c (/app/c.yaml:1): exceeded quota: objects"
+    );
     let all = [
         "default_a__ConfigMap",
         "default_b__ConfigMap",

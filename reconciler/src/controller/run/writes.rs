@@ -1,26 +1,31 @@
 //! Writes the objects of one stage, and remembers how each was left. Does I/O, through `apply` alone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::fleet::Message;
-use super::super::gone::until_gone;
+use super::super::gone::{until_gone, what_holds};
 use super::super::job::Correction;
 use super::super::memory::{Left, Memory, version};
+use super::super::reports::report_outcome;
 use super::items::Item;
 use super::{PARALLEL, Run, revoked};
-use crate::apply::{self, Known, Preview, Previewed, Recorded, Rejection};
+use crate::apply::{self, Known, Preview, Previewed, Recorded, Rejection, Revoked};
 use crate::assess::reduce::Observed;
 use crate::assess::targets::Target;
 use crate::cluster::{ApiError, Fingerprint, Kind, ObjectEvent, Seen};
-use crate::plan::{Action, Missing, ObjectId};
-use crate::report::Failure;
+use crate::plan::{Action, Missing, ObjectId, Wanted};
+use crate::report::{Failure, Outcome, Progress};
 
 /// How often an object is written that somebody else changes or replaces after each look at it.
 const ATTEMPTS: usize = 3;
+/// What is being deleted is gone by then, unless something keeps it.
+const SOON_GONE: Duration = Duration::from_secs(3);
 
 /// Why an object was not written.
 enum NotWritten {
@@ -114,9 +119,11 @@ impl Run<'_> {
                 Err(NotWritten::Api(error)) => {
                     missing.extend(self.missing_for(item, &error));
                     let words = self.explained(&item.wanted, &error.to_string());
-                    failures.push(format!("{}: {words}", item.wanted.id));
+                    failures.push(format!("{}: {words}", located(&item.wanted)));
                 }
-                Err(NotWritten::Unprepared(why)) => failures.push(format!("{}: {why}", item.wanted.id)),
+                Err(NotWritten::Unprepared(why)) => {
+                    failures.push(format!("{}: {why}", located(&item.wanted)));
+                }
                 Err(NotWritten::Rejected(rejection)) => failures.push(rejection.to_string()),
             }
         }
@@ -136,7 +143,7 @@ impl Run<'_> {
     /// What a refused write says is not there.
     fn missing_for(&self, item: &Item, error: &ApiError) -> Option<Missing> {
         let status = error.status()?;
-        if status.is_missing_namespace() {
+        if status.is_missing_namespace() || status.is_terminating_namespace() {
             return Some(Missing::Namespace(item.wanted.id.namespace.clone()));
         }
         if !status.is_unserved() {
@@ -189,6 +196,7 @@ impl Run<'_> {
         };
         let contested = self.job.contested.contains(id) && self.job.scope.is_about_events();
         match preview.action {
+            Action::Created if self.is_done(item) => return Ok(done(item)),
             Action::Skipped => return Ok(self.skipped(item, preview.live.as_ref())),
             Action::Unchanged => return Ok(self.unchanged(item, preview.live.as_ref())),
             _ if contested => return Ok(self.unchanged(item, preview.live.as_ref())),
@@ -315,6 +323,17 @@ impl Run<'_> {
         }
     }
 
+    /// Whether an object that is absent has been here as it is wanted, and was removed by the cluster when it was done.
+    /// What this process does not remember, the status tells.
+    fn is_done(&self, item: &Item) -> bool {
+        let id = &item.wanted.id;
+        vanishes(&item.wanted.value)
+            && match (&self.job.memory, self.left(id)) {
+                (Some(_), left) => left.is_some_and(|left| left.wanted == item.digest),
+                (None, _) => self.was_applied && self.job.statuses.is_inherited(id),
+            }
+    }
+
     /// An object that was looked at and agrees: what was seen then is what the next event is compared with.
     fn unchanged(&self, item: &Item, live: Option<&Seen>) -> Wrote {
         Wrote {
@@ -353,10 +372,56 @@ impl Run<'_> {
         })
     }
 
-    async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: Option<&str>) -> Result<(), ApiError> {
+    /// Waits until an object is gone, and says what keeps it when that takes long.
+    async fn await_gone(&self, kind: &Kind, id: &ObjectId, uid: Option<&str>) -> Result<(), NotWritten> {
         self.cx.watches.ensure(kind);
-        let gone = until_gone(&self.api, &self.cx.index, kind, id, uid);
-        self.place.leave_for(self.job.permit.wait(gone)).await?
+        let gone = async {
+            tokio::select! {
+                answer = until_gone(&self.api, &self.cx.index, kind, id, uid) => answer,
+                never = self.tell_what_holds(kind, id) => match never {},
+            }
+        };
+        match self.place.leave_for(self.job.permit.wait(gone)).await {
+            Ok(answer) => Ok(answer?),
+            Err(Revoked::Deadline) => {
+                let held = what_holds(&self.api, kind, id).await;
+                let text = format!("{held} ({})", Revoked::Deadline);
+                Err(NotWritten::Failed(Failure::Timeout(text)))
+            }
+            Err(why) => Err(NotWritten::Api(why.into())),
+        }
+    }
+
+    async fn tell_what_holds(&self, kind: &Kind, id: &ObjectId) -> Infallible {
+        tokio::time::sleep(SOON_GONE).await;
+        let held = what_holds(&self.api, kind, id).await;
+        let outcome = Outcome::Progressing(Progress::Deleting(held));
+        report_outcome(self.cx, self.job, outcome, None).await;
+        std::future::pending().await
+    }
+}
+
+/// An object, and where it comes from if that is known.
+fn located(wanted: &Wanted) -> String {
+    match &wanted.origin {
+        Some(origin) => format!("{} ({origin})", wanted.id),
+        None => wanted.id.to_string(),
+    }
+}
+
+/// An object that is gone since it is done.
+fn done(item: &Item) -> Wrote {
+    Wrote {
+        left: Some(Left {
+            wanted: item.digest,
+            fingerprint: Fingerprint::of(&Value::Null),
+            generation: 0,
+            before: [0; 2],
+            skipped: false,
+            vanishes: true,
+        }),
+        target: Some(Target::applied(&item.wanted.value)),
+        ..Wrote::nothing(Action::Unchanged)
     }
 }
 
