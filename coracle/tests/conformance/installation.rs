@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use coracle::demo::git_server::GitServer;
 use coracle::demo::repository::Repository;
@@ -14,8 +15,12 @@ use coracle::demo::world::World;
 use coracle::objects::Summary;
 use embedded_cluster::RequestKey;
 use serde_json::Value;
-use tempfile::TempDir;
 use tests::control_plane::{Audited, ControlPlane, Node};
+
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// How often is asked for what no event tells.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// Everything that a test needs; it ends when it is dropped.
 pub(crate) struct Installation {
@@ -23,9 +28,9 @@ pub(crate) struct Installation {
     pub(crate) world: World,
     pub(crate) git: GitServer,
     pub(crate) work: Repository,
-    _node: Node,
-    control_plane: ControlPlane,
-    directory: TempDir,
+    node: Option<Node>,
+    /// The last one: it removes the folder of all that is above.
+    pub(crate) control_plane: ControlPlane,
 }
 
 /// The controller, killed when it is dropped.
@@ -53,20 +58,25 @@ impl Drop for Controller {
 }
 
 impl Installation {
-    /// Starts a control plane, installs Coracle with these options and serves the project's `clusters/` and `apps/`
-    /// from a Git server; the controller is not started.
+    /// Starts a control plane with a node, installs Coracle with these options and serves the project's `clusters/`
+    /// and `apps/` from a Git server; the controller is not started.
     pub(crate) async fn new(options: &str) -> Self {
         let control_plane = ControlPlane::start().await;
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
+        let node = Node::join(control_plane.client().await).await;
+        let mut installation = Self::on(control_plane, options).await;
+        installation.node = Some(node);
+        installation
+    }
+
+    /// The same on a control plane that runs already, with what nodes it has.
+    pub(crate) async fn on(control_plane: ControlPlane, options: &str) -> Self {
+        let root = folder(&control_plane);
+        let served = root.join("served");
+        std::fs::create_dir_all(&served).unwrap();
         std::fs::write(root.join("kubeconfig"), control_plane.kubeconfig()).unwrap();
         let world = World::reach(&control_plane.kubeconfig()).await.unwrap();
-        let node = Node::join(control_plane.client().await).await;
-        std::fs::create_dir(root.join("served")).unwrap();
-        let git = GitServer::start(&root.join("served")).await.unwrap();
-        Repository::create_bare(&root.join("served/shop.git"))
-            .await
-            .unwrap();
+        let git = GitServer::start(&served).await.unwrap();
+        Repository::create_bare(&served.join("shop.git")).await.unwrap();
         let work = stage::seed(&project(), &root.join("work"), &git.url("shop"))
             .await
             .unwrap();
@@ -75,20 +85,30 @@ impl Installation {
             world,
             git,
             work,
-            _node: node,
+            node: None,
             control_plane,
-            directory,
         };
         let manifests = installation.succeeds(&format!("install {options}"));
         installation.kubectl_apply(&manifests);
         installation
     }
 
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> PathBuf {
+        folder(&self.control_plane)
+    }
+
     /// Starts the controller as the ServiceAccount `coracle`, with the flags that its Deployment has.
     pub(crate) fn start(&mut self) {
-        let account = self.kubectl("create token coracle --namespace flux-system --duration 1h");
-        let kubeconfig = self.directory.path().join("coracle.kubeconfig");
-        std::fs::write(&kubeconfig, self.control_plane.kubeconfig_of(account.trim())).unwrap();
+        let token = self.kubectl("create token coracle --namespace flux-system --duration 1h");
+        let kubeconfig = self.control_plane.kubeconfig_of(token.trim());
+        self.start_with(&kubeconfig);
+    }
+
+    /// The same, reaching the API server by this kubeconfig.
+    pub(crate) fn start_with(&mut self, kubeconfig: &str) {
+        let path = self.folder().join("coracle.kubeconfig");
+        std::fs::write(&path, kubeconfig).unwrap();
         let deployment: Value = serde_json::from_str(
             &self.kubectl("get deployment coracle --namespace flux-system --output json"),
         )
@@ -100,14 +120,11 @@ impl Installation {
             .filter_map(Value::as_str)
             .filter(|flag| !flag.starts_with("--storage"));
         let artifacts = free_address();
-        let log = self.directory.path().join("controller.log");
+        let log = self.controller_log();
         let child = program("")
             .args(flags)
-            .arg(format!("--kubeconfig={}", kubeconfig.display()))
-            .arg(format!(
-                "--storage-path={}",
-                self.directory.path().join("data").display()
-            ))
+            .arg(format!("--kubeconfig={}", path.display()))
+            .arg(format!("--storage-path={}", self.folder().join("data").display()))
             .arg(format!("--metrics-addr={}", free_address()))
             .arg(format!("--storage-addr={artifacts}"))
             .arg(format!("--storage-adv-addr={artifacts}"))
@@ -122,6 +139,11 @@ impl Installation {
             .spawn()
             .unwrap();
         self.controller = Some(Controller { child, log });
+    }
+
+    /// What the controller said so far.
+    pub(crate) fn controller_log(&self) -> PathBuf {
+        self.folder().join("controller.log")
     }
 
     /// Tells the controller to end and waits until it has.
@@ -140,7 +162,7 @@ impl Installation {
 
     /// Where the work tree is.
     pub(crate) fn work_tree(&self) -> PathBuf {
-        self.directory.path().join("work")
+        self.folder().join("work")
     }
 
     /// Runs `coracle` as an administrator; what it prints, and its exit code in brackets.
@@ -159,8 +181,8 @@ impl Installation {
     fn command(&self, line: &str) -> Command {
         let mut command = program(line);
         command
-            .env("KUBECONFIG", self.directory.path().join("kubeconfig"))
-            .current_dir(self.directory.path().join("work"));
+            .env("KUBECONFIG", self.folder().join("kubeconfig"))
+            .current_dir(self.folder().join("work"));
         command
     }
 
@@ -196,11 +218,74 @@ impl Installation {
         requests.filter(|request| request.code == 403).collect()
     }
 
+    /// Waits until the API server does not take a token any more.
+    pub(crate) async fn until_unknown(&self, token: &str) {
+        let kubeconfig = self.control_plane.kubeconfig_of(token);
+        let client = tests::world::client(&kubeconfig, "test").await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match client.apiserver_version().await {
+                Err(kube::Error::Api(status)) if status.code == 401 => return,
+                answer => assert!(Instant::now() < deadline, "the token is taken: {answer:?}"),
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until the controller has logged this.
+    pub(crate) async fn until_logged(&self, part: &str) {
+        let log = self.controller_log();
+        let logged = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(part));
+        until(part, logged).await;
+    }
+
+    /// The controller that was started runs, and nobody took its leases, not even itself.
+    pub(crate) fn still_leads(&self) {
+        for lease in [
+            "source-controller-leader-election",
+            "kustomize-controller-leader-election",
+        ] {
+            let spec: Value = serde_json::from_str(&self.kubectl(&format!(
+                "get lease {lease} --namespace flux-system --output jsonpath={{.spec}}"
+            )))
+            .unwrap();
+            assert_eq!(
+                (&spec["holderIdentity"], &spec["leaseTransitions"]),
+                (&"coracle-0".into(), &0.into())
+            );
+        }
+        let log = std::fs::read_to_string(self.controller_log()).unwrap();
+        assert_eq!(log.matches("leading: reconciliation starts").count(), 1);
+    }
+
+    /// What the controller has written in a namespace since a mark, but for what it says itself.
+    pub(crate) fn written(&self, namespace: &str, mark: u64) -> Vec<String> {
+        let account = "system:serviceaccount:flux-system:coracle";
+        let of_its_own = ["kustomizations", "gitrepositories", "events"];
+        let audited = self.control_plane.audited_since(mark).into_iter();
+        audited
+            .filter(|audited| audited.user == account)
+            .map(|audited| audited.request)
+            .filter(|request| request.writes() && request.namespace == namespace)
+            .filter(|request| !of_its_own.contains(&request.resource.as_str()))
+            .map(|request| request.to_string())
+            .collect()
+    }
+
     /// What the ServiceAccount `coracle` asked the API server for until now.
     pub(crate) fn requests(&self) -> Vec<Audited> {
         let account = "system:serviceaccount:flux-system:coracle";
         let audited = self.control_plane.audited_since(0).into_iter();
         audited.filter(|audited| audited.user == account).collect()
+    }
+}
+
+/// Waits for what no event tells.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "this did not come: {what}");
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -237,6 +322,10 @@ fn feed(command: &mut Command, input: &str) {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");
+}
+
+fn folder(control_plane: &ControlPlane) -> PathBuf {
+    control_plane.folder().join("installation")
 }
 
 fn project() -> PathBuf {

@@ -2,8 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "the functions that tests share fail the test")]
 
+mod admission;
+mod definitions;
 mod demo;
+mod disruptions;
 mod installation;
 mod kubectl;
+mod namespaces;
 mod parent;
+mod shared;
+mod team;
 mod tenants;
+mod webhooks;
+mod workloads;
