@@ -7,6 +7,10 @@ export PATH := $(TOOLS)/bin:$(PATH)
 CARGO_DENY_VERSION := 0.20
 # The program that kustomize-rs is compared with.
 KUSTOMIZE_VERSION := v5.8.1
+# What plays nodes and their pods beside upstream's controllers.
+KWOK_VERSION := v0.8.0
+# Tests on upstream's own control plane mostly wait for it, so more of them run than there are cores.
+CONFORMANCE_THREADS ?= 4
 # How many documents and trees the two are compared on, and from which random number on: always the same ones, so that
 # a commit that passed once passes again.
 DIFFERENTIAL_CASES ?= 500
@@ -29,8 +33,10 @@ test: install-tools ## Install what the tests need and run them all
 # Everything here also holds on upstream's own etcd, kube-apiserver and controllers, which are built from their
 # published modules once. Scenarios that need more than a Kubernetes stay on the embedded cluster: see `Needs`.
 conformance: install-tools ## Test against upstream's own Kubernetes, which is built here once
-	@CORACLE_CONTROL_PLANE=$$(.ci/tools control-plane "$(TOOLS)") && export CORACLE_CONTROL_PLANE && set -x && \
-	cargo test -p coracle --test conformance && \
+	@CORACLE_CONTROL_PLANE=$$(.ci/tools control-plane "$(TOOLS)") && \
+	CORACLE_KWOK=$$(.ci/tools kwok $(KWOK_VERSION) "$(TOOLS)") && \
+	export CORACLE_CONTROL_PLANE CORACLE_KWOK && set -x && \
+	cargo test -p coracle --test conformance -- --test-threads $(CONFORMANCE_THREADS) && \
 	CORACLE_TEST_CLUSTER=upstream cargo test -p tests
 
 lint: fmt-check ## Check the format and let clippy find nothing
@@ -100,5 +106,5 @@ install-tools: ## Install the programs that the tests run, where they are missin
 	@.ci/tools sshd
 	@.ci/tools kubectl
 
-ci: lint test kustomize-diff docs deny generated-check ## Everything that has to pass before a merge
+ci: lint test conformance kustomize-diff docs deny generated-check ## Everything that has to pass before a merge
 	$(MAKE) --no-print-directory demo ARGS=--once
