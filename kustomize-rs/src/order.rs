@@ -72,11 +72,20 @@ pub(crate) fn sort_legacy(
     keyed.sort_by(|a, b| {
         let by_rank = a.0.cmp(&b.0);
         by_rank
-            .then_with(|| a.1.cmp(&b.1))
+            .then_with(|| by_gvk((&a.3.id.gvk, &a.1), (&b.3.id.gvk, &b.1)))
             .then_with(|| a.2.cmp(&b.2))
-            .then(Ordering::Equal)
     });
     keyed.into_iter().map(|(_, _, _, r)| r).collect()
+}
+
+/// Compares kinds of equal rank by their keys. The namespaces of Kubernetes itself come before those of other groups,
+/// though their key sorts last.
+fn by_gvk((a, a_key): (&Gvk, &str), (b, b_key): (&Gvk, &str)) -> Ordering {
+    let namespaces = a.kind == "Namespace" && b.kind == "Namespace";
+    if namespaces && (a.group.is_empty() || b.group.is_empty()) {
+        return b_key.cmp(a_key);
+    }
+    a_key.cmp(b_key)
 }
 
 pub(crate) fn gvk_key(gvk: &Gvk) -> String {

@@ -237,13 +237,18 @@ pub(crate) fn stringify(node: &mut Node, fields: &[&str]) {
         let Some(mapping) = metadata.remove(field) else {
             continue;
         };
-        let entries = mapping
-            .as_mapping()
-            .into_iter()
-            .flat_map(crate::yaml::Mapping::iter);
-        let map: std::collections::BTreeMap<_, _> = entries
-            .map(|(k, v)| (k.to_string(), v.as_text().unwrap_or_default().to_string()))
-            .collect();
+        let text = |node: &Node| node.as_text().unwrap_or_default().to_string();
+        let map: std::collections::BTreeMap<_, _> = match &mapping.content {
+            crate::yaml::Content::Mapping(mapping) => {
+                mapping.iter().map(|(k, v)| (k.to_string(), text(v))).collect()
+            }
+            // kustomize takes the items of a list for keys and values by turns.
+            crate::yaml::Content::Sequence(items) => items
+                .chunks_exact(2)
+                .map(|pair| (text(&pair[0]), text(&pair[1])))
+                .collect(),
+            crate::yaml::Content::Scalar(_) => <_>::default(),
+        };
         if !map.is_empty() {
             metadata.insert(field, mapping_of(map));
         }

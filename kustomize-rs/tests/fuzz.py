@@ -3,7 +3,8 @@
 
 Usage: fuzz.py MODE SECONDS|CASESx KEEP [SEED]
 
-MODE is yaml (random documents) or trees (random kustomizations). KUSTOMIZE and KUSTOMIZE_RS name the two programs.
+MODE is yaml (random documents), trees (random kustomizations that mix all fields), deep (trees that go into one part
+each, see fuzz_fields.py), or the name of one of those parts. KUSTOMIZE and KUSTOMIZE_RS name the two programs.
 Cases that differ are left in the directory KEEP, one folder each.
 """
 import os
@@ -414,7 +415,7 @@ def main():
     cases = int(limit[:-1]) if limit.endswith("x") else float("inf")
     seconds = float("inf") if limit.endswith("x") else float(limit)
     seed = int(sys.argv[4]) if len(sys.argv) > 4 else int(time.time())
-    make = {"yaml": yaml_case, "trees": tree_case}[mode]
+    make = {"yaml": yaml_case, "trees": tree_case, "deep": fuzz_fields.deep_case, **fuzz_fields.MODES}[mode]
     end, tried, built, wrong = time.time() + seconds, 0, 0, 0
     root = os.path.join(tempfile.mkdtemp(prefix="kustomize-fuzz-"), "tree")
     os.makedirs(keep, exist_ok=True)
@@ -438,4 +439,7 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.modules["fuzz"] = sys.modules["__main__"]
+    import fuzz_fields
+
     sys.exit(main())

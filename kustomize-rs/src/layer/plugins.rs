@@ -63,7 +63,8 @@ impl Layer<'_> {
 
     /// Runs `validators`, which are transformers that must not change anything.
     pub(super) fn run_validators(&self, into: &mut Accumulated) -> Result<()> {
-        for step in self.plugin_steps(&self.kustomization.validators, "validators")? {
+        for mut step in self.plugin_steps(&self.kustomization.validators, "validators")? {
+            step.note = None;
             let before = values(&into.set)?;
             step.run(&mut into.set, &self.schemas)
                 .map_err(|e| e.at(&self.file, step.position))?;
@@ -80,12 +81,15 @@ impl Layer<'_> {
         for config in self.plugin_configs(entries, field)? {
             let position = entries.first().map(|e| e.position);
             let note = self.plugin_note(&config);
-            for transformer in self.plugin(&config)? {
-                steps.push(Step {
-                    transformer,
-                    position,
-                    note: note.clone(),
-                });
+            // One configuration is noted once, even if it is two transformers.
+            let first = steps.len();
+            steps.extend(self.plugin(&config)?.into_iter().map(|transformer| Step {
+                transformer,
+                position,
+                note: None,
+            }));
+            if let Some(last) = steps[first..].last_mut() {
+                last.note = note;
             }
         }
         Ok(steps)
@@ -369,7 +373,7 @@ fn refused(config: &Resource, what: &str) -> Error {
     Error::unsupported(message).at(&config.origin.path, None)
 }
 
-/// What a validator must leave as it is.
+/// What a validator must leave as it is: the values, and the notes about what was done.
 fn values(set: &ResourceSet) -> Result<Vec<serde_json::Value>> {
     let without_label = |resource: &Resource| {
         let mut resource = resource.clone();
@@ -384,7 +388,10 @@ fn values(set: &ResourceSet) -> Result<Vec<serde_json::Value>> {
             metadata.remove("labels");
         }
         let value = to_value(&resource.node, Schema::GoYamlV3);
-        value.map_err(|e| Error::syntax(e.message).at(&resource.origin.path, Some(e.position)))
+        let mut value =
+            value.map_err(|e| Error::syntax(e.message).at(&resource.origin.path, Some(e.position)))?;
+        crate::notes::write(&resource, &mut value);
+        Ok(value)
     };
     set.as_slice().iter().map(without_label).collect()
 }

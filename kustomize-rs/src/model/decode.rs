@@ -131,17 +131,20 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes a field's node; null counts as missing. Go matches names in any case, the last one wins.
+    /// Takes a field's node; null counts as missing. Go matches names in any case; of several, the one that sorts last
+    /// wins, because the mapping has become JSON before, and of equal ones the last.
     pub(crate) fn node(&mut self, field: &'static str) -> Option<&'a Node> {
         self.known.push(field);
-        let mut found = None;
+        let mut found: Option<(&str, &'a Node)> = None;
         for (key, _, value, used) in &mut self.entries {
             if key.eq_ignore_ascii_case(field) {
                 *used = true;
-                found = Some(*value);
+                if found.is_none_or(|(last, _)| last <= key.as_str()) {
+                    found = Some((key, *value));
+                }
             }
         }
-        found.filter(|node| !node.is_null())
+        found.map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
     /// Whether a field stands there with a value, without taking it.

@@ -27,6 +27,7 @@ pub(crate) fn transform(set: &mut ResourceSet, replica: &Replica, specs: &FieldS
                 Ok(())
             });
             applied.map_err(|e| e.context(format!("{}: setting replicas", resource.id)))?;
+            resource.refresh();
         }
     }
     if found {

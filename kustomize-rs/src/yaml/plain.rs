@@ -202,7 +202,9 @@ fn key_v3(key: &Node, root: bool) -> Result<Cow<'_, str>> {
     let Some(text) = key.as_text() else {
         return error(key, "a mapping key must be a string");
     };
-    if !root && !matches!(key.resolved(Schema::GoYamlV3), Some(Resolved::Str)) {
+    // A key without text comes out of go-yaml in quotes, and is a string when it is read again.
+    let empty = text.is_empty() && !key.tagged;
+    if !root && !empty && !matches!(key.resolved(Schema::GoYamlV3), Some(Resolved::Str)) {
         return error(
             key,
             format!("the mapping key `{text}` is no string; put it in quotes"),
