@@ -322,7 +322,13 @@ fn walk_field(
     address: &mut Address,
     found: &mut Vec<Found>,
 ) -> Result<()> {
-    if node.is_null() && make == Make::Nothing {
+    if node.is_null() {
+        if make != Make::Nothing {
+            // kustomize makes the field, but a null has no place for it.
+            let mut lost = made(rest.first(), make);
+            let inside = find(&mut lost, rest, make)?;
+            found.extend(inside.into_iter().map(|_| Found::Detached));
+        }
         return Ok(());
     }
     let position = node.position;

@@ -144,12 +144,13 @@ fn walk(
                 } else {
                     made
                 };
-                if let Some(content) = content {
-                    let tag = if matches!(content, Content::Scalar(_)) {
-                        Tag::Str
-                    } else {
-                        Tag::Implicit
-                    };
+                if let Some(mut content) = content {
+                    let mut tag = Tag::Implicit;
+                    if let Content::Scalar(scalar) = &mut content {
+                        // It becomes a string, and keeps its text: a suffix makes `null-suffix` of it.
+                        tag = Tag::Str;
+                        scalar.text = field.as_text().unwrap_or_default().to_string();
+                    }
                     let position = field.position;
                     *field = Node {
                         content,

@@ -143,8 +143,15 @@ fn is_local(node: &Node) -> bool {
     annotation.is_some_and(|n| n.as_text() != Some("false"))
 }
 
-/// Annotations always come out as strings, and never as an empty mapping.
+/// Annotations always come out as strings, and never as an empty mapping. Lists, which need no metadata, get some.
 fn clean_annotations(resource: &mut Resource, unwanted: &[&str]) -> Result<()> {
+    if let Some(root) = resource.node.as_mapping_mut() {
+        let metadata = root.entry_or_mapping("metadata");
+        if metadata.as_mapping().is_none() && !metadata.is_null() {
+            let message = format!("{}: metadata must be a mapping", resource.id);
+            return Err(Error::resource(message).at(&resource.origin.path, Some(metadata.position)));
+        }
+    }
     let Some(metadata) = resource.node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
         return Ok(());
     };

@@ -4,6 +4,7 @@
 
 mod fetch;
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -193,15 +194,14 @@ fn write(path: &Path, resources: &[Resource]) -> Result<(), String> {
         let text = to_yaml(resources).map_err(|e| e.chain())?;
         return std::fs::write(path, text).map_err(|e| failed(path, &e));
     }
-    let mut namespaces: Vec<&str> = resources.iter().map(|r| r.id().effective_namespace()).collect();
-    namespaces.sort_unstable();
-    namespaces.dedup();
+    let namespaced = resources.iter().filter(|r| !r.id().gvk.is_cluster_scoped());
+    let namespaces: HashSet<&str> = namespaced.map(|r| r.id().effective_namespace()).collect();
     for resource in resources {
         let id = resource.id();
         let gvk = [&id.gvk.group, &id.gvk.version, &id.gvk.kind];
         let mut parts: Vec<&str> = gvk.iter().map(|s| s.as_str()).filter(|s| !s.is_empty()).collect();
-        if namespaces.len() > 1 && !id.namespace.is_empty() {
-            parts.insert(0, &id.namespace);
+        if namespaces.len() > 1 && !id.gvk.is_cluster_scoped() {
+            parts.insert(0, id.effective_namespace());
         }
         parts.push(&id.name);
         let file = path.join(format!("{}.yaml", parts.join("_").to_lowercase()));

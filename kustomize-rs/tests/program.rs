@@ -113,6 +113,36 @@ fn output_into_a_directory_is_one_file_per_resource() {
 }
 
 #[test]
+fn resources_of_several_namespaces_are_written_into_files_that_name_them() {
+    let root = TempDir::new().unwrap();
+    let resource = |api: &str, kind: &str, metadata: &str| {
+        format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{{metadata}}}\n---\n")
+    };
+    let resources = [
+        resource("v1", "ConfigMap", "name: One"),
+        resource("apps/v1", "Deployment", "name: web, namespace: Live"),
+        resource("v1", "Namespace", "name: live, namespace: ignored"),
+    ];
+    write(root.path(), "kustomization.yaml", "resources: [r.yaml]\n");
+    write(root.path(), "r.yaml", &resources.concat());
+    std::fs::create_dir(root.path().join("out")).unwrap();
+    assert!(kustomize(root.path(), &["build", "-o", "out"]).status.success());
+    let files = std::fs::read_dir(root.path().join("out")).unwrap();
+    let mut files: Vec<_> = files
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(
+        files,
+        [
+            "default_v1_configmap_one.yaml",
+            "live_apps_v1_deployment_web.yaml",
+            "v1_namespace_live.yaml"
+        ]
+    );
+}
+
+#[test]
 fn a_base_in_a_repository_is_fetched_and_then_found_by_its_commit() {
     let root = TempDir::new().unwrap();
     let commit = repository(root.path());

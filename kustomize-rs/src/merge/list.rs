@@ -75,7 +75,12 @@ impl<'s> Merge<'s> {
         let alone = [values.to_vec()];
         let (keys, values) = valid(&alone, values, keys);
         let old = find_item(list, &keys, &values);
-        let new = patch.and_then(|patch| find_item(patch, &keys, &values).map(|i| &patch[i]));
+        // A list that is merged with itself is one: what was taken out of it is gone on both sides.
+        let itself = old.filter(|_| self.with_itself).map(|i| list[i].clone());
+        let new = match patch {
+            Some(_) if self.with_itself => itself.as_ref(),
+            patch => patch.and_then(|patch| find_item(patch, &keys, &values).map(|i| &patch[i])),
+        };
         let merged = self.merge(old.map(|i| list[i].clone()), new, items)?;
         let replaced = new.and_then(|n| n.get("$patch")).and_then(Node::as_text) == Some("replace");
         if let (Some(i), Some(merged), false) = (old, &merged, replaced && !self.with_itself) {

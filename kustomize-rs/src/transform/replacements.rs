@@ -60,7 +60,14 @@ fn value_of(set: &ResourceSet, replacement: &Replacement) -> Result<Node> {
 }
 
 fn is_selected(id: &ResourceId, selector: &ResourceId) -> bool {
-    let namespace = |id: &ResourceId| id.effective_namespace().to_string();
+    // Here kustomize forgets which kinds live outside of namespaces.
+    fn namespace(id: &ResourceId) -> &str {
+        if id.namespace.is_empty() {
+            "default"
+        } else {
+            &id.namespace
+        }
+    }
     (selector.name.is_empty() || selector.name == id.name)
         && (selector.namespace.is_empty() || namespace(selector) == namespace(id))
         && id.gvk.is_selected_by(&selector.gvk)

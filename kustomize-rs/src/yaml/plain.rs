@@ -78,14 +78,14 @@ impl<'a> Plain<'a> {
         }
         let flow = flow || (node.flow && schema == Schema::GoYamlV3);
         match &node.content {
-            Content::Scalar(scalar) if flow && scalar.text.is_empty() && !node.tagged => {
+            Content::Scalar(scalar) if flow && scalar.text.is_empty() && may_be_implied(node) => {
                 Ok(Self::Str(Cow::Borrowed("")))
             }
             Content::Scalar(scalar) => of_scalar(node, scalar, schema),
             Content::Sequence(items) => Ok(Self::Seq(
                 items
                     .iter()
-                    .map(|item| Self::of_node(item, schema, false))
+                    .map(|item| Self::inside(item, schema, false, flow))
                     .collect::<Result<_>>()?,
             )),
             Content::Mapping(mapping) => of_mapping(mapping, schema, root, flow),
@@ -111,6 +111,11 @@ impl<'a> Plain<'a> {
             ),
         }
     }
+}
+
+/// Whether a scalar without text says nothing of its type.
+fn may_be_implied(node: &Node) -> bool {
+    !node.tagged && matches!(node.tag, Tag::Implicit | Tag::Null | Tag::Str)
 }
 
 /// JSON knows one kind of number: `1.0` is the integer 1 once Go has written it.
