@@ -87,7 +87,7 @@ fn wrong_kind(node: &Node, wanted: &str) -> Error {
     Error::resource(format!("expected {wanted} at line {}", node.position.line))
 }
 
-/// Follows a path to the one node that it names; `Ok(None)` when there is nothing.
+/// Follows a path to the one node that it names; `Ok(None)` when there is nothing. A null is something.
 pub(crate) fn lookup(root: &Node, parts: &[String]) -> Result<Option<Address>> {
     let mut address = Vec::new();
     let mut node = root;
@@ -141,7 +141,7 @@ pub(crate) fn lookup(root: &Node, parts: &[String]) -> Result<Option<Address>> {
         address.push(step);
         node = next;
     }
-    Ok((!node.is_null()).then_some(address))
+    Ok(Some(address))
 }
 
 fn child(node: &Node, step: usize) -> Option<&Node> {

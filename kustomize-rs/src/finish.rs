@@ -158,6 +158,7 @@ fn clean_annotations(resource: &mut Resource, unwanted: &[&str]) -> Result<()> {
     let Some(annotations) = metadata.get_mut("annotations") else {
         return Ok(());
     };
+    crate::set::pair_up(annotations);
     let mapping = match &mut annotations.content {
         Content::Mapping(mapping) => mapping,
         Content::Sequence(items) if !items.is_empty() => {

@@ -228,27 +228,35 @@ pub(crate) fn stringify_metadata(node: &mut Node) {
     stringify(node, &["labels", "annotations"]);
 }
 
+/// Where kustomize reads a list as labels or annotations, it takes the items for keys and values by turns.
+pub(crate) fn pair_up(node: &mut Node) {
+    let Some(items) = node.as_sequence_mut().filter(|items| items.len() % 2 == 0) else {
+        return;
+    };
+    let mut items = std::mem::take(items).into_iter();
+    let mut entries = Vec::new();
+    while let (Some(key), Some(value)) = (items.next(), items.next()) {
+        entries.push((key, value));
+    }
+    node.content = crate::yaml::Content::Mapping(crate::yaml::Mapping { entries });
+}
+
 /// Turns the values of mappings in the metadata into strings.
 pub(crate) fn stringify(node: &mut Node, fields: &[&str]) {
     let Some(metadata) = node.get_mut("metadata").and_then(Node::as_mapping_mut) else {
         return;
     };
     for &field in fields {
-        let Some(mapping) = metadata.remove(field) else {
+        let Some(mut mapping) = metadata.remove(field) else {
             continue;
         };
+        pair_up(&mut mapping);
         let text = |node: &Node| node.as_text().unwrap_or_default().to_string();
-        let map: std::collections::BTreeMap<_, _> = match &mapping.content {
-            crate::yaml::Content::Mapping(mapping) => {
-                mapping.iter().map(|(k, v)| (k.to_string(), text(v))).collect()
-            }
-            // kustomize takes the items of a list for keys and values by turns.
-            crate::yaml::Content::Sequence(items) => items
-                .chunks_exact(2)
-                .map(|pair| (text(&pair[0]), text(&pair[1])))
-                .collect(),
-            crate::yaml::Content::Scalar(_) => <_>::default(),
-        };
+        let entries = mapping
+            .as_mapping()
+            .into_iter()
+            .flat_map(crate::yaml::Mapping::iter);
+        let map: std::collections::BTreeMap<_, _> = entries.map(|(k, v)| (k.to_string(), text(v))).collect();
         if !map.is_empty() {
             metadata.insert(field, mapping_of(map));
         }

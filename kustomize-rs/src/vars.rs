@@ -128,13 +128,23 @@ fn value_of(resources: &[Resource], var: &Var) -> Result<Value> {
     let Some(text) = node.as_text() else {
         return Ok(Value::Collection);
     };
-    let tag = match node.resolved(Schema::GoYamlV3) {
-        Some(Resolved::Int(int)) => return Ok(Value::Typed(int.to_string(), Tag::Int)),
-        Some(Resolved::Float(float)) => return Ok(Value::Typed(format!("{float}"), Tag::Float)),
-        Some(Resolved::Bool(_)) => Tag::Bool,
-        _ => return Ok(Value::Text(text.to_string())),
+    // The text is read again, and only as decimal digits: `0777` is 777 here, and `0x1F` is refused.
+    let unreadable = || {
+        let message = format!("the var '{}' cannot be {text:?}: write it in decimal digits", var.name);
+        Error::resource(message).at(&resource.origin.path, Some(node.position))
     };
-    Ok(Value::Typed(text.to_lowercase(), tag))
+    Ok(match node.resolved(Schema::GoYamlV3) {
+        Some(Resolved::Int(_) | Resolved::Uint(_)) => {
+            let int: i64 = text.parse().map_err(|_| unreadable())?;
+            Value::Typed(int.to_string(), Tag::Int)
+        }
+        Some(Resolved::Float(_)) => {
+            let float: f64 = text.parse().map_err(|_| unreadable())?;
+            Value::Typed(crate::yaml::number::go_float(float), Tag::Float)
+        }
+        Some(Resolved::Bool(_)) => Value::Typed(text.to_lowercase(), Tag::Bool),
+        _ => Value::Text(text.to_string()),
+    })
 }
 
 /// Older paths write the index of a list behind its name: `ports[0]`.

@@ -108,8 +108,10 @@ fn values_of(item: &Node, keys: &[&str]) -> Vec<String> {
 /// Items that agree on one key, and where the other key is missing on one side, are the same item.
 fn unite(values_list: &mut [Vec<String>]) {
     for i in 0..values_list.len() {
+        // What the item was before it was united with others is compared with all of them.
+        let first = values_list[i].clone();
         for j in 0..values_list.len() {
-            if let Some(united) = unite_two(&values_list[i], &values_list[j]) {
+            if let Some(united) = unite_two(&first, &values_list[j]) {
                 values_list[i].clone_from(&united);
                 values_list[j] = united;
             }

@@ -184,7 +184,12 @@ impl<'s> Merge<'s> {
         for name in names {
             let field = schema.and_then(|s| s.field(&name));
             let new = patch.and_then(|p| p.get(&name));
+            let is_new = new.is_some() && mapping.get(&name).is_none();
             self.merge_field(mapping, &name, new, field)?;
+            if is_new && let Some((added, _)) = mapping.entries.last_mut().filter(|(k, _)| k.as_text() == Some(&name))
+            {
+                keep_quotes(added, patch);
+            }
         }
         Ok(())
     }
@@ -240,6 +245,18 @@ impl<'s> Merge<'s> {
             }
         }
         Ok(())
+    }
+}
+
+/// Gives a key that a patch adds the quotes that it has there: `"8080"` must not become a number.
+fn keep_quotes(key: &mut Node, patch: Option<&Mapping>) {
+    let entries = patch.into_iter().flat_map(|patch| &patch.entries);
+    let quoted = entries
+        .map(|(given, _)| given)
+        .find(|given| given.as_text() == key.as_text())
+        .and_then(Node::as_scalar);
+    if let (Content::Scalar(scalar), Some(given)) = (&mut key.content, quoted) {
+        scalar.style = given.style;
     }
 }
 

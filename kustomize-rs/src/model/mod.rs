@@ -204,7 +204,8 @@ impl Kustomization {
         };
         refuse_helm(fields)?;
         // An empty list is still something; the old names of other fields do not count.
-        let stated = has_metadata || top.has_collection(&["bases", "imageTags"]);
+        let older = ["bases", "imageTags", "helmChartInflationGenerator"];
+        let stated = has_metadata || top.has_collection(&older);
         top.finish()?;
         kustomization.check(&kind, &api_version, stated, source, node)?;
         Ok((kustomization, warnings))

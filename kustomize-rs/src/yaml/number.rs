@@ -38,6 +38,11 @@ pub(crate) fn yaml_float(float: f64) -> String {
             return text;
         }
     }
+    go_float(float)
+}
+
+/// Writes a float as Go does by itself: with an exponent when it is small, or has more than six digits before its point.
+pub(crate) fn go_float(float: f64) -> String {
     let text = format!("{float:e}");
     let Some((digits, exponent)) = text.split_once('e') else {
         return text;
