@@ -135,7 +135,7 @@ def resource(r):
     if r.random() < 0.2:
         meta["namespace"] = r.choice(["default", "one", "two"])
     if r.random() < 0.4:
-        meta["labels"] = {r.choice(["app", "tier"]): r.choice(["x", "y1"])}
+        meta["labels"] = {r.choice(["app", "tier", "app", "tier", "1"]): r.choice(["x", "y1"])}
     if r.random() < 0.2:
         meta["annotations"] = {"note": r.choice(["n", 1, True])}
     labels = {"app": name}

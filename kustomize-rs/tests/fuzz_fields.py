@@ -87,7 +87,7 @@ spec:
   ref: {kind: Deployment, name: web}
   refs: [web, cfg]
   maps: [{name: a, value: 1, tags: [p, q]}, {name: b, value: "2"}, {value: 3}]
-  nested: {a.b/c: x, empty: {}, list: [], none: null, flag: true, float: 1.50, date: 2020-01-01, big: 12345678901234567890}
+  nested: {a.b/c: x, "8080": y, empty: {}, list: [], none: null, flag: true, float: 1.50, date: 2020-01-01, big: 12345678901234567890}
   matrix: [[1, 2], [3]]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -375,7 +375,7 @@ def plugins_case(r, root):
 JSON_PATHS = ["/metadata/name", "/metadata/labels", "/metadata/labels/app", "/metadata/labels/new", "/metadata/annotations", "/metadata/annotations/config.io~1path", "/metadata/namespace", "/spec", "/spec/replicas", "/spec/template/spec/containers", "/spec/template/spec/containers/-",
               "/spec/template/spec/containers/0", "/spec/template/spec/containers/1/image", "/spec/template/spec/containers/-1", "/spec/template/spec/containers/2", "/spec/template/spec/containers/0/env/0", "/spec/template/spec/containers/0/args/-", "/spec/maps/0/value", "/spec/maps/-", "/spec/matrix/0/1",
               "/spec/nested/a.b~1c", "/spec/nested/none", "/spec/nested/big", "/spec/nested/float", "/spec/nested/date", "/data/k", "/data/new", "/kind", "/apiVersion", "", "/", "metadata", "/spec/ports/0/port", "/spec/refs/1", "/subjects/0", "/status", "/spec/a~0b", "/spec/new/deep"]
-VALUES = [1, "1", 1.5, 1.0, True, None, "x", "", {}, [], {"a": 1}, {"b": None, "c": [1, "2"]}, ["p"], "a\nb\n", 12345678901234567890, 1e21, "2020-01-01", "yes", {"name": "n", "image": "nginx"}, "é", "😀"]
+VALUES = [1, "1", 1.5, 1.0, True, None, "x", "", {}, [], {"a": 1}, {"b": None, "c": [1, "2"]}, ["p"], "a\nb\n", 12345678901234567890, 1e21, "2020-01-01", "yes", {"name": "n", "image": "nginx"}, {"9000": "x", "yes": {"~": 1}}, "é", "😀", "x" * 90 + " " + "y" * 20, "a: b", " a", "a ", "a\tb", "- a", "'a'", '"a"']
 
 
 def json_operations(r):
@@ -412,7 +412,7 @@ def merge_value(r, depth):
     if kind < 0.5 or depth <= 0:
         return r.choice(VALUES)
     if kind < 0.8:
-        return {r.choice(["name", "value", "a", "b", "app", "$patch", "key"]): merge_value(r, depth - 1) for _ in range(r.randint(1, 3))}
+        return {r.choice(["name", "value", "a", "b", "app", "$patch", "key", "9000", "yes", "null", "1.5"]): merge_value(r, depth - 1) for _ in range(r.randint(1, 3))}
     return [merge_value(r, depth - 1) for _ in range(r.randint(0, 3))]
 
 
@@ -472,7 +472,7 @@ def merge_patch(r):
     elif kind == "ClusterRoleBinding":
         o["subjects"] = merge_value(r, 2)
     else:
-        o[r.choice(["data", "stringData", "spec"])] = merge_value(r, 1)
+        o[r.choice(["data", "stringData", "spec"])] = merge_value(r, 2) if r.random() < 0.5 else {r.choice(["9000", "k", "new", "true"]): r.choice(VALUES)}
     return o
 
 
@@ -585,7 +585,7 @@ def generators_case(r, root):
 
 FIELDS = {
     "namePrefix": ["a-", "", 1, True, None, [], "1"], "nameSuffix": ["-a", None, 1.5], "namespace": ["ns", "", None, 5, "a b", "default"],
-    "commonLabels": [{"a": "b"}, {"a": 1}, {"a": None}, {"a": ""}, {"a": True}, [], None, {"a.b/c": "d"}, {1: "x"}], "commonAnnotations": [{"a": "b"}, {"a": "1"}, {"a": "true"}, {"a": None}, {"a": "x\ny"}, {"a": {}}],
+    "commonLabels": [{"a": "b"}, {"a": 1}, {"a": None}, {"a": ""}, {"a": True}, [], None, {"a.b/c": "d"}, {1: "x"}, {"1": "x"}, {"null": "x"}], "commonAnnotations": [{"a": "b"}, {"a": "1"}, {"a": "true"}, {"a": None}, {"a": "x\ny"}, {"a": {}}],
     "labels": [[{"pairs": {"a": "b"}}], [{"pairs": {"a": "1"}, "includeSelectors": True}], [{"includeTemplates": True, "pairs": {"a": "b"}}], [{"pairs": {"a": "b"}, "fields": [{"path": "spec/x", "create": True}]}], [], None, {}, [{}], [{"pairs": {"a": "b"}, "includeSelectors": "true"}]],
     "images": [[{"name": "nginx", "newTag": "1"}], [{"name": "nginx", "newTag": 1}], [{"name": "nginx", "newTag": "1", "digest": "sha256:a"}], [{"newName": "x"}], [{"name": "nginx"}], [{}], None, [{"name": "", "newName": "x"}], [{"name": "ngi(", "newTag": "1"}], [{"name": "n.*", "newName": "x"}], [{"name": "r.io:5000/app", "newTag": ""}], [{"name": "busybox", "digest": "x"}]],
     "replicas": [[{"name": "web", "count": 3}], [{"name": "web", "count": "3"}], [{"name": "none", "count": 1}], [{"name": "web"}], [{"count": 1}], [], None, [{"name": "web", "count": 1.0}], [{"name": "web", "count": 99999999999999999999}], [{"name": "web", "count": -1}]],
