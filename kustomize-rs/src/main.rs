@@ -59,7 +59,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     options.reorder = arguments.reorder;
     options.warn = Some(&warn);
     options.managed_by_label = arguments.managed_by_label;
-    let fetcher = Fetcher { cache: cache() };
+    let fetcher = Fetcher::new(cache());
     options.remote = Some(&fetcher);
     let resources = build_named(&arguments.directory, options, &fetcher).map_err(|e| e.chain())?;
     match arguments.output {

@@ -130,7 +130,10 @@ fn value_of(resources: &[Resource], var: &Var) -> Result<Value> {
     };
     // The text is read again, and only as decimal digits: `0777` is 777 here, and `0x1F` is refused.
     let unreadable = || {
-        let message = format!("the var '{}' cannot be {text:?}: write it in decimal digits", var.name);
+        let message = format!(
+            "the var '{}' cannot be {text:?}: write it in decimal digits",
+            var.name
+        );
         Error::resource(message).at(&resource.origin.path, Some(node.position))
     };
     Ok(match node.resolved(Schema::GoYamlV3) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::{MAX_SIZE, without_credentials};
+use super::without_credentials;
 use kustomize_rs::fs::DirectoryFs;
 use kustomize_rs::{Checkout, Error, GitUrl};
 
@@ -21,7 +21,7 @@ const GLANCE: Duration = Duration::from_millis(10);
 const MEASURE: Duration = Duration::from_millis(500);
 
 /// Gives the files of a repository, from the cache if its commit is there.
-pub(super) fn checkout(url: &GitUrl, cache: &Path) -> Result<Checkout, Error> {
+pub(super) fn checkout(url: &GitUrl, cache: &Path, max_size: u64) -> Result<Checkout, Error> {
     if url.reference.starts_with('-') || url.repository.starts_with('-') {
         return Err(Error::remote(format!("{:?} is no reference", url.reference)));
     }
@@ -32,10 +32,10 @@ pub(super) fn checkout(url: &GitUrl, cache: &Path) -> Result<Checkout, Error> {
         .collect();
     let kept = cache.join(name);
     std::fs::create_dir_all(&kept).map_err(|e| io(&kept, &e))?;
-    let known = commit(url, &kept)?.map(|commit| place(&kept, &commit, url));
+    let known = commit(url, &kept, max_size)?.map(|commit| place(&kept, &commit, url));
     let root = match known.filter(|path| path.is_dir()) {
         Some(path) => path,
-        None => fetch(url, &kept)?,
+        None => fetch(url, &kept, max_size)?,
     };
     Ok(Checkout {
         fs: Box::new(DirectoryFs),
@@ -52,7 +52,7 @@ fn place(kept: &Path, commit: &str, url: &GitUrl) -> PathBuf {
 }
 
 /// Asks which commit a reference means now; `None` when only fetching it can tell.
-fn commit(url: &GitUrl, directory: &Path) -> Result<Option<String>, Error> {
+fn commit(url: &GitUrl, directory: &Path, max_size: u64) -> Result<Option<String>, Error> {
     let reference = url.reference.as_str();
     if reference.len() == 40 && reference.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(Some(reference.to_ascii_lowercase()));
@@ -61,6 +61,7 @@ fn commit(url: &GitUrl, directory: &Path) -> Result<Option<String>, Error> {
     let listed = run(
         url,
         directory,
+        max_size,
         &["ls-remote", "--quiet", "--", &url.repository, wanted],
     )?;
     let names = [
@@ -79,11 +80,11 @@ fn commit(url: &GitUrl, directory: &Path) -> Result<Option<String>, Error> {
 }
 
 /// Fetches one commit into a directory of its own and puts that into its place.
-fn fetch(url: &GitUrl, kept: &Path) -> Result<PathBuf, Error> {
+fn fetch(url: &GitUrl, kept: &Path, max_size: u64) -> Result<PathBuf, Error> {
     let work = kept.join(format!("incoming-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&work);
     std::fs::create_dir_all(&work).map_err(|e| io(&work, &e))?;
-    let fetched = fetch_into(url, &work).and_then(|commit| {
+    let fetched = fetch_into(url, &work, max_size).and_then(|commit| {
         let place = place(kept, &commit, url);
         match std::fs::rename(&work, &place) {
             Ok(()) => Ok(place),
@@ -96,33 +97,37 @@ fn fetch(url: &GitUrl, kept: &Path) -> Result<PathBuf, Error> {
     fetched
 }
 
-fn fetch_into(url: &GitUrl, work: &Path) -> Result<String, Error> {
+fn fetch_into(url: &GitUrl, work: &Path, max_size: u64) -> Result<String, Error> {
     let reference = if url.reference.is_empty() {
         "HEAD"
     } else {
         &url.reference
     };
-    run(url, work, &["init", "--quiet"])?;
+    let git = |arguments: &[&str]| run(url, work, max_size, arguments);
+    git(&["init", "--quiet"])?;
     // Submodules with relative URLs are found from here.
-    run(url, work, &["remote", "add", "--", "origin", &url.repository])?;
-    run(
-        url,
-        work,
-        &["fetch", "--quiet", "--depth=1", "--", &url.repository, reference],
-    )?;
-    run(url, work, &["checkout", "--quiet", "FETCH_HEAD"])?;
+    git(&["remote", "add", "--", "origin", &url.repository])?;
+    git(&["fetch", "--quiet", "--depth=1", "--", &url.repository, reference])?;
+    git(&["checkout", "--quiet", "FETCH_HEAD"])?;
     if url.submodules {
-        run(
-            url,
-            work,
-            &["submodule", "--quiet", "update", "--init", "--recursive"],
-        )?;
+        git(&["submodule", "--quiet", "update", "--init", "--recursive"])?;
     }
-    Ok(run(url, work, &["rev-parse", "HEAD"])?.trim().to_string())
+    let commit = git(&["rev-parse", "HEAD"])?.trim().to_string();
+    within(url, work, max_size)?;
+    Ok(commit)
+}
+
+/// A small repository is there before anybody measured it.
+fn within(url: &GitUrl, work: &Path, max_size: u64) -> Result<(), Error> {
+    if size(work) <= max_size {
+        return Ok(());
+    }
+    let message = format!("{}: is larger than {max_size} bytes", url.repository);
+    Err(Error::remote(without_credentials(&message)))
 }
 
 /// Runs Git in a directory and gives what it printed.
-fn run(url: &GitUrl, directory: &Path, arguments: &[&str]) -> Result<String, Error> {
+fn run(url: &GitUrl, directory: &Path, max_size: u64, arguments: &[&str]) -> Result<String, Error> {
     let name = format!("git {}", arguments.first().unwrap_or(&""));
     let failed = |why: &str| {
         let message = format!("{}: {name}: {}", url.repository, why.trim());
@@ -149,7 +154,7 @@ fn run(url: &GitUrl, directory: &Path, arguments: &[&str]) -> Result<String, Err
             Some(format!("took longer than {:?}", url.timeout))
         } else if measured.elapsed() > MEASURE {
             measured = Instant::now();
-            (size(directory) > MAX_SIZE).then(|| format!("is larger than {MAX_SIZE} bytes"))
+            (size(directory) > max_size).then(|| format!("is larger than {max_size} bytes"))
         } else {
             None
         };

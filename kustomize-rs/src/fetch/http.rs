@@ -4,21 +4,19 @@ use std::time::Duration;
 
 use kustomize_rs::Error;
 
-use super::{MAX_SIZE, without_credentials};
-
-const TIMEOUT: Duration = Duration::from_secs(27);
+use super::without_credentials;
 
 /// Gets a file, within limits of time and size.
-pub(super) fn get(url: &str) -> Result<Vec<u8>, Error> {
+pub(super) fn get(url: &str, timeout: Duration, max_size: u64) -> Result<Vec<u8>, Error> {
     let failed = |e: ureq::Error| Error::remote(format!("{}: {e}", without_credentials(url)));
     let config = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(timeout))
         .build();
     let mut response = ureq::Agent::from(config).get(url).call().map_err(failed)?;
     response
         .body_mut()
         .with_config()
-        .limit(MAX_SIZE)
+        .limit(max_size)
         .read_to_vec()
         .map_err(failed)
 }

@@ -6,22 +6,39 @@ mod git;
 mod http;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kustomize_rs::{Checkout, Error, GitUrl, Remote};
-
-/// Nothing that is fetched may be larger.
-const MAX_SIZE: u64 = 1 << 30;
 
 /// Fetches over the network and keeps repositories by commit.
 pub(crate) struct Fetcher {
     /// Where repositories are kept.
-    pub(crate) cache: PathBuf,
+    cache: PathBuf,
+    /// Nothing that is fetched may have more bytes.
+    max_size: u64,
+    /// How long a file may take; for repositories their URLs say it.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "there are no files without HTTP")
+    )]
+    timeout: Duration,
+}
+
+impl Fetcher {
+    /// Fetches within kustomize's own limit of time, and up to a gigabyte.
+    pub(crate) fn new(cache: PathBuf) -> Self {
+        Self {
+            cache,
+            max_size: 1 << 30,
+            timeout: Duration::from_secs(27),
+        }
+    }
 }
 
 impl Remote for Fetcher {
     #[cfg(feature = "http")]
     fn file(&self, url: &str) -> Result<Vec<u8>, Error> {
-        http::get(url)
+        http::get(url, self.timeout, self.max_size)
     }
 
     #[cfg(not(feature = "http"))]
@@ -33,7 +50,7 @@ impl Remote for Fetcher {
     }
 
     fn repository(&self, url: &GitUrl) -> Result<Checkout, Error> {
-        git::checkout(url, &self.cache)
+        git::checkout(url, &self.cache, self.max_size)
     }
 }
 
@@ -60,14 +77,4 @@ fn without_credentials(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_message_has_a_password_in_it() {
-        let message = "fatal: unable to access 'https://me:secret@host/o/r/': no https://t@x";
-        let shown = "fatal: unable to access 'https://***@host/o/r/': no https://***@x";
-        assert_eq!(without_credentials(message), shown);
-        assert_eq!(without_credentials("git@github.com:o/r"), "git@github.com:o/r");
-    }
-}
+mod tests;

@@ -186,7 +186,11 @@ impl<'s> Merge<'s> {
             let new = patch.and_then(|p| p.get(&name));
             let is_new = new.is_some() && mapping.get(&name).is_none();
             self.merge_field(mapping, &name, new, field)?;
-            if is_new && let Some((added, _)) = mapping.entries.last_mut().filter(|(k, _)| k.as_text() == Some(&name))
+            if is_new
+                && let Some((added, _)) = mapping
+                    .entries
+                    .last_mut()
+                    .filter(|(k, _)| k.as_text() == Some(&name))
             {
                 keep_quotes(added, patch);
             }
