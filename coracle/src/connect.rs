@@ -146,7 +146,7 @@ fn explain_status(doing: &str, status: &kube::core::Status) -> Error {
             Kind::Cluster,
             format!("cannot {doing}: this cluster has no GitRepository and Kustomization objects"),
         )
-        .hint("Install Coracle first: `coracle install | kubectl apply --server-side -f -`."),
+        .hint("Install Coracle first: `coracle install --image IMAGE | kubectl apply --server-side -f -`."),
         404 => Error::new(Kind::NotFound, format!("cannot {doing}: {}", status.message)),
         _ => refused,
     }

@@ -75,8 +75,11 @@ impl Status {
     }
 }
 
-/// In the words of structured-merge-diff, which the API server passes on.
-const NOT_OF_THE_SCHEMA: &str = "failed to create typed patch object";
+/// In the words of structured-merge-diff and of Go's decoders, which the API server passes on.
+const NOT_OF_THE_SCHEMA: [&str; 2] = [
+    "failed to create typed patch object",
+    "unable to convert unstructured object",
+];
 
 /// Why a request brought no object.
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +189,7 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         match self {
             // An apply that does not fit the schema answers 500 as well, and will again.
-            Self::Refused(status) if status.message.contains(NOT_OF_THE_SCHEMA) => false,
+            Self::Refused(status) if NOT_OF_THE_SCHEMA.iter().any(|words| status.message.contains(words)) => false,
             // A server that has just started knows no roles for a moment.
             Self::Refused(status) if status.is_denied() => true,
             Self::Refused(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
@@ -240,6 +243,18 @@ mod tests {
         assert!(refused(403, denied, Value::Null).is_transient());
         let quota = "services \"a\" is forbidden: exceeded quota: few, requested: services=1";
         assert!(!refused(403, quota, Value::Null).is_transient());
+    }
+
+    #[test]
+    fn an_apply_that_does_not_fit_its_kind_is_not_sent_again_though_the_server_says_500() {
+        for words in [
+            "failed to create typed patch object (default/a; apps/v1, Kind=Deployment): .spec.replicas: expected numeric",
+            "failed to convert new object (default/a; apps/v1, Kind=Deployment) to proper version: unable to convert \
+             unstructured object to apps/v1, Kind=Deployment: quantities must match the regular expression",
+        ] {
+            assert!(!refused(500, words, Value::Null).is_transient(), "{words}");
+        }
+        assert!(refused(500, "etcdserver: request timed out", Value::Null).is_transient());
     }
 
     #[test]

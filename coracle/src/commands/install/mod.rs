@@ -34,7 +34,7 @@ const TENANT_FLAGS: [&str; 3] = [
 /// Arguments of `install`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    coracle install | kubectl apply --server-side -f -\n  \
+    coracle install --image IMAGE | kubectl apply --server-side -f -\n  \
     coracle install --tenant-only -- --log-level=debug | kubectl apply --server-side -f -")]
 pub struct Args {
     #[arg(long, value_name = "IMAGE", help = concat!(

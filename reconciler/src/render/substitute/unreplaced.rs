@@ -33,6 +33,12 @@ pub fn hint(object: &Value, words: &str, replaces: bool, is_secret: impl Fn(&str
     })
 }
 
+/// In the words of apimachinery's `resource.ParseQuantity`.
+const NOT_A_QUANTITY: [&str; 2] = [
+    "quantities must match the regular expression",
+    "unable to parse quantity's suffix",
+];
+
 /// One step on the way from an object to a value in it.
 #[derive(Clone, Copy)]
 enum Step<'a> {
@@ -55,7 +61,10 @@ fn meant<'a>(value: &'a Value, path: &mut Vec<Step<'a>>, words: &str, texts: &mu
             .iter()
             .enumerate()
             .for_each(|(index, item)| enter(Step::Item(index, item), item)),
-        Value::String(text) if text.contains("${") && (words.contains(text) || names(words, path)) => {
+        Value::String(text)
+            if text.contains("${")
+                && (words.contains(text) || names(words, path) || is_about_quantities(words, path)) =>
+        {
             texts.push(text);
         }
         _ => {}
@@ -86,6 +95,12 @@ fn names(words: &str, path: &[Step<'_>]) -> bool {
         let after = rest.iter().try_fold(after, |words, step| step.taken_off(words));
         !before.ends_with(goes_on) && after.is_some_and(ends)
     })
+}
+
+/// Whether the words refuse a quantity, of which the API server names no place, and this is the place of one.
+fn is_about_quantities(words: &str, path: &[Step<'_>]) -> bool {
+    let holds_quantities = |step: &Step<'_>| matches!(step, Step::Key("requests" | "limits" | "hard" | "sizeLimit"));
+    NOT_A_QUANTITY.iter().any(|part| words.contains(part)) && path.iter().any(holds_quantities)
 }
 
 impl Step<'_> {
@@ -188,6 +203,20 @@ mod tests {
         ] {
             assert!(remedy(this).unwrap().contains("set HOME in"), "{this}");
         }
+    }
+
+    #[test]
+    fn a_quantity_is_found_though_no_place_is_named() {
+        let object = json!({"spec": {"containers": [
+            {"env": [{"value": "${HOME}/bin"}], "resources": {"requests": {"cpu": "${CPU}"}}},
+        ]}});
+        let words = "failed to convert new object (default/x; apps/v1, Kind=Deployment) to proper version: unable to \
+                     convert unstructured object to apps/v1, Kind=Deployment: quantities must match the regular \
+                     expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+        assert_eq!(
+            hint(&object, words, false, PUBLIC).unwrap(),
+            "`${CPU}` was not replaced: the Kustomization has no variables; set CPU in spec.postBuild.substitute"
+        );
     }
 
     #[test]
