@@ -19,7 +19,7 @@ DIFFERENTIAL_SEED ?= 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance lint fmt fmt-check docs deny advisories generate generated-check bench kustomize kustomize-diff kustomize-goldens kustomize-bench install-tools ci
+.PHONY: help demo test conformance lint fmt fmt-check docs deny advisories generate generated-check bench kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,17 @@ kustomize-diff: kustomize ## Compare kustomize-rs with kustomize on random docum
 	  python3 kustomize-rs/tests/fuzz.py yaml $(DIFFERENTIAL_CASES)x $(or $(TMPDIR),/tmp)/kustomize-differs $(DIFFERENTIAL_SEED)
 	KUSTOMIZE="$(TOOLS)/bin/kustomize" KUSTOMIZE_RS="$(BUILT)" \
 	  python3 kustomize-rs/tests/fuzz.py trees $(DIFFERENTIAL_CASES)x $(or $(TMPDIR),/tmp)/kustomize-differs $(DIFFERENTIAL_SEED)
+	KUSTOMIZE="$(TOOLS)/bin/kustomize" KUSTOMIZE_RS="$(BUILT)" \
+	  python3 kustomize-rs/tests/fuzz.py deep $(DIFFERENTIAL_CASES)x $(or $(TMPDIR),/tmp)/kustomize-differs $(DIFFERENTIAL_SEED)
+
+# Where people's kustomizations and manifests are looked for.
+REAL ?= $(or $(shell go env GOMODCACHE 2>/dev/null),$(HOME)/go/pkg/mod)
+
+kustomize-real: kustomize ## Compare kustomize-rs with kustomize on what people wrote (REAL="FOLDER...")
+	@.ci/tools python3
+	cargo build -q --release -p kustomize-rs
+	KUSTOMIZE="$(TOOLS)/bin/kustomize" KUSTOMIZE_RS="$(BUILT)" \
+	  python3 kustomize-rs/tests/real.py $(or $(TMPDIR),/tmp)/kustomize-differs $(REAL)
 
 kustomize-goldens: kustomize ## Write the goldens of kustomize-rs again with kustomize
 	KUSTOMIZE="$(TOOLS)/bin/kustomize" sh kustomize-rs/tests/make-goldens.sh

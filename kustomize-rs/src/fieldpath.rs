@@ -332,6 +332,9 @@ fn walk_field(
         return Ok(());
     }
     let position = node.position;
+    if part.is_empty() {
+        return Err(wrong_kind(node, "a scalar"));
+    }
     let Content::Mapping(mapping) = &mut node.content else {
         return Err(Error::resource(format!(
             "expected a mapping to find {part} in, at line {}",

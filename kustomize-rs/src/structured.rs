@@ -50,6 +50,7 @@ pub(crate) fn set(root: &mut Node, parts: &[String], value: &Node, make: Make) -
             }
         } else {
             *node = value.clone();
+            forget_lines(node);
         }
     }
     let Some(new) = print(&inner, text)? else {
@@ -63,6 +64,21 @@ pub(crate) fn set(root: &mut Node, parts: &[String], value: &Node, make: Make) -
         scalar.text = new;
     }
     Ok(true)
+}
+
+/// A node that comes from another text has no place in this one.
+fn forget_lines(node: &mut Node) {
+    node.position = yaml::Position::default();
+    match &mut node.content {
+        Content::Scalar(_) => {}
+        Content::Sequence(items) => items.iter_mut().for_each(forget_lines),
+        Content::Mapping(mapping) => {
+            for (key, value) in &mut mapping.entries {
+                forget_lines(key);
+                forget_lines(value);
+            }
+        }
+    }
 }
 
 /// The first scalar on a path that goes on behind it.

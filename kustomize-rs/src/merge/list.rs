@@ -22,11 +22,15 @@ impl<'s> Merge<'s> {
         let Content::Sequence(list) = &mut target.content else {
             return Ok(Some(target));
         };
-        let patch_items = patch.and_then(Node::as_sequence);
+        // The items change on the way: a directive counts for the first time that its item is met.
+        let mut patch_items = patch.and_then(Node::as_sequence).map(<[Node]>::to_vec);
         let primitive = [""];
         let keys: &[&str] = if keys.is_empty() { &primitive } else { keys };
         let mut values_list = Vec::new();
-        for source in [patch_items, Some(list.as_slice())].into_iter().flatten() {
+        for source in [patch_items.as_deref(), Some(list.as_slice())]
+            .into_iter()
+            .flatten()
+        {
             for values in source.iter().map(|item| values_of(item, keys)) {
                 if !values_list.contains(&values) {
                     values_list.push(values);
@@ -41,6 +45,7 @@ impl<'s> Merge<'s> {
         for values in &values_list {
             let valid_values;
             (valid_keys, valid_values) = valid(&values_list, values, keys);
+            let patch_items = patch_items.as_deref_mut();
             let merged = self.merge_item(list, patch_items, &valid_keys, &valid_values, items)?;
             let Some(mut merged) = merged.filter(|n| !crate::set::is_empty(n)) else {
                 set_item(list, None, &valid_keys, &valid_values)?;
@@ -67,7 +72,7 @@ impl<'s> Merge<'s> {
     fn merge_item(
         self,
         list: &mut [Node],
-        patch: Option<&[Node]>,
+        patch: Option<&mut [Node]>,
         keys: &[&str],
         values: &[String],
         items: Option<Field<'s>>,
@@ -76,13 +81,32 @@ impl<'s> Merge<'s> {
         let (keys, values) = valid(&alone, values, keys);
         let old = find_item(list, &keys, &values);
         // A list that is merged with itself is one: what was taken out of it is gone on both sides.
-        let itself = old.filter(|_| self.with_itself).map(|i| list[i].clone());
-        let new = match patch {
-            Some(_) if self.with_itself => itself.as_ref(),
-            patch => patch.and_then(|patch| find_item(patch, &keys, &values).map(|i| &patch[i])),
+        let (source, at) = match patch {
+            Some(_) if self.with_itself => (Some(&mut *list), old),
+            Some(patch) => {
+                let at = find_item(patch, &keys, &values);
+                (Some(patch), at)
+            }
+            None => (None, None),
         };
-        let merged = self.merge(old.map(|i| list[i].clone()), new, items)?;
-        let replaced = new.and_then(|n| n.get("$patch")).and_then(Node::as_text) == Some("replace");
+        let mut source = source.zip(at);
+        let new = source.as_ref().map(|(items, at)| items[*at].clone());
+        let directive = new
+            .as_ref()
+            .and_then(|n| n.get("$patch"))
+            .and_then(Node::as_text)
+            .map(str::to_string);
+        if let (Some((items, at)), Some(_)) = (&mut source, &directive)
+            && let Some(mapping) = items[*at].as_mapping_mut()
+        {
+            mapping.remove("$patch");
+        }
+        let old_item = match (old, self.with_itself) {
+            (Some(_), true) if new.is_some() => new.clone(),
+            (old, _) => old.map(|i| list[i].clone()),
+        };
+        let merged = self.merge(old_item, new.as_ref(), items)?;
+        let replaced = directive.as_deref() == Some("replace");
         if let (Some(i), Some(merged), false) = (old, &merged, replaced && !self.with_itself) {
             list[i] = merged.clone();
         }

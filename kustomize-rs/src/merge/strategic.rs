@@ -348,7 +348,10 @@ fn list_directive(patch: &Node) -> Result<(Directive, Node)> {
     let value = node.as_text().unwrap_or_default().to_string();
     let mut patch = patch.clone();
     if let Some(items) = patch.as_sequence_mut() {
-        items.retain(|item| item.get(DIRECTIVE).is_none_or(|n| n.as_text() != Some(&value)));
+        // With it, kyaml takes out what is empty.
+        items.retain(|item| {
+            !crate::set::is_empty(item) && item.get(DIRECTIVE).is_none_or(|n| n.as_text() != Some(&value))
+        });
     }
     Ok((directive, patch))
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::node::{Content, Mapping, Node, Position, Scalar, Style, Tag};
-use super::scan::{MAX_DEPTH, Mark, Scanner, Token};
+use super::scan::{Comment, MAX_DEPTH, Mark, Scanner, Token};
 
 /// No YAML file is sensibly larger.
 const MAX_TEXT: usize = 256 << 20;
@@ -81,6 +81,14 @@ pub fn load(text: &str) -> Result<Node> {
     let mut loader = Loader::new(text)?;
     loader.scanner.look_ahead();
     Ok(loader.document()?.unwrap_or_default())
+}
+
+/// Loads the first document of a text, and its comments.
+pub(super) fn load_commented(text: &str) -> Result<(Node, Vec<Comment<'_>>)> {
+    let mut loader = Loader::new(text)?;
+    loader.scanner.look_ahead();
+    let node = loader.document()?.unwrap_or_default();
+    Ok((node, loader.scanner.comments))
 }
 
 /// Loads the first document as go-yaml v2 does, which does not look at what comes after it.

@@ -3,6 +3,7 @@
 //! [`load`] reads as go-yaml does and keeps every scalar as it was written; [`resolve()`] decides types
 //! by the rules of go-yaml v2 or v3; [`emit()`] prints a JSON value to the byte as `sigs.k8s.io/yaml` does.
 
+mod comments;
 mod emit;
 mod load;
 mod node;

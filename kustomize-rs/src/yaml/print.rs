@@ -1,48 +1,70 @@
 //! Prints a tree as kyaml (go-yaml v3) prints it: keys in their order, scalars in their style, brackets where
-//! they were. In: a tree; out: text. Pure. Comments are not kept by the loader, so that texts with comments
-//! are refused.
+//! they were. In: a tree; out: text. Pure.
 
+use super::comments::Comments;
 use super::node::{Content, Node, Scalar, Style, Tag};
 use super::resolve::{Resolved, Schema, resolve};
 use crate::error::Error;
 
-/// Prints a tree that was loaded from `old` and changed since.
+/// Prints a tree that was loaded from `old` and changed since. Comments stay where they are; nodes that are new have the
+/// line zero.
 pub(crate) fn print_as_written(node: &Node, old: &str) -> Result<String, Error> {
-    let commented = |line: &str| line.trim_start().starts_with('#') || line.contains(" #");
-    if old.lines().any(commented) {
-        return Err(Error::unsupported(
-            "replacing a field inside of a YAML text with comments is not supported yet",
-        ));
-    }
+    let refused = || {
+        Error::unsupported(
+            "replacing a field inside of a YAML text with a comment at such a place is not supported: \
+             put comments above keys, or at the ends of lines",
+        )
+    };
+    let comments = Comments::of(old).ok_or_else(refused)?;
     let mut out = String::new();
-    block(node, 0, false, &mut out);
+    for line in &comments.top {
+        out.push_str(line);
+        out.push('\n');
+    }
+    if !comments.top.is_empty() {
+        out.push('\n');
+    }
+    block(node, 0, false, &comments, &mut out);
+    let (blank, end) = &comments.end;
+    if *blank && !end.is_empty() {
+        out.push('\n');
+    }
+    for line in end {
+        out.push_str(line);
+        out.push('\n');
+    }
+    if !comments.are_printed() {
+        return Err(refused());
+    }
     Ok(out.trim().to_string())
 }
 
-fn block(node: &Node, indent: usize, inline: bool, out: &mut String) {
+fn block(node: &Node, indent: usize, inline: bool, comments: &Comments<'_>, out: &mut String) {
     let pad = " ".repeat(indent);
     match &node.content {
         Content::Mapping(mapping) if !node.flow && !mapping.is_empty() => {
             for (i, (key, value)) in mapping.entries.iter().enumerate() {
                 if i > 0 || !inline {
+                    above(key, &pad, comments, out);
                     out.push_str(&pad);
                 }
                 out.push_str(&scalar(key, indent, false));
                 out.push(':');
-                nested(value, indent, true, out);
+                nested(value, indent, true, comments, out);
             }
         }
         Content::Sequence(items) if !node.flow && !items.is_empty() => {
             for (i, item) in items.iter().enumerate() {
                 if i > 0 || !inline {
+                    above(item, &pad, comments, out);
                     out.push_str(&pad);
                 }
                 out.push('-');
                 if is_block(item) {
                     out.push(' ');
-                    block(item, indent + 2, true, out);
+                    block(item, indent + 2, true, comments, out);
                 } else {
-                    nested(item, indent, false, out);
+                    nested(item, indent, false, comments, out);
                 }
             }
         }
@@ -50,6 +72,15 @@ fn block(node: &Node, indent: usize, inline: bool, out: &mut String) {
             out.push_str(&flow(node, indent));
             out.push('\n');
         }
+    }
+}
+
+/// Prints the comments above a key or an item.
+fn above(node: &Node, pad: &str, comments: &Comments<'_>, out: &mut String) {
+    for line in comments.above(node.position) {
+        out.push_str(pad);
+        out.push_str(line);
+        out.push('\n');
     }
 }
 
@@ -61,11 +92,12 @@ fn is_block(node: &Node) -> bool {
     }
 }
 
-fn nested(value: &Node, indent: usize, in_mapping: bool, out: &mut String) {
+fn nested(value: &Node, indent: usize, in_mapping: bool, comments: &Comments<'_>, out: &mut String) {
     if is_block(value) {
         out.push('\n');
         let compact = in_mapping && value.as_sequence().is_some();
-        block(value, if compact { indent } else { indent + 2 }, false, out);
+        let indent = if compact { indent } else { indent + 2 };
+        block(value, indent, false, comments, out);
         return;
     }
     let text = flow(value, indent);
@@ -74,6 +106,10 @@ fn nested(value: &Node, indent: usize, in_mapping: bool, out: &mut String) {
         out.push_str(&text);
     }
     if !text.ends_with('\n') {
+        if let Some(comment) = comments.behind(value.position) {
+            out.push(' ');
+            out.push_str(comment);
+        }
         out.push('\n');
     }
 }

@@ -66,6 +66,12 @@ struct SimpleKey {
     mark: Mark,
 }
 
+/// A comment, with its place in the text.
+pub(super) struct Comment<'a> {
+    pub(super) mark: Mark,
+    pub(super) text: &'a str,
+}
+
 pub(super) struct Scanner<'a> {
     pub(super) text: &'a str,
     pub(super) bytes: &'a [u8],
@@ -89,6 +95,8 @@ pub(super) struct Scanner<'a> {
     /// Whether comments on lines of their own are read together, as go-yaml v3 does, which does not mind tabs between them.
     pub(super) joins_comments: bool,
     after_entry: bool,
+    /// All comments so far.
+    pub(super) comments: Vec<Comment<'a>>,
     /// Whether a comment on a line of its own came after all content so far.
     pub(super) ends_in_comment: bool,
 }
@@ -117,6 +125,7 @@ impl<'a> Scanner<'a> {
             tokens: VecDeque::new(),
             joins_comments: true,
             after_entry: false,
+            comments: Vec::new(),
             ends_in_comment: false,
             parsed: 0,
             ended: false,
@@ -378,9 +387,12 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn skip_comment(&mut self) {
+        let (start, mark) = (self.at, self.mark());
         while !self.is_break_or_end() {
             self.skip();
         }
+        let text = self.text.get(start..self.at).unwrap_or_default();
+        self.comments.push(Comment { mark, text });
     }
 
     fn simple_key_is_valid(&mut self, level: usize) -> Result<bool> {
