@@ -115,6 +115,9 @@ fn apply_one(document: &mut Value, operation: &Operation) -> Step<()> {
         }
         Kind::Copy => {
             let from = from()?;
+            if from.is_empty() {
+                return Err("the whole document cannot be copied".into());
+            }
             // A missing key of a mapping counts as null.
             let copied = match find(document, from) {
                 Ok(found) => found.clone(),
