@@ -56,7 +56,7 @@ async fn what_a_policy_refuses_is_told_with_its_message_until_the_file_or_the_po
     .await;
     // Nothing is tried again within the patience of a test unless something changes.
     team.kustomization(&json!({ "retryInterval": "1h" })).await;
-    insta::assert_snapshot!(team.fails("").await, @r#"ConfigMap/policy/boat (/boat.yaml:1) dry-run failed: configmaps "boat" is forbidden: ValidatingAdmissionPolicy 'boats' with binding 'boats' denied request: only coracles may land here"#);
+    insta::assert_snapshot!(team.fails("").await, @r#"ConfigMap/policy/boat (boat.yaml:1) dry-run failed: configmaps "boat" is forbidden: ValidatingAdmissionPolicy 'boats' with binding 'boats' denied request: only coracles may land here"#);
     // Everything is looked at before anything is written.
     assert!(team.get("ConfigMap", "good").await.is_none());
     let commit = team
@@ -106,7 +106,7 @@ async fn what_a_limit_range_refuses_is_named_and_what_it_fills_in_is_no_drift() 
     team.refuses(&too_large).await;
     team.commit(&[("boat.yaml", &pod("2Gi"))]).await;
     team.kustomization(&json!({})).await;
-    insta::assert_snapshot!(team.fails("").await, @r#"Pod/limits/boat (/boat.yaml:1) dry-run failed: pods "boat" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi"#);
+    insta::assert_snapshot!(team.fails("").await, @r#"Pod/limits/boat (boat.yaml:1) dry-run failed: pods "boat" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi"#);
 
     let commit = team.commit(&[("boat.yaml", &pod("512Mi"))]).await;
     team.ready(&commit).await;
@@ -163,8 +163,8 @@ async fn an_exceeded_quota_is_named_whether_nothing_fits_or_only_a_part_and_a_ra
         .await;
     team.kustomization(&json!({ "timeout": "4s" })).await;
     insta::assert_snapshot!(team.fails("").await, @r#"
-    Service/quota/one (/one.yaml:1) dry-run failed: services "one" is forbidden: exceeded quota: few, requested: services=1, used: services=0, limited: services=0
-    Service/quota/two (/two.yaml:1) dry-run failed: services "two" is forbidden: exceeded quota: few, requested: services=1, used: services=0, limited: services=0
+    Service/quota/one (one.yaml:1) dry-run failed: services "one" is forbidden: exceeded quota: few, requested: services=1, used: services=0, limited: services=0
+    Service/quota/two (two.yaml:1) dry-run failed: services "two" is forbidden: exceeded quota: few, requested: services=1, used: services=0, limited: services=0
     "#);
 
     // Each fits for itself, and both together do not: no dry run can know that.
@@ -172,15 +172,15 @@ async fn an_exceeded_quota_is_named_whether_nothing_fits_or_only_a_part_and_a_ra
     let mut why = team.fails("used: services=1").await;
     // Either may be the first; the next run, which may have begun, knows it from its dry run.
     for (one, any) in [
-        ("/one", "/*"),
-        ("/two", "/*"),
+        ("quota/one (one", "quota/* (*"),
+        ("quota/two (two", "quota/* (*"),
         ("\"one\"", "\"*\""),
         ("\"two\"", "\"*\""),
         (" dry-run failed", ""),
     ] {
         why = why.replace(one, any);
     }
-    insta::assert_snapshot!(why, @r#"Service/quota/* (/*.yaml:1): services "*" is forbidden: exceeded quota: few, requested: services=1, used: services=1, limited: services=1"#);
+    insta::assert_snapshot!(why, @r#"Service/quota/* (*.yaml:1): services "*" is forbidden: exceeded quota: few, requested: services=1, used: services=1, limited: services=1"#);
     team.allow(&json!({ "services": "2", "pods": "0" })).await;
     let commit = team.commit(&[("web.yaml", WEB)]).await;
     insta::assert_snapshot!(masked(&team.fails("pods").await, "web"), @r#"timeout waiting for: [Deployment/quota/web status: 'InProgress': pods cannot be created: pods "web-*" is forbidden: exceeded quota: few, requested: pods=1, used: pods=0, limited: pods=0]"#);
@@ -198,7 +198,7 @@ async fn pods_that_pod_security_refuses_are_told_whether_git_has_the_pod_or_the_
     team.edit("Namespace", "guarded", &enforce("restricted")).await;
     team.commit(&[("boat.yaml", &pod("1Gi"))]).await;
     team.kustomization(&json!({ "timeout": "1m" })).await;
-    insta::assert_snapshot!(team.fails("").await, @r#"Pod/guarded/boat (/boat.yaml:1) dry-run failed: pods "boat" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "boat" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "boat" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "boat" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "boat" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")"#);
+    insta::assert_snapshot!(team.fails("").await, @r#"Pod/guarded/boat (boat.yaml:1) dry-run failed: pods "boat" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "boat" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "boat" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "boat" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "boat" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")"#);
 
     // The API server only warns of a Deployment; its pods are refused to the controller that makes them.
     let commit = team.commit(&[("boat.yaml", WEB)]).await;

@@ -83,7 +83,7 @@ async fn an_object_that_breaks_a_rule_of_its_kind_is_refused_with_the_rule_also_
     ])
     .await;
     team.kustomization(&json!({})).await;
-    insta::assert_snapshot!(team.fails("").await, @r#"Boat/rules/galley (/boat.yaml:1) dry-run failed: Boat.rules.example.org "galley" is invalid: spec: Invalid value: a boat has no more oars than seats"#);
+    insta::assert_snapshot!(team.fails("").await, @r#"Boat/rules/galley (boat.yaml:1) dry-run failed: Boat.rules.example.org "galley" is invalid: spec: Invalid value: a boat has no more oars than seats"#);
     // What is refused after the definition is served keeps the other objects back, as before.
     assert!(team.list(&format!("{group}/v1/Boat")).await.is_empty());
 

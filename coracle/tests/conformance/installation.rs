@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use coracle::demo::git_server::GitServer;
 use coracle::demo::repository::Repository;
 use coracle::demo::stage;
 use coracle::demo::world::World;
+use coracle::git_server::{Access, GitServer};
 use coracle::objects::Summary;
 use embedded_cluster::RequestKey;
 use serde_json::Value;
@@ -75,7 +75,9 @@ impl Installation {
         std::fs::create_dir_all(&served).unwrap();
         std::fs::write(root.join("kubeconfig"), control_plane.kubeconfig()).unwrap();
         let world = World::reach(&control_plane.kubeconfig()).await.unwrap();
-        let git = GitServer::start(&served).await.unwrap();
+        let git = GitServer::start(&served, ([127, 0, 0, 1], 0).into(), Access::ReadAndPush)
+            .await
+            .unwrap();
         Repository::create_bare(&served.join("shop.git")).await.unwrap();
         let work = stage::seed(&project(), &root.join("work"), &git.url("shop"))
             .await

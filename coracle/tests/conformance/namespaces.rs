@@ -69,7 +69,7 @@ async fn objects_for_a_namespace_of_others_that_is_going_wait_for_the_next_one_o
     // Only what happens has it try again.
     team.kustomization(&json!({ "targetNamespace": null, "retryInterval": "1h" }))
         .await;
-    insta::assert_snapshot!(team.fails("").await, @r#"ConfigMap/mooring-buoy/boat (/boat.yaml:1) dry-run failed: configmaps "boat" is forbidden: unable to create new content in namespace mooring-buoy because it is being terminated (Namespace/mooring-buoy is being deleted and is not gone yet: Some resources are remaining: configmaps. has 1 resource instances; Some content in the namespace has finalizers remaining: example.org/tied in 1 resource instances)"#);
+    insta::assert_snapshot!(team.fails("").await, @r#"ConfigMap/mooring-buoy/boat (boat.yaml:1) dry-run failed: configmaps "boat" is forbidden: unable to create new content in namespace mooring-buoy because it is being terminated (Namespace/mooring-buoy is being deleted and is not gone yet: Some resources are remaining: configmaps. has 1 resource instances; Some content in the namespace has finalizers remaining: example.org/tied in 1 resource instances)"#);
     team.apply(&rope("mooring-buoy", &json!([]))).await;
     team.gone("Namespace", "mooring-buoy").await;
     team.apply(&namespace).await;

@@ -53,7 +53,7 @@ async fn a_webhook_that_is_down_is_named_and_asked_again_until_it_is_up() {
     let commit = team.commit(&files).await;
     team.kustomization(&json!({})).await;
     let why = team.fails("").await.replace(&webhook.address(), "WEBHOOK");
-    insta::assert_snapshot!(why.lines().next().unwrap(), @r#"ConfigMap/absent/boat-0 (/0.yaml:1) dry-run failed: Internal error occurred: failed calling webhook "absent.example.org": failed to call webhook: Post "https://WEBHOOK/review?timeout=2s": dial tcp WEBHOOK: connect: connection refused"#);
+    insta::assert_snapshot!(why.lines().next().unwrap(), @r#"ConfigMap/absent/boat-0 (0.yaml:1) dry-run failed: Internal error occurred: failed calling webhook "absent.example.org": failed to call webhook: Post "https://WEBHOOK/review?timeout=2s": dial tcp WEBHOOK: connect: connection refused"#);
 
     webhook.serve(|_| Reviewed::Allowed).await;
     team.ready(&commit).await;
@@ -86,7 +86,7 @@ async fn a_webhook_that_will_have_no_dry_runs_is_quoted_and_none_can_be_register
         .commit(&[("boat.yaml", &config_map("boat", "coracle"))])
         .await;
     team.kustomization(&json!({})).await;
-    insta::assert_snapshot!(team.fails("").await, @r#"ConfigMap/wet/boat (/boat.yaml:1) dry-run failed: admission webhook "wet.example.org" denied the request: it counts what it sees and takes no dry runs"#);
+    insta::assert_snapshot!(team.fails("").await, @r#"ConfigMap/wet/boat (boat.yaml:1) dry-run failed: admission webhook "wet.example.org" denied the request: it counts what it sees and takes no dry runs"#);
     team.remove_configuration(VALIDATING).await;
     team.ready(&commit).await;
 }

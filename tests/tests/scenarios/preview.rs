@@ -183,7 +183,7 @@ async fn rule_7_a_run_that_fails_midway_is_resumed() {
     let message = scene.world.until_failed("app", "ReconciliationFailed").await;
     assert_eq!(
         message,
-        "ConfigMap/default/c (/app/c.yaml:1): exceeded quota: objects"
+        "ConfigMap/default/c (app/c.yaml:1): exceeded quota: objects"
     );
     let all = [
         "default_a__ConfigMap",

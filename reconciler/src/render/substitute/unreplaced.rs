@@ -126,8 +126,8 @@ fn has(item: &Value, key: &str) -> bool {
     let Some((name, value)) = key.split_once('=') else {
         return false;
     };
-    let found = item.get(name).map(serde_json::to_string);
-    found.is_some_and(|found| found.is_ok_and(|text| text == value))
+    let found = item.get(name);
+    found.is_some_and(|found| found.to_string() == value)
 }
 
 /// Whether a place is not yet named to its end.
