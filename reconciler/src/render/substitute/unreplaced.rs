@@ -126,8 +126,8 @@ fn has(item: &Value, key: &str) -> bool {
     let Some((name, value)) = key.split_once('=') else {
         return false;
     };
-    let found = item.get(name);
-    found.is_some_and(|found| found.to_string() == value)
+    let value: Option<Value> = serde_json::from_str(value).ok();
+    value.is_some() && item.get(name) == value.as_ref()
 }
 
 /// Whether a place is not yet named to its end.
