@@ -15,6 +15,8 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the Status, if any.
     pub details: Option<Box<Details>>,
+    /// Where a list may go on that could not be continued; empty otherwise.
+    pub next: Box<str>,
 }
 
 impl std::fmt::Display for ApiError {
@@ -204,6 +206,15 @@ impl ApiError {
             reason,
             message: message.into(),
             details: None,
+            next: "".into(),
+        }
+    }
+
+    /// The same with a token to go on with.
+    pub(crate) fn with_continue(self, token: String) -> Self {
+        Self {
+            next: token.into(),
+            ..self
         }
     }
 
@@ -319,7 +330,11 @@ impl ApiError {
         let message = format!("{} {:?} is invalid: {joined}", about.kind_group(), about.name);
         let details = Details {
             kind: about.kind.into(),
-            causes,
+            causes: if mutated!(CausesMissing) {
+                Vec::new()
+            } else {
+                causes
+            },
             ..about.details()
         };
         Self {
@@ -369,6 +384,9 @@ impl ApiError {
         let Some(fields) = status.as_object_mut() else {
             return status;
         };
+        if !self.next.is_empty() {
+            fields.insert("metadata".into(), json!({"continue": self.next}));
+        }
         if !self.reason.is_empty() {
             fields.insert("reason".into(), self.reason.into());
         }

@@ -163,7 +163,10 @@ fn namespace(state: &mut State, clock: &Clock, kind: &Kind, stored: &Arc<Stored>
     let name = object::meta(&stored.value, "name").to_owned();
     let registry = Arc::clone(&state.registry);
     let mut left: Vec<(Arc<Kind>, usize, Vec<String>)> = Vec::new();
-    for content in registry.all_stored().filter(|kind| kind.namespaced) {
+    for content in registry
+        .all_stored()
+        .filter(|kind| kind.namespaced && !mutated!(NamespaceKeepsObjects))
+    {
         let found: Vec<(Key, Arc<Stored>)> = state
             .in_namespace(&content.storage, &name)
             .map(|(key, stored)| (key.clone(), Arc::clone(stored)))

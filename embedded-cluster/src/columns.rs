@@ -141,6 +141,10 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             wide.push(Column::wide("Node", |pod| {
                 or_none(object::text(pod, &["spec", "nodeName"]))
             }));
+            wide.push(Column::wide("Nominated Node", |pod| {
+                or_none(object::text(pod, &["status", "nominatedNodeName"]))
+            }));
+            wide.push(Column::wide("Readiness Gates", readiness_gates));
         }
         ("apps", "deployments") => {
             columns.push(Column::text("Ready", ready_of_wanted));
@@ -154,7 +158,8 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
         }
         ("apps", "statefulsets") => {
             columns.push(Column::text("Ready", ready_of_wanted));
-            wide.extend(template_columns());
+            // Their selector is not shown.
+            wide.extend(template_columns().into_iter().take(2));
         }
         ("apps", "replicasets") => {
             columns.push(Column::path("Desired", "integer", &["spec", "replicas"]));
@@ -189,6 +194,8 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
         ("batch", "jobs") => {
             columns.push(Column::text("Status", job_status));
             columns.push(Column::text("Completions", job_completions));
+            columns.push(Column::text("Duration", job_duration));
+            wide.extend(template_columns());
         }
         ("batch", "cronjobs") => {
             columns.push(Column::path("Schedule", "string", &["spec", "schedule"]));
@@ -212,6 +219,9 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
             }));
             columns.push(Column::text("External-IP", external_address));
             columns.push(Column::text("Port(s)", service_ports));
+            wide.push(Column::wide("Selector", |service| {
+                labels(object::entries(service, &["spec", "selector"]))
+            }));
         }
         ("", "namespaces") => columns.push(Column::path("Status", "string", &["status", "phase"])),
         ("", "configmaps") => columns.push(Column::text("Data", |map| {
@@ -321,7 +331,25 @@ pub(crate) fn of(kind: &Kind) -> Vec<Column> {
                     let part = |field: &str| object::text(event, &["involvedObject", field]);
                     format!("{}/{}", part("kind").to_lowercase(), part("name")).into()
                 }),
+                Column::wide("Subobject", |event| {
+                    object::text(event, &["involvedObject", "fieldPath"]).into()
+                }),
+                Column::wide("Source", |event| {
+                    let part = |field: &str| object::text(event, &["source", field]);
+                    joined(
+                        [part("component"), part("host")]
+                            .into_iter()
+                            .filter(|part| !part.is_empty()),
+                    )
+                }),
                 Column::path("Message", "string", &["message"]),
+                Column::wide("First Seen", |event| {
+                    object::text(event, &["firstTimestamp"]).into()
+                }),
+                Column::wide("Count", |event| {
+                    object::number(event, &["count"]).unwrap_or(1).into()
+                }),
+                Column::wide("Name", |event| object::meta(event, "name").into()),
             ];
             return columns;
         }
@@ -369,6 +397,39 @@ fn or_none(text: &str) -> Value {
     } else {
         text.into()
     }
+}
+
+/// Labels as a selector is written.
+fn labels(labels: &serde_json::Map<String, Value>) -> Value {
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    or_none(&pairs.join(","))
+}
+
+fn readiness_gates(pod: &Value) -> Value {
+    let gates = object::items(pod, &["spec", "readinessGates"]);
+    if gates.is_empty() {
+        return "<none>".into();
+    }
+    let conditions = object::items(pod, &["status", "conditions"]);
+    let is_met = |gate: &&Value| {
+        conditions.iter().any(|condition| {
+            condition.get("type") == gate.get("conditionType")
+                && object::text(condition, &["status"]) == "True"
+        })
+    };
+    format!("{}/{}", gates.iter().filter(is_met).count(), gates.len()).into()
+}
+
+/// How long a job took that is done.
+fn job_duration(job: &Value) -> Value {
+    let time = |field: &str| object::text(job, &["status", field]).parse::<Timestamp>().ok();
+    let (Some(started), Some(done)) = (time("startTime"), time("completionTime")) else {
+        return "".into();
+    };
+    format!("{}s", done.as_second() - started.as_second()).into()
 }
 
 fn template_columns() -> [Column; 3] {

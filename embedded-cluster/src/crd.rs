@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::answer::Cause;
 use crate::apply::FieldSet;
 use crate::object;
-use crate::resource::{Kind, Resets, Subresource, storage_name};
+use crate::resource::{Kind, Resets, Subresource, storage_name, version_order};
 use crate::schema::{Builder, Root, builtin_document};
 
 /// What only kinds of CRDs have.
@@ -27,6 +26,8 @@ pub(crate) struct Custom {
     pub(crate) selectable: Vec<String>,
     /// How often the schema has `x-kubernetes-validations`, which are not evaluated here.
     pub(crate) cel_rules: usize,
+    /// What users of a deprecated version are warned of.
+    pub(crate) deprecation: Option<String>,
 }
 
 /// Where the scale subresource finds its fields.
@@ -126,9 +127,41 @@ fn kind(crd: &Value, version: &Value) -> Kind {
                 .map(|field| object::text(field, &["jsonPath"]).into())
                 .collect(),
             cel_rules: count_rules(&schema),
+            deprecation: deprecation(crd, version),
             schema,
         })),
     }
+}
+
+/// The warning of a deprecated version: its own, or one that names the newest version that is served.
+fn deprecation(crd: &Value, version: &Value) -> Option<String> {
+    if version.get("deprecated").and_then(Value::as_bool) != Some(true) {
+        return None;
+    }
+    let own = object::text(version, &["deprecationWarning"]);
+    if !own.is_empty() {
+        return Some(own.to_owned());
+    }
+    let (group, kind) = (
+        object::text(crd, &["spec", "group"]),
+        object::text(crd, &["spec", "names", "kind"]),
+    );
+    let name = object::text(version, &["name"]);
+    let flag = |version: &Value, flag: &str| version.get(flag).and_then(Value::as_bool) == Some(true);
+    let mut newer: Vec<&str> = object::items(crd, &["spec", "versions"])
+        .iter()
+        .filter(|other| flag(other, "served") && !flag(other, "deprecated"))
+        .map(|other| object::text(other, &["name"]))
+        .filter(|other| version_order(other) > version_order(name))
+        .collect();
+    newer.sort_by_key(|other| version_order(other));
+    let instead = newer
+        .last()
+        .map(|newest| format!("; use {group}/{newest} {kind}"));
+    Some(format!(
+        "{group}/{name} {kind} is deprecated{}",
+        instead.unwrap_or_default()
+    ))
 }
 
 /// `com.example.v1.Widget`
@@ -178,62 +211,6 @@ pub(crate) fn set_defaults(crd: &mut Value) {
     object::put_default(crd, &["spec", "names", "listKind"], format!("{kind}List"));
     object::put_default(crd, &["spec", "names", "singular"], kind.to_lowercase());
     object::put_default(crd, &["spec", "conversion", "strategy"], "None");
-}
-
-/// What makes a CRD unusable.
-pub(crate) fn validate(crd: &Value) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    let text = |path: &[&str]| object::text(crd, path);
-    let (group, plural) = (text(&["spec", "group"]), text(&["spec", "names", "plural"]));
-    for (path, name) in [
-        (&["spec", "group"][..], "spec.group"),
-        (&["spec", "names", "plural"], "spec.names.plural"),
-        (&["spec", "names", "kind"], "spec.names.kind"),
-    ] {
-        if text(path).is_empty() {
-            causes.push(Cause::required(name, ""));
-        }
-    }
-    let expected = format!("{plural}.{group}");
-    let name = object::meta(crd, "name");
-    if !group.is_empty() && !plural.is_empty() && name != expected {
-        causes.push(Cause::invalid(
-            "metadata.name",
-            &name.into(),
-            "must be spec.names.plural+\".\"+spec.group",
-        ));
-    }
-    match text(&["spec", "scope"]) {
-        "" => causes.push(Cause::required("spec.scope", "")),
-        "Namespaced" | "Cluster" => {}
-        other => causes.push(Cause::unsupported(
-            "spec.scope",
-            &other.into(),
-            &["Cluster", "Namespaced"],
-        )),
-    }
-    let versions = object::items(crd, &["spec", "versions"]);
-    let stored = versions
-        .iter()
-        .filter(|version| version.get("storage").and_then(Value::as_bool) == Some(true))
-        .count();
-    if stored != 1 {
-        let names = Value::Array(versions.to_vec());
-        causes.push(Cause::invalid(
-            "spec.versions",
-            &names,
-            "must have exactly one version marked as storage version",
-        ));
-    }
-    for (index, version) in versions.iter().enumerate() {
-        if object::at(version, &["schema", "openAPIV3Schema"]).is_none() {
-            causes.push(Cause::required(
-                format!("spec.versions[{index}].schema.openAPIV3Schema"),
-                "",
-            ));
-        }
-    }
-    causes
 }
 
 /// The status of a CRD whose names are accepted; `established` says if it is served yet.

@@ -69,10 +69,14 @@ pub(crate) fn resources(registry: &Registry, group: &str, name: &str) -> Option<
             resources.push(body);
         }
     }
-    Some(json!({
-        "kind": "APIResourceList", "apiVersion": "v1",
-        "groupVersion": api_version(group, name), "resources": resources,
-    }))
+    let mut list = json!({
+        "kind": "APIResourceList", "groupVersion": api_version(group, name), "resources": resources,
+    });
+    if !group.is_empty() {
+        // The oldest of all lists does not say its own version.
+        crate::object::put(&mut list, &["apiVersion"], "v1");
+    }
+    Some(list)
 }
 
 fn resource(kind: &Kind) -> Value {
@@ -80,6 +84,9 @@ fn resource(kind: &Kind) -> Value {
         "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
         "kind": kind.kind, "verbs": kind.verbs,
     });
+    if kind.verbs.iter().any(|verb| verb == "list") && kind.kind != "ComponentStatus" {
+        crate::object::put(&mut body, &["storageVersionHash"], storage_hash(kind));
+    }
     if !kind.short_names.is_empty() {
         crate::object::put(&mut body, &["shortNames"], kind.short_names.clone());
     }
@@ -87,6 +94,22 @@ fn resource(kind: &Kind) -> Value {
         crate::object::put(&mut body, &["categories"], kind.categories.clone());
     }
     body
+}
+
+/// Stands for the version in which objects are stored (`discovery.StorageVersionHash`).
+fn storage_hash(kind: &Kind) -> String {
+    use base64::Engine as _;
+    use sha2::{Digest as _, Sha256};
+    // These are stored in another group or version than the one they are served in.
+    let (group, version) = match (kind.group.as_str(), kind.plural.as_str()) {
+        ("events.k8s.io", "events") => ("", "v1"),
+        ("autoscaling", _) => ("autoscaling", "v2"),
+        // It was stored in this version when the hash was made up.
+        ("apiextensions.k8s.io", _) => ("apiextensions.k8s.io", "v1beta1"),
+        (group, _) => (group, kind.version.as_str()),
+    };
+    let digest = Sha256::digest(format!("{group}/{version}/{}", kind.kind));
+    base64::engine::general_purpose::STANDARD.encode(digest.get(..8).unwrap_or_default())
 }
 
 /// `/api` and `/apis` in the aggregated form (`apidiscovery.k8s.io/v2`).
@@ -121,6 +144,14 @@ fn aggregated_group(group: &Group) -> Value {
 }
 
 fn aggregated_resource(kind: &Kind) -> Value {
+    // The core group says of its own kinds neither group nor version.
+    let version = |group: &str, version: &str| {
+        if group.is_empty() {
+            String::new()
+        } else {
+            version.to_owned()
+        }
+    };
     let subresources: Vec<Value> = kind
         .subresources
         .iter()
@@ -130,20 +161,20 @@ fn aggregated_resource(kind: &Kind) -> Value {
             } else {
                 &sub.group
             };
-            let version = if sub.version.is_empty() {
+            let own = if sub.version.is_empty() {
                 &kind.version
             } else {
                 &sub.version
             };
             json!({
                 "subresource": sub.name, "verbs": sub.verbs,
-                "responseKind": {"group": group, "version": version, "kind": sub.kind},
+                "responseKind": {"group": group, "version": version(group, own), "kind": sub.kind},
             })
         })
         .collect();
     let mut body = json!({
         "resource": kind.plural, "singularResource": kind.singular, "verbs": kind.verbs,
-        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
+        "responseKind": {"group": kind.group, "version": version(&kind.group, &kind.version), "kind": kind.kind},
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
     });
     if !kind.short_names.is_empty() {

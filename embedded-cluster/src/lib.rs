@@ -16,8 +16,12 @@
 //! Bodies may nest 128 deep, not 10,000. `managedFields` of Events sent through `events.k8s.io` name the core
 //! version's fields. In messages, structs are printed as JSON with sorted fields, causes come in a fixed order
 //! where Go's maps have none, numbers are written in their shortest form, and what is wrong with YAML is said in
-//! other words. Column descriptions of tables, storage version
-//! hashes and warnings about discouraged values are not sent.
+//! other words. Column descriptions of tables and warnings about
+//! discouraged values are not sent, and the names of two definitions are not compared. The matrix of requests
+//! (`tests/tests/matrix`) holds everything else to upstream's answers; `accepted.rs` there lists what may differ.
+
+#[macro_use]
+mod mutants;
 
 mod answer;
 mod api;
@@ -59,6 +63,8 @@ pub use answer::{ApiError, Cause, Details};
 pub use clock::Clock;
 pub use cluster::{Cluster, Config, Error};
 pub use faults::{Fault, Faults, Held, HoldAt, Holding, Match, RuleHandle};
+#[cfg(feature = "mutants")]
+pub use mutants::Mutant;
 pub use request::Verb;
 pub use requests::{RequestKey, Requests, Snapshot};
 pub use tls::TlsError;

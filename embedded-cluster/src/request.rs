@@ -203,7 +203,8 @@ impl Request {
         let named = !target.name.is_empty();
         Ok(match *method {
             http::Method::GET | http::Method::HEAD
-                if target.watch || (query.flag("watch") && target.subresource.is_empty()) =>
+                // An object at a path of its own is read, whatever the query says.
+                if target.watch || (query.flag("watch") && !named) =>
             {
                 Verb::Watch
             }

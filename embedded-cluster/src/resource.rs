@@ -333,6 +333,15 @@ impl Registry {
         group.versions.iter().find(|known| known.name == version)
     }
 
+    /// Whether nothing but definitions makes up a group.
+    pub(crate) fn is_custom_only(&self, group: &str) -> bool {
+        let mut groups = self.groups.iter().filter(|known| known.name == group);
+        groups.all(|group| {
+            let mut kinds = group.versions.iter().flat_map(|version| &version.kinds);
+            kinds.all(|kind| kind.custom.is_some())
+        })
+    }
+
     /// The preferred version of what is kept in a table.
     pub(crate) fn stored(&self, storage: &str) -> Option<&Arc<Kind>> {
         self.by_storage.get(storage)

@@ -162,7 +162,13 @@ impl Server {
                     }
                     (Some("apis"), Some(group), None, None) => json(discovery::group(&registry(), group)?),
                     (Some("apis"), Some(group), Some(version), None) => {
-                        json(discovery::resources(&registry(), group, version)?)
+                        let registry = registry();
+                        match discovery::resources(&registry, group, version) {
+                            Some(resources) => json(resources),
+                            None if registry.is_custom_only(group) => None,
+                            // A group of upstream's own answers for all its versions.
+                            None => Some(Answer::error(&ApiError::no_such_path())),
+                        }
                     }
                     _ => None,
                 }
@@ -184,6 +190,22 @@ fn read(parts: &http::request::Parts, body: Bytes, now: Timestamp) -> Result<Req
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let verb = Request::verb_of(&parts.method, &target, &query)?;
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let include = Query::parse(parts.uri.query().unwrap_or_default());
+    if text("accept").is_some_and(|accept| accept.contains("as=Table"))
+        && let Some(other) = include.get("includeObject")
+        && !matches!(other, "None" | "Metadata" | "Object")
+    {
+        return Err(ApiError::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+        )));
+    }
+    if !is_acceptable(text("accept").unwrap_or_default()) {
+        let why = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        return Err(ApiError {
+            details: Some(Box::default()),
+            ..ApiError::new(406, "NotAcceptable", why)
+        });
+    }
     Ok(Request {
         verb,
         target,
@@ -194,6 +216,15 @@ fn read(parts: &http::request::Parts, body: Bytes, now: Timestamp) -> Result<Req
         impersonated: text("impersonate-user").map(String::from),
         body,
     })
+}
+
+/// Whether a client takes anything that objects are served as; logs are text, whatever it takes.
+fn is_acceptable(accept: &str) -> bool {
+    let mut parts = accept
+        .split(',')
+        .map(|part| part.split(';').next().unwrap_or_default().trim());
+    accept.is_empty()
+        || parts.any(|part| part.starts_with("application/") || matches!(part, "*/*" | "text/plain"))
 }
 
 fn send(answer: Answer) -> Response<Body> {

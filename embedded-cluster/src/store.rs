@@ -171,6 +171,30 @@ impl State {
             .take_while(move |(key, _)| namespace.is_empty() || *key.namespace == *namespace)
     }
 
+    /// Objects of one namespace, or of all, as they were at a revision that is still known.
+    pub(crate) fn as_of(&self, storage: &str, namespace: &str, revision: u64) -> BTreeMap<Key, Arc<Stored>> {
+        let mut objects: BTreeMap<Key, Arc<Stored>> = self
+            .in_namespace(storage, namespace)
+            .map(|(key, stored)| (key.clone(), Arc::clone(stored)))
+            .collect();
+        let history = self
+            .tables
+            .get(storage)
+            .into_iter()
+            .flat_map(|table| &table.history);
+        for change in history.rev().take_while(|change| change.revision > revision) {
+            let key = change.object.key();
+            if !namespace.is_empty() && *key.namespace != *namespace {
+                continue;
+            }
+            match &change.before {
+                Some(before) => objects.insert(key, Arc::clone(before)),
+                None => objects.remove(&key),
+            };
+        }
+        objects
+    }
+
     /// Commits an object: new if it was not there.
     pub(crate) fn put(&mut self, kind: &Kind, key: Key, mut value: Value, managers: Managers) -> Arc<Stored> {
         self.revision += 1;

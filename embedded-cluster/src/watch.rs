@@ -64,6 +64,8 @@ pub(crate) struct Watch {
     ends: tokio::time::Instant,
     next_bookmark: tokio::time::Instant,
     done: bool,
+    /// The first table of a watch says what its columns are, the others do not.
+    told_columns: bool,
     open: Option<Arc<OpenWatch>>,
 }
 
@@ -92,6 +94,7 @@ impl Watch {
             ends: now + seconds.map_or(LONGEST, Duration::from_secs),
             next_bookmark: now + BOOKMARK_EVERY,
             done: false,
+            told_columns: false,
             open: None,
             store: Arc::clone(store),
             kind,
@@ -202,6 +205,8 @@ impl Watch {
         match (was, is) {
             (false, true) => self.push("ADDED", &change.object),
             (true, true) => self.push("MODIFIED", &change.object),
+            (true, false) if mutated!(DeletionNotTold) && change.deleted => {}
+            (true, false) if mutated!(SelectorEdgeLost) && !change.deleted => {}
             (true, false) => self.leave(change),
             (false, false) => {}
         }
@@ -226,7 +231,10 @@ impl Watch {
 
     fn push(&mut self, kind: &str, stored: &Stored) {
         let line = if let Form::Table(form) = self.shape.form {
-            let object = table::table(&self.kind, &[stored], None, form);
+            let mut object = table::table(&self.kind, &[stored], None, form);
+            if std::mem::replace(&mut self.told_columns, true) {
+                crate::object::put(&mut object, &["columnDefinitions"], serde_json::Value::Null);
+            }
             line(&Event { r#type: kind, object })
         } else {
             let object = Rendered {
@@ -242,7 +250,7 @@ impl Watch {
 
     fn bookmark(&mut self, initial: bool) {
         self.next_bookmark = tokio::time::Instant::now() + BOOKMARK_EVERY;
-        let mut metadata = json!({"resourceVersion": self.revision.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.revision.to_string()});
         if initial {
             crate::object::put(
                 &mut metadata,

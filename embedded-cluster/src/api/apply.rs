@@ -88,9 +88,19 @@ pub(crate) fn apply_object(
         force,
         kind.root.view(),
     )
+    .map_err(|error| match error {
+        // A Scale shows its owners in its own version.
+        ApplyError::Conflicts(mut conflicts) if context.subresource == "scale" => {
+            for (key, _) in &mut conflicts.0 {
+                key.version = "autoscaling/v1".into();
+            }
+            ApplyError::Conflicts(conflicts)
+        }
+        error => error,
+    })
     .map_err(|error| refusal(error, wanted, kind))?;
     let Some(live) = live else {
-        let value = decoded(applied.object.unwrap_or_else(|| wanted.clone()), wanted, kind)?;
+        let mut value = decoded(applied.object.unwrap_or_else(|| wanted.clone()), wanted, kind)?;
         let uid = object::meta(&value, "uid");
         if !uid.is_empty() {
             let why = format!(
@@ -102,6 +112,8 @@ pub(crate) fn apply_object(
             return Err(ApiError::not_found(kind.about(&context.name)));
         }
         check_name(&value, context)?;
+        // A version cannot be wrong of what is not there.
+        object::take(&mut value, &["metadata", "resourceVersion"]);
         let stored = create_object(state, kind, context, value, Some(applied.managers))?;
         return Ok(Written {
             stored,
@@ -113,6 +125,7 @@ pub(crate) fn apply_object(
         None => live.value.clone(),
     };
     check_name(&value, context)?;
+    super::prepare::check_uid(&value, &live.value, kind)?;
     update_object(state, kind, context, &live, value, Some(applied.managers))
 }
 

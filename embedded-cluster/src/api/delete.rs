@@ -70,8 +70,8 @@ impl DeleteOptions {
                 return Err(options::refused("DeleteOptions", vec![cause]));
             }
         };
-        let grace = object::number(&body, &["gracePeriodSeconds"])
-            .or_else(|| in_query("gracePeriodSeconds").and_then(|seconds| seconds.parse().ok()));
+        let asked = options::whole_number(request, "gracePeriodSeconds")?.filter(|_| request.body.is_empty());
+        let grace = object::number(&body, &["gracePeriodSeconds"]).or(asked);
         let dry_run = object::items(&body, &["dryRun"]);
         if dry_run.iter().any(|value| value.as_str() != Some("All")) {
             let cause = Cause::unsupported("dryRun", &dry_run.into(), &["All"]);
@@ -154,7 +154,8 @@ pub(crate) fn delete_object(
         object::meta(&live.value, "uid"),
         object::meta(&live.value, "resourceVersion"),
     );
-    if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
+    let other_uid = options.uid.as_deref().filter(|wanted| *wanted != uid);
+    if let Some(wanted) = other_uid.filter(|_| !mutated!(DeletePreconditionIgnored)) {
         let why = format!(
             "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
         );
@@ -180,22 +181,26 @@ pub(crate) fn delete_object(
         add_finalizer(&mut value, "customresourcecleanup.apiextensions.k8s.io");
     }
     let grace = grace_seconds(kind, &live.value, options);
-    let holds = object::finalizers(&value).next().is_some()
+    let holds = (object::finalizers(&value).next().is_some() && !mutated!(FinalizerIgnored))
         || grace > 0
         || (kind.is("", "namespaces") && !object::items(&value, &["spec", "finalizers"]).is_empty());
     if !holds {
-        if options.dry_run {
-            return Ok(Deleted::Gone(live));
+        let last = if kind.is("", "pods") {
+            stopped(state, kind, context, &live, options.dry_run)
+        } else {
+            live
+        };
+        if !options.dry_run {
+            state.remove(kind, &key);
         }
-        state.remove(kind, &key);
-        return Ok(Deleted::Gone(live));
+        return Ok(Deleted::Gone(last));
     }
     mark(&mut value, kind, context, grace);
     if value == live.value {
         return Ok(Deleted::Pending(live));
     }
     if !kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
-        prepare::generation(&mut value, &live.value, kind);
+        prepare::generation(&mut value, &live.value, kind, "");
     }
     let managers = live.managers.clone();
     if options.dry_run {
@@ -208,8 +213,32 @@ pub(crate) fn delete_object(
     Ok(Deleted::Pending(state.put(kind, key, value, managers)))
 }
 
+/// A pod is given its last grace, of no time, before it goes.
+fn stopped(
+    state: &mut State,
+    kind: &Kind,
+    context: &Context,
+    live: &Arc<Stored>,
+    dry_run: bool,
+) -> Arc<Stored> {
+    let mut value = live.value.clone();
+    mark(&mut value, kind, context, 0);
+    prepare::generation(&mut value, &live.value, kind, "");
+    let managers = live.managers.clone();
+    if dry_run {
+        return Arc::new(Stored {
+            value,
+            managers,
+            revision: live.revision,
+        });
+    }
+    state.put(kind, live.key(), value, managers)
+}
+
 fn mark(value: &mut Value, kind: &Kind, context: &Context, grace: i64) {
-    if !object::is_terminating(value) {
+    let left = object::number(value, &["metadata", "deletionGracePeriodSeconds"]);
+    let is_shorter = left.is_some_and(|left| grace < left);
+    if !object::is_terminating(value) || is_shorter {
         let moment = context
             .now
             .saturating_add(std::time::Duration::from_secs(grace.unsigned_abs()));

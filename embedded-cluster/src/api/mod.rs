@@ -107,15 +107,24 @@ impl Api {
         let kind = self.kind_of(request)?;
         let converted = body::as_json(request, &kind)?;
         let request = converted.as_ref().unwrap_or(request);
+        let answer = self.answer(&kind, request);
+        let Some(warning) = kind.custom.as_ref().and_then(|custom| custom.deprecation.clone()) else {
+            return answer;
+        };
+        let answer = answer.unwrap_or_else(|error| Answer::error(&error));
+        Ok(write::with_warnings(answer, vec![warning]))
+    }
+
+    fn answer(&self, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
         match request.verb {
-            Verb::Get => read::get(self, &kind, request),
-            Verb::List => read::list(self, &kind, request),
-            Verb::Watch => read::watch(self, &kind, request),
-            Verb::Create => write::create(self, &kind, request),
-            Verb::Update => write::update(self, &kind, request),
-            Verb::Patch => patch::patch(self, &kind, request),
-            Verb::Delete => delete::one(self, &kind, request),
-            Verb::DeleteCollection => delete::many(self, &kind, request),
+            Verb::Get => read::get(self, kind, request),
+            Verb::List => read::list(self, kind, request),
+            Verb::Watch => read::watch(self, kind, request),
+            Verb::Create => write::create(self, kind, request),
+            Verb::Update => write::update(self, kind, request),
+            Verb::Patch => patch::patch(self, kind, request),
+            Verb::Delete => delete::one(self, kind, request),
+            Verb::DeleteCollection => delete::many(self, kind, request),
         }
     }
 
@@ -126,6 +135,12 @@ impl Api {
             return Err(ApiError::not_a_page());
         }
         let found = registry.find(&target.group, &target.version, &target.plural);
+        if found.is_none()
+            && registry.is_custom_only(&target.group)
+            && registry.version(&target.group, &target.version).is_none()
+        {
+            return Err(ApiError::not_a_page());
+        }
         let kind = found.ok_or_else(ApiError::no_such_path)?;
         let subresource = target.subresource.split('/').next().unwrap_or_default();
         let verbs = match subresource {
@@ -143,6 +158,9 @@ impl Api {
         let needs_namespace = kind.namespaced
             && target.namespace.is_empty()
             && !matches!(request.verb, Verb::List | Verb::Watch);
+        if needs_namespace && target.name.is_empty() {
+            return Err(ApiError::method_not_allowed());
+        }
         if !scope_fits || needs_namespace {
             return Err(ApiError::no_such_path());
         }

@@ -87,3 +87,64 @@ pub(crate) fn validation(request: &Request) -> Validation {
         _ => Validation::Warn,
     }
 }
+
+/// A whole number in the query, as Go reads it.
+pub(crate) fn whole_number(request: &Request, name: &str) -> Result<Option<i64>, ApiError> {
+    let Some(text) = request.query.get(name) else {
+        return Ok(None);
+    };
+    let refused = |_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
+    text.parse().map(Some).map_err(refused)
+}
+
+/// Checks the options of a list or of a watch (`ValidateListOptions`).
+pub(crate) fn check_list(request: &Request) -> Result<(), ApiError> {
+    const MATCH: &str = "resourceVersionMatch";
+    let option = |name: &str| request.query.get(name);
+    let watches = request.verb == Verb::Watch;
+    let initial = option("sendInitialEvents").is_some();
+    let wanted = option(MATCH);
+    let mut causes = Vec::new();
+    let mut forbid = |field: &str, why: &str| causes.push(Cause::forbidden(field, why));
+    if watches && initial && wanted != Some("NotOlderThan") {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        forbid(MATCH, why);
+    }
+    if watches && wanted.is_some() && !initial {
+        let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        forbid(MATCH, why);
+    }
+    if !watches && wanted.is_some() && option("resourceVersion").is_none() {
+        forbid(
+            MATCH,
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        );
+    }
+    if wanted.is_some() && option("continue").is_some() {
+        forbid(
+            MATCH,
+            "resourceVersionMatch is forbidden when continue is provided",
+        );
+    }
+    if !watches && wanted == Some("Exact") && option("resourceVersion") == Some("0") {
+        forbid(
+            MATCH,
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        );
+    }
+    if !watches && initial {
+        forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+    }
+    let known: &[&str] = if watches {
+        &["NotOlderThan"]
+    } else {
+        &["Exact", "NotOlderThan", ""]
+    };
+    if let Some(other) = wanted.filter(|wanted| !known.contains(wanted)) {
+        causes.push(Cause::unsupported(MATCH, &other.into(), known));
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    Err(refused("ListOptions", causes))
+}

@@ -11,6 +11,7 @@ use super::context::Context;
 use super::write::{check_name, decode, stored_kind, update_object, with_warnings};
 use super::{Answer, Api, render, strategic};
 use crate::answer::{About, ApiError, Cause};
+use crate::object;
 use crate::request::Request;
 use crate::resource::Kind;
 use crate::schema::{from_unstructured, json_kind};
@@ -46,6 +47,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
     let mut value = match media {
         "application/json-patch+json" => json_patch(before, &patch)?,
         "application/merge-patch+json" => merged(before, &patch)?,
+        _ if mutated!(StrategicAsMerge) => merged(before, &patch)?,
         _ => strategic::patch(before, &patch, kind.root.view())?,
     };
     check_name(&value, &context)?;
@@ -62,6 +64,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         return Err(misfit(ApiError::bad_request(why)));
     }
     let warnings = decode(&mut value, &notes, kind, context.validation).map_err(misfit)?;
+    super::prepare::check_uid(&value, &live.value, kind)?;
     let target = stored_kind(&state, kind, &mut value);
     let written = update_object(&mut state, &target, &context, &live, value, None)?;
     drop(state);
@@ -73,7 +76,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
 }
 
 /// What upstream makes of a patch whose result cannot be decoded.
-fn misfit(error: ApiError, shown: &str) -> ApiError {
+pub(crate) fn misfit(error: ApiError, shown: &str) -> ApiError {
     if error.code != 400 {
         return error;
     }
@@ -141,9 +144,25 @@ fn json_patch(mut value: Value, patch: &Value) -> Result<Value, ApiError> {
             ..ApiError::new(422, "Invalid", message)
         }
     };
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone()).map_err(|_| misfit())?;
+    let mut patch = patch.clone();
+    for operation in patch.as_array_mut().into_iter().flatten() {
+        replace_or_add(operation, &value);
+    }
+    let patch: json_patch::Patch = serde_json::from_value(patch).map_err(|_| misfit())?;
     json_patch::patch(&mut value, &patch).map_err(|_| misfit())?;
     Ok(value)
+}
+
+/// Upstream's library lets an entry of a map be replaced that is not there.
+fn replace_or_add(operation: &mut Value, value: &Value) {
+    let path = object::text(operation, &["path"]);
+    let Some((parent, _)) = path.rsplit_once('/') else {
+        return;
+    };
+    let is_entry = value.pointer(parent).is_some_and(Value::is_object);
+    if object::text(operation, &["op"]) == "replace" && is_entry && value.pointer(path).is_none() {
+        object::put(operation, &["op"], "add");
+    }
 }
 
 fn merged(mut value: Value, patch: &Value) -> Result<Value, ApiError> {

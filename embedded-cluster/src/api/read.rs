@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::selector::Selector;
-use super::{Answer, Api, render};
+use super::{Answer, Api, options, render};
 use crate::answer::ApiError;
 use crate::object;
 use crate::request::{Request, Target};
@@ -67,9 +67,7 @@ fn check_not_too_new(api: &Api, request: &Request) -> Result<(), ApiError> {
 
 fn invalid_version(text: &str) -> ApiError {
     let parse = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
-    ApiError::bad_request(format!(
-        "invalid resource version: resourceVersion: Invalid value: {text:?}: {parse}"
-    ))
+    ApiError::unclassified(format!("resourceVersion: Invalid value: {text:?}: {parse}"))
 }
 
 fn too_large(wanted: u64, current: u64) -> ApiError {
@@ -93,42 +91,71 @@ fn too_large(wanted: u64, current: u64) -> ApiError {
 
 /// GET of a collection.
 pub(crate) fn list(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<Answer, ApiError> {
+    let limit = options::whole_number(request, "limit")?.unwrap_or(0);
+    options::check_list(request)?;
     let selector = selector(kind, request)?;
-    let limit: usize = request
-        .query
-        .get("limit")
-        .and_then(|limit| limit.parse().ok())
-        .unwrap_or(0);
     let page = request.query.get("continue").map(Page::decode).transpose()?;
-    check_not_too_new(api, request)?;
-    let mut state = api.store.lock();
-    let revision = page.as_ref().map_or(state.revision, |page| page.revision);
-    let compacted = state.table(&kind.storage).compacted;
-    if page.as_ref().is_some_and(|page| page.revision < compacted) {
-        return Err(ApiError::expired(
-            "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    let version = request.query.get("resourceVersion");
+    if page.is_some() && version.is_some_and(|version| version != "0") {
+        return Err(ApiError::bad_request(
+            "specifying resource version is not allowed when using continue",
         ));
     }
+    check_not_too_new(api, request)?;
+    let exact = request.query.get("resourceVersionMatch") == Some("Exact");
+    let exact: Option<u64> = version.filter(|_| exact).and_then(|version| version.parse().ok());
+    let mut state = api.store.lock();
+    let revision = page
+        .as_ref()
+        .map(|page| page.revision)
+        .or(exact)
+        .unwrap_or(state.revision);
+    let compacted = state.table(&kind.storage).compacted;
+    if exact.is_some_and(|exact| exact < compacted) {
+        return Err(ApiError::expired(
+            "The resourceVersion for the provided list is too old.",
+        ));
+    }
+    let gone = page.as_ref().filter(|page| page.revision < compacted);
+    if let Some(page) = gone.filter(|_| !mutated!(GoneMissing)) {
+        let fresh = Page {
+            revision: state.revision,
+            after: page.after.clone(),
+        };
+        return Err(ApiError::expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+        )
+        .with_continue(fresh.encode()));
+    }
     let after = page.map(|page| page.after);
-    let mut found = state
-        .in_namespace(&kind.storage, &request.target.namespace)
-        .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after))
+    let objects = state.as_of(&kind.storage, &request.target.namespace, revision);
+    let mut found = objects
+        .into_iter()
+        .filter(|(key, _)| after.as_ref().is_none_or(|after| key > after))
         .filter(|(_, stored)| selector.matches(&stored.value));
-    let most = if limit == 0 { usize::MAX } else { limit };
-    let items: Vec<(Key, Arc<Stored>)> = found
-        .by_ref()
-        .take(most)
-        .map(|(key, stored)| (key.clone(), Arc::clone(stored)))
-        .collect();
+    let most = usize::try_from(limit)
+        .ok()
+        .filter(|limit| *limit > 0)
+        .unwrap_or(usize::MAX);
+    let items: Vec<(Key, Arc<Stored>)> = found.by_ref().take(most).collect();
+    let skipped = if mutated!(PageLosesAnItem) {
+        found.next()
+    } else {
+        None
+    };
     let remaining = found.count();
     drop(state);
-    let next = items.last().filter(|_| remaining > 0).map(|(key, _)| {
-        Page {
-            revision,
-            after: key.clone(),
-        }
-        .encode()
-    });
+    let next = skipped
+        .as_ref()
+        .or(items.last())
+        .filter(|_| remaining > 0)
+        .map(|(key, _)| {
+            Page {
+                revision,
+                after: key.clone(),
+            }
+            .encode()
+        });
     let remaining = (remaining > 0 && selector.is_open()).then_some(remaining);
     let stored: Vec<&Stored> = items.iter().map(|(_, stored)| &**stored).collect();
     let meta = render::ListMeta {
@@ -160,12 +187,19 @@ impl Page {
     }
 
     fn decode(token: &str) -> Result<Self, ApiError> {
-        let refused = || {
-            ApiError::bad_request(
-                "invalid continue token: continue key is not valid: invalid character 'i' looking for beginning of value",
-            )
+        let invalid = |why: &str| {
+            ApiError::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
         };
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused())?;
+        let refused = || invalid("invalid character 'i' looking for beginning of value");
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| {
+            let at = match error {
+                base64::DecodeError::InvalidByte(at, _) => at,
+                _ => token.len() / 4 * 4,
+            };
+            invalid(&format!("illegal base64 data at input byte {at}"))
+        })?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| refused())?;
         let start = object::items(&value, &["start"]);
         let text = |at: usize| start.get(at).and_then(Value::as_str).unwrap_or_default();
@@ -191,15 +225,10 @@ pub(crate) fn watch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
         Some(_) => Some(false),
         None => None,
     };
-    if initial.is_some() && request.query.get("resourceVersionMatch") != Some("NotOlderThan") {
-        return Err(ApiError::new(
-            422,
-            "Invalid",
-            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ));
-    }
+    options::check_list(request)?;
     let start = match (initial, number) {
         (Some(true), _) => Start::Everything { marked: true },
+        (Some(false), 0) => Start::After(api.store.lock().revision),
         (_, 0) => Start::Everything { marked: false },
         (_, revision) => Start::After(revision),
     };

@@ -141,13 +141,10 @@ pub(crate) struct ListMeta {
 }
 
 impl ListMeta {
-    fn body(&self, kind: &Kind) -> Value {
+    fn body(&self) -> Value {
         let mut meta = json!({"resourceVersion": self.revision.to_string()});
         if let Some(next) = &self.next {
             object::put(&mut meta, &["continue"], next.as_str());
-        }
-        if kind.custom.is_some() && self.next.is_none() {
-            object::put(&mut meta, &["continue"], "");
         }
         if let Some(remaining) = self.remaining {
             object::put(&mut meta, &["remainingItemCount"], remaining);
@@ -159,7 +156,7 @@ impl ListMeta {
 /// A list of objects.
 pub(crate) fn list(kind: &Kind, items: &[&Stored], meta: &ListMeta, form: Form) -> Vec<u8> {
     if let Form::Table(form) = form {
-        return bytes(&table::table(kind, items, Some(meta.body(kind)), form));
+        return bytes(&table::table(kind, items, Some(meta.body()), form));
     }
     let (version, name) = match form {
         Form::Metadata => (
@@ -174,7 +171,16 @@ pub(crate) fn list(kind: &Kind, items: &[&Stored], meta: &ListMeta, form: Form) 
     out.extend_from_slice(b",\"apiVersion\":");
     out.extend(bytes(&version));
     out.extend_from_slice(b",\"metadata\":");
-    out.extend(bytes(&meta.body(kind)));
+    let mut meta = meta.body();
+    if kind.custom.is_some() && form == Form::Whole {
+        object::put_default(&mut meta, &["continue"], "");
+    }
+    out.extend(bytes(&meta));
+    if items.is_empty() && form == Form::Metadata {
+        // As Go prints a list that was never begun.
+        out.extend_from_slice(b",\"items\":null}");
+        return out;
+    }
     out.extend_from_slice(b",\"items\":[");
     for (index, stored) in items.iter().enumerate() {
         if index > 0 {

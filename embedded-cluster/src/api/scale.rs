@@ -150,6 +150,7 @@ pub(crate) fn update(
 ) -> Result<Answer, ApiError> {
     let mut state = api.store.lock();
     let stored = find(&state, kind, context)?;
+    check_body(body, context)?;
     let version = object::meta(body, "resourceVersion");
     if !version.is_empty() && version != object::meta(&stored.value, "resourceVersion") {
         return Err(ApiError::stale(kind.about(&context.name)));
@@ -164,6 +165,25 @@ pub(crate) fn update(
     drop(state);
     api.store.bell.notify_one();
     Ok(answer)
+}
+
+/// Only a Scale of the same name is one.
+fn check_body(body: &Value, context: &Context) -> Result<(), ApiError> {
+    let (version, kind) = (object::text(body, &["apiVersion"]), object::text(body, &["kind"]));
+    if kind != "Scale" && !kind.is_empty() {
+        let (_, short) = crate::resource::split_api_version(version);
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version {short:?} cannot be handled as a Scale: no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+        )));
+    }
+    let name = object::meta(body, "name");
+    if name != context.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            context.name
+        )));
+    }
+    Ok(())
 }
 
 /// PATCH of a scale: the patch is laid over the Scale object.
@@ -185,6 +205,10 @@ pub(crate) fn patch(
     } else {
         patches::merge(&mut value, change);
     }
+    if object::at(&value, &["spec", "replicas"]).is_some_and(Value::is_string) {
+        let why = "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32";
+        return Err(patches::misfit(ApiError::bad_request(why), &value.to_string()));
+    }
     let answer = set(
         &mut state,
         kind,
@@ -205,6 +229,13 @@ pub(crate) fn apply(
     wanted: &Value,
     request: &Request,
 ) -> Result<Answer, ApiError> {
+    if kind.custom.is_some() {
+        // Upstream cannot do it either.
+        return Err(ApiError::unclassified(format!(
+            "failed to convert new object ({}/{}; autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1",
+            context.namespace, context.name
+        )));
+    }
     let replicas = object::number(wanted, &["spec", "replicas"]).unwrap_or(0);
     let mut whole =
         json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": {"name": context.name}});
@@ -224,6 +255,12 @@ fn set(
     stored: &Arc<Stored>,
     replicas: i64,
 ) -> Result<Answer, ApiError> {
+    if replicas < 0 && kind.custom.is_some() {
+        let field = format!(".{}", path(kind).join("."));
+        let cause =
+            crate::answer::Cause::invalid(field, &replicas.into(), "should be a non-negative integer");
+        return Err(ApiError::invalid(kind.about(&context.name), vec![cause]));
+    }
     if replicas < 0 {
         let cause = crate::answer::Cause::invalid(
             "spec.replicas",

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::answer::ApiError;
 use crate::object;
 use crate::resource::Kind;
+use crate::validate::names;
 
 /// What a list, watch or deletion is limited to.
 #[derive(Clone, Debug, Default)]
@@ -125,8 +126,10 @@ fn requirement(part: &str) -> Result<Requirement, ApiError> {
         ))
     };
     let make = |key: &str, rule: Rule| {
+        let key = key.trim();
+        check(key, &rule)?;
         Ok(Requirement {
-            key: key.trim().into(),
+            key: key.into(),
             rule,
         })
     };
@@ -153,6 +156,12 @@ fn requirement(part: &str) -> Result<Requirement, ApiError> {
         return make(key, Rule::Less(value.trim().parse().map_err(|_| refused())?));
     }
     let Some((head, values)) = part.split_once('(') else {
+        let words: Vec<&str> = part.split_whitespace().collect();
+        if let [_, "in" | "notin", found, ..] = words.as_slice() {
+            return Err(ApiError::bad_request(format!(
+                "unable to parse requirement: found '{found}' expected: '('"
+            )));
+        }
         return if part.contains(char::is_whitespace) {
             Err(refused())
         } else {
@@ -172,6 +181,27 @@ fn requirement(part: &str) -> Result<Requirement, ApiError> {
     }
 }
 
+/// Keys and values have to be those of labels.
+fn check(key: &str, rule: &Rule) -> Result<(), ApiError> {
+    let refused = |field: &str, value: &str, why: &str| {
+        ApiError::bad_request(format!(
+            "unable to parse requirement: {field}: Invalid value: {value:?}: {why}"
+        ))
+    };
+    if let Some(why) = names::qualified(key, "valid label key").first() {
+        return Err(refused("<nil>", key, why));
+    }
+    let (Rule::In(values) | Rule::NotIn(values)) = rule else {
+        return Ok(());
+    };
+    for (index, value) in values.iter().enumerate() {
+        if let Some(why) = names::label_value(value).first() {
+            return Err(refused(&format!("values[{index}][{key}]"), value, why));
+        }
+    }
+    Ok(())
+}
+
 fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, ApiError> {
     let mut out = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
@@ -183,6 +213,16 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, 
                 "invalid selector: '{part}'; can't understand '{part}'"
             )));
         };
+        if !is_selectable(kind, path)
+            && kind
+                .custom
+                .as_ref()
+                .is_some_and(|custom| !custom.selectable.is_empty())
+        {
+            return Err(ApiError::bad_request(format!(
+                "field label not supported: {path}"
+            )));
+        }
         if !is_selectable(kind, path) {
             return Err(ApiError::bad_request(format!(
                 "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""

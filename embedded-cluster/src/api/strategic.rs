@@ -45,7 +45,11 @@ fn merge_map(
             return Ok(());
         }
         Some("merge") | None => {}
-        Some(other) => return Err(ApiError::bad_request(format!("unknown patch type: {other}"))),
+        Some(other) => {
+            return Err(ApiError::unclassified(format!(
+                "unknown patch type: {other} in map: map[$patch:{other}]"
+            )));
+        }
     }
     if !value.is_object() {
         *value = Value::Object(Map::new());
@@ -124,6 +128,9 @@ fn merge_field(
             let entry = fields.entry(name).or_insert_with(|| Value::Object(Map::new()));
             merge_map(entry, changes, below, !existed)?;
         }
+        Value::Array(changes) if rule.merge && !fields.contains_key(name) => {
+            fields.insert(name.into(), whole_list(changes, below)?);
+        }
         Value::Array(changes) if rule.merge => {
             let entry = fields.entry(name).or_insert_with(|| Value::Array(Vec::new()));
             merge_list(entry, changes, rule, below, name)?;
@@ -133,6 +140,24 @@ fn merge_field(
         }
     }
     Ok(())
+}
+
+/// A list that was not there is taken as it is, also where it has a key twice.
+fn whole_list(changes: &[Value], of: Option<Type<'_>>) -> Result<Value, ApiError> {
+    let element = of.map(Type::element);
+    let mut items = Vec::with_capacity(changes.len());
+    for change in changes {
+        match change {
+            Value::Object(fields) if fields.contains_key("$patch") => {}
+            Value::Object(fields) => {
+                let mut item = Value::Object(Map::new());
+                merge_map(&mut item, fields, element, true)?;
+                items.push(item);
+            }
+            other => items.push(other.clone()),
+        }
+    }
+    Ok(Value::Array(items))
 }
 
 fn merge_list(

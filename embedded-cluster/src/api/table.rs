@@ -19,7 +19,7 @@ pub(crate) fn table(kind: &Kind, items: &[&Stored], meta: Option<Value>, form: T
             let cells: Vec<Value> = columns.iter().map(|column| column.cell(&stored.value, form.now)).collect();
             let mut row = json!({"cells": cells});
             match form.include {
-                Include::None => {}
+                Include::None => object::put(&mut row, &["object"], Value::Null),
                 Include::Metadata => {
                     let whole = render::value(stored, kind);
                     object::put(

@@ -200,7 +200,9 @@ pub(crate) fn decode(
         let joined = complaints::joined(&complaints, notes);
         return Err(refusal(&format!("strict decoding error: {joined}")));
     }
-    drop_unknown(value, of);
+    if kind.custom.is_none() || !mutated!(PruningForgotten) {
+        drop_unknown(value, of);
+    }
     if kind.custom.is_some() {
         defaulting::drop_nulls(value, of);
     }
@@ -208,6 +210,9 @@ pub(crate) fn decode(
         && let Some(found) = from_json(value, of)
     {
         return Err(refusal(&found));
+    }
+    if mutated!(WarningLost) {
+        return Ok(Vec::new());
     }
     Ok(complaints)
 }
@@ -260,6 +265,8 @@ pub(crate) fn create_object(
     let name = object::meta(&value, "name").to_owned();
     let about = kind.about(&name);
     prepare::check_namespace(state, kind, &context.namespace, &name)?;
+    let priority = prepare::priority(&value, kind, state)?;
+    defaults::prepare(&mut value, kind);
     defaults::set(&mut value, kind);
     let managers = managers.unwrap_or_else(|| {
         let version = kind.api_version();
@@ -267,6 +274,9 @@ pub(crate) fn create_object(
         apply::update(None, &value, sent, who, kind.root.view())
     });
     // What the server decides on its own is nobody's.
+    if let Some(priority) = priority {
+        object::put(&mut value, &["spec", "priority"], priority);
+    }
     defaults::on_create(&mut value, kind, state);
     defaults::settle(&mut value, kind);
     let causes = validate::create(&value, kind);
@@ -274,14 +284,21 @@ pub(crate) fn create_object(
         return Err(ApiError::invalid(about, causes));
     }
     let key = Key::new(if kind.namespaced { &context.namespace } else { "" }, &name);
-    if state.get(&kind.storage, &key).is_some() {
+    if let Some(found) = state.get(&kind.storage, &key) {
+        if object::is_terminating(&found.value) {
+            let error = ApiError::already_exists(about);
+            return Err(ApiError {
+                message: format!("object is being deleted: {}", error.message),
+                ..error
+            });
+        }
         if generated {
             let why = "the server was not able to generate a unique name for the object";
             return Err(ApiError::conflict(about, why));
         }
         return Err(ApiError::already_exists(about));
     }
-    if context.dry_run {
+    if context.dry_run && !mutated!(DryRunPersists) {
         return Ok(Arc::new(Stored {
             value,
             managers,
@@ -340,14 +357,16 @@ pub(crate) fn update_object(
         let who = manager(context, kind, &version);
         apply::update(Some(&live.value), &value, sent, who, kind.root.view())
     });
+    // What the server decides on its own is nobody's.
+    defaults::after_update(&mut value, &live.value, kind, state);
     defaults::settle(&mut value, kind);
-    prepare::generation(&mut value, &live.value, kind);
+    prepare::generation(&mut value, &live.value, kind, &context.subresource);
     let causes = validate::update(&value, &live.value, kind, &context.subresource);
     if !causes.is_empty() {
         return Err(ApiError::invalid(about, causes));
     }
     let unchanged = same(&value, &live.value) && managers.same_but_time(&live.managers);
-    if unchanged {
+    if unchanged && !mutated!(NoOpWritten) {
         return Ok(Written {
             stored: Arc::clone(live),
             created: false,
@@ -369,10 +388,20 @@ pub(crate) fn update_object(
     );
     let gone =
         object::is_terminating(&value) && object::finalizers(&value).next().is_none() && !waits(kind, &value);
-    let stored = state.put(kind, key.clone(), value, managers);
     if gone {
+        // Nothing is written before the deletion: it is told with the object as it was, and answered with the new one.
         state.remove(kind, &key);
+        let stored = Arc::new(Stored {
+            value,
+            managers,
+            revision: live.revision,
+        });
+        return Ok(Written {
+            stored,
+            created: false,
+        });
     }
+    let stored = state.put(kind, key, value, managers);
     Ok(Written {
         stored,
         created: false,
@@ -400,6 +429,11 @@ fn check_preconditions(value: &Value, live: &Stored, kind: &Kind, context: &Cont
         return Err(ApiError::conflict(about, &why));
     }
     let version = object::meta(value, "resourceVersion");
+    if !version.is_empty() && version.parse::<u64>().is_err() {
+        return Err(ApiError::unclassified(format!(
+            "strconv.ParseUint: parsing {version:?}: invalid syntax"
+        )));
+    }
     if version.is_empty() || version == "0" {
         if strategy::allows_unconditional_update(kind) {
             return Ok(());
@@ -417,7 +451,7 @@ fn check_preconditions(value: &Value, live: &Stored, kind: &Kind, context: &Cont
             vec![cause],
         ));
     }
-    if version != object::meta(&live.value, "resourceVersion") {
+    if version != object::meta(&live.value, "resourceVersion") && !mutated!(VersionUnchecked) {
         return Err(ApiError::stale(about));
     }
     Ok(())

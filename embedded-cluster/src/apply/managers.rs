@@ -65,6 +65,9 @@ impl Managers {
         let mut entries = BTreeMap::new();
         for entry in list.as_array()? {
             let text = |key: &str| entry.get(key).and_then(Value::as_str);
+            if text("fieldsType") != Some("FieldsV1") {
+                return None;
+            }
             let operation = match text("operation")? {
                 "Apply" => Operation::Apply,
                 "Update" => Operation::Update,

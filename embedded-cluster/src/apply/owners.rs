@@ -140,7 +140,7 @@ fn take_from_others(managers: &mut Managers, comparison: &Comparison, changed: &
             entry.set = Arc::new(entry.set.difference(&conflict));
         }
         let removed = entry.set.intersection(&comparison.removed);
-        if !removed.is_empty() {
+        if !removed.is_empty() && !mutated!(OwnershipKept) {
             entry.set = Arc::new(entry.set.difference(&removed));
         }
     }
@@ -164,6 +164,7 @@ pub(crate) fn apply(
     let mut managers = managers;
     if let Some(live) = live
         && managers.entries.is_empty()
+        && !mutated!(BeforeFirstApplyForgotten)
     {
         let before = Manager {
             name: "before-first-apply",
@@ -200,8 +201,9 @@ pub(crate) fn apply(
         .filter(|(other, _)| **other != key)
         .map(|(other, entry)| (other.clone(), entry.set.intersection(&changed)))
         .filter(|(_, set)| !set.is_empty())
+        .skip(usize::from(mutated!(ConflictDropped)))
         .collect();
-    if !force && !conflicts.is_empty() {
+    if (!force || mutated!(ForceIgnored)) && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(Conflicts(conflicts)));
     }
     take_from_others(&mut managers, &comparison, &changed, Some(&key));

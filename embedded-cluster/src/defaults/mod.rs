@@ -17,7 +17,7 @@ use crate::store::State;
 /// Fills in defaults, on creation and update alike.
 pub(crate) fn set(value: &mut Value, kind: &Kind) {
     if let Some(custom) = &kind.custom {
-        if !custom.preserve_unknown {
+        if !custom.preserve_unknown && !mutated!(PruningForgotten) {
             crate::schema::drop_unknown(value, kind.root.view());
         }
         defaulting::set_defaults(value, kind.root.view());
@@ -52,6 +52,13 @@ fn fill(value: &mut Value, kind: &Kind) {
     }
 }
 
+/// What is added to a new object as if its writer had said it.
+pub(crate) fn prepare(value: &mut Value, kind: &Kind) {
+    if kind.custom.is_none() {
+        workloads::prepare(value, kind);
+    }
+}
+
 /// What the server decides once, when an object is created.
 pub(crate) fn on_create(value: &mut Value, kind: &Kind, state: &mut State) {
     if kind.custom.is_some() {
@@ -68,5 +75,12 @@ pub(crate) fn on_update(value: &mut Value, live: &Value, kind: &Kind) {
     if kind.custom.is_none() {
         network::on_update(value, live, kind);
         workloads::on_update(value, live, kind);
+    }
+}
+
+/// What the server decides when an object is changed.
+pub(crate) fn after_update(value: &mut Value, live: &Value, kind: &Kind, state: &mut State) {
+    if kind.custom.is_none() {
+        network::after_update(value, live, kind, state);
     }
 }

@@ -1,5 +1,7 @@
 //! Defaults and allocations of Services, and of the networking group. No I/O.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::object::{self, items_mut, put_default};
@@ -97,18 +99,46 @@ pub(crate) fn on_create(value: &mut Value, kind: &Kind, state: &mut State) {
             },
         );
     }
-    allocate_node_ports(value, state);
+    if has_node_ports(value) {
+        allocate_shared(value, state);
+    }
     object::put(value, &["status"], json!({"loadBalancer": {}}));
 }
 
-fn allocate_node_ports(value: &mut Value, state: &mut State) {
+fn has_node_ports(value: &Value) -> bool {
     let service_type = object::text(value, &["spec", "type"]);
     let allocate = object::at(value, &["spec", "allocateLoadBalancerNodePorts"])
         .and_then(Value::as_bool)
         .unwrap_or(true);
-    if service_type != "NodePort" && !(service_type == "LoadBalancer" && allocate) {
-        return;
+    service_type == "NodePort" || (service_type == "LoadBalancer" && allocate)
+}
+
+/// Ports of one number share a port of the nodes when a Service is created, whatever their protocols.
+fn allocate_shared(value: &mut Value, state: &mut State) {
+    let asked: Vec<(i64, i64)> = object::items(value, &["spec", "ports"])
+        .iter()
+        .filter_map(|port| {
+            Some((
+                object::number(port, &["port"])?,
+                object::number(port, &["nodePort"])?,
+            ))
+        })
+        .filter(|(_, node_port)| *node_port != 0)
+        .collect();
+    let mut allocated: BTreeMap<i64, i64> = asked.into_iter().collect();
+    for port in items_mut(value, &["spec", "ports"]) {
+        if object::number(port, &["nodePort"]).unwrap_or(0) != 0 {
+            continue;
+        }
+        let number = object::number(port, &["port"]).unwrap_or(0);
+        let node_port = allocated
+            .entry(number)
+            .or_insert_with(|| state.next_node_port().into());
+        object::put(port, &["nodePort"], *node_port);
     }
+}
+
+fn allocate_node_ports(value: &mut Value, state: &mut State) {
     for port in items_mut(value, &["spec", "ports"]) {
         if object::number(port, &["nodePort"]).unwrap_or(0) == 0 {
             object::put(port, &["nodePort"], state.next_node_port());
@@ -135,21 +165,75 @@ pub(crate) fn on_update(value: &mut Value, live: &Value, kind: &Kind) {
             object::copy(value, live, &["spec", field]);
         }
     }
-    if matches!(
-        object::text(value, &["spec", "type"]),
-        "NodePort" | "LoadBalancer"
-    ) {
+}
+
+/// A port without a port of the nodes gets that of the port that had its name.
+fn keep_node_ports(value: &mut Value, live: &Value) {
+    let node_port = |port: &Value| object::number(port, &["nodePort"]).unwrap_or(0);
+    let known = object::items(live, &["spec", "ports"]);
+    let asked: Vec<i64> = object::items(value, &["spec", "ports"])
+        .iter()
+        .map(node_port)
+        .collect();
+    for port in items_mut(value, &["spec", "ports"]) {
+        let name = object::text(port, &["name"]);
+        // Of several of a name, the last is remembered.
+        let before = known
+            .iter()
+            .rev()
+            .find(|old| object::text(old, &["name"]) == name)
+            .map_or(0, node_port);
+        if node_port(port) == 0 && before != 0 && !asked.contains(&before) {
+            object::put(port, &["nodePort"], before);
+        }
+    }
+}
+
+/// A Service of another type has other fields, and other ports.
+pub(crate) fn after_update(value: &mut Value, live: &Value, kind: &Kind, state: &mut State) {
+    if kind.is("", "services") {
+        drop_foreign(value, live);
+        if has_node_ports(value) {
+            if has_node_ports(live) {
+                keep_node_ports(value, live);
+            }
+            allocate_node_ports(value, state);
+        }
+    }
+}
+
+/// Fields of another type of Service go with it, unless they are changed at the same time.
+fn drop_foreign(value: &mut Value, live: &Value) {
+    let service_type = object::text(value, &["spec", "type"]).to_owned();
+    if service_type == object::text(live, &["spec", "type"]) {
+        return;
+    }
+    let mut foreign = Vec::new();
+    if !matches!(service_type.as_str(), "NodePort" | "LoadBalancer") {
+        foreign.push("externalTrafficPolicy");
+    }
+    if service_type == "ExternalName" {
+        foreign.extend([
+            "internalTrafficPolicy",
+            "ipFamilies",
+            "ipFamilyPolicy",
+            "clusterIP",
+            "clusterIPs",
+        ]);
+    }
+    for field in foreign {
+        if object::at(value, &["spec", field]) == object::at(live, &["spec", field]) {
+            object::take(value, &["spec", field]);
+        }
+    }
+    if service_type == "ClusterIP" {
         let known = object::items(live, &["spec", "ports"]).to_vec();
         for port in items_mut(value, &["spec", "ports"]) {
-            let same = |old: &&Value| {
-                old.get("port") == port.get("port") && old.get("protocol") == port.get("protocol")
-            };
-            let node_port = known
+            if known
                 .iter()
-                .find(same)
-                .and_then(|old| object::number(old, &["nodePort"]));
-            if let Some(number) = node_port {
-                put_default(port, &["nodePort"], number);
+                .any(|old| old.get("nodePort") == port.get("nodePort"))
+            {
+                object::take(port, &["nodePort"]);
             }
         }
     }

@@ -101,6 +101,9 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
                 let cpu = json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]);
                 object::put(value, &["spec", "metrics"], cpu);
             }
+            if object::at(value, &["spec", "behavior"]).is_some_and(Value::is_object) {
+                behaviour(value);
+            }
         }
         ("storage.k8s.io", "storageclasses") => {
             put_default(value, &["reclaimPolicy"], "Delete");
@@ -142,6 +145,19 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) {
         }
         ("policy", "poddisruptionbudgets") => {}
         _ => {}
+    }
+}
+
+/// How fast a scaler that says anything about it goes up and down.
+fn behaviour(value: &mut Value) {
+    let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
+    let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
+    let up = ["spec", "behavior", "scaleUp"];
+    let down = ["spec", "behavior", "scaleDown"];
+    put_default(value, &[up[0], up[1], up[2], "stabilizationWindowSeconds"], 0);
+    for (way, policies) in [(up, json!([pods, percent])), (down, json!([percent]))] {
+        put_default(value, &[way[0], way[1], way[2], "selectPolicy"], "Max");
+        put_default(value, &[way[0], way[1], way[2], "policies"], policies);
     }
 }
 

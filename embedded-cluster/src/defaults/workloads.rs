@@ -24,7 +24,9 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) -> bool {
                 put_default(value, &["spec", "strategy", "rollingUpdate", "maxSurge"], "25%");
             }
             put_default(value, &["spec", "revisionHistoryLimit"], 10);
-            put_default(value, &["spec", "progressDeadlineSeconds"], 600);
+            if !mutated!(DefaultForgotten) {
+                put_default(value, &["spec", "progressDeadlineSeconds"], 600);
+            }
         }
         ("apps", "statefulsets") => {
             put_default(value, &["spec", "replicas"], 1);
@@ -61,8 +63,14 @@ pub(crate) fn set(value: &mut Value, kind: &Kind) -> bool {
             }
             put_default(value, &["spec", "revisionHistoryLimit"], 10);
         }
-        ("apps", "replicasets") | ("", "replicationcontrollers") => {
+        ("apps", "replicasets") => put_default(value, &["spec", "replicas"], 1),
+        ("", "replicationcontrollers") => {
             put_default(value, &["spec", "replicas"], 1);
+            let labels = object::entries(value, &["spec", "template", "metadata", "labels"]).clone();
+            if !labels.is_empty() {
+                put_default(value, &["spec", "selector"], labels.clone());
+                put_default(value, &["metadata", "labels"], labels);
+            }
         }
         ("batch", "jobs") => job(value, &["spec"]),
         ("batch", "cronjobs") => {
@@ -98,7 +106,12 @@ fn job(value: &mut Value, path: &[&str]) {
     put_default(spec, &["manualSelector"], false);
     put_default(spec, &["completionMode"], "NonIndexed");
     put_default(spec, &["suspend"], false);
-    put_default(spec, &["backoffLimit"], 6);
+    let limit = if given(spec, "backoffLimitPerIndex") {
+        i32::MAX
+    } else {
+        6
+    };
+    put_default(spec, &["backoffLimit"], limit);
     put_default(
         spec,
         &["podReplacementPolicy"],
@@ -136,20 +149,38 @@ pub(crate) fn on_create(value: &mut Value, kind: &Kind) {
         let labels = object::entries(value, &["spec", "template", "metadata", "labels"]).clone();
         object::put(value, &["metadata", "labels"], labels);
     }
-    if kind.is("apps", "daemonsets") {
-        object::put(value, &["metadata", "annotations", TEMPLATE_GENERATION], "1");
-    }
     if kind.is("", "pods") {
         put_default(value, &["spec", "serviceAccountName"], "default");
         put_default(value, &["spec", "serviceAccount"], "default");
         put_default(value, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
         put_default(value, &["spec", "priority"], 0);
-        let keys = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
-        let tolerations: Vec<Value> = keys
-            .iter()
-            .map(|key| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}))
-            .collect();
-        put_default(value, &["spec", "tolerations"], tolerations);
+        tolerate(value);
+    }
+}
+
+/// A pod stays for a while on a node that is out of reach (admission's DefaultTolerationSeconds).
+fn tolerate(pod: &mut Value) {
+    let mut tolerations = object::items(pod, &["spec", "tolerations"]).to_vec();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        if !tolerations.iter().any(|toleration| tolerates(toleration, key)) {
+            tolerations.push(json!({
+                "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300,
+            }));
+        }
+    }
+    object::put(pod, &["spec", "tolerations"], tolerations);
+}
+
+/// Whether a toleration covers a node that is taken out of service for this reason.
+fn tolerates(toleration: &Value, key: &str) -> bool {
+    let text = |field: &str| object::text(toleration, &[field]);
+    (text("key") == key || text("key").is_empty()) && matches!(text("effect"), "NoExecute" | "")
+}
+
+/// What a strategy adds to a new object before it is known who owns what.
+pub(crate) fn prepare(value: &mut Value, kind: &Kind) {
+    if kind.is("apps", "daemonsets") {
+        object::put(value, &["metadata", "annotations", TEMPLATE_GENERATION], "1");
     }
 }
 
@@ -160,6 +191,9 @@ const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 pub(crate) fn on_update(value: &mut Value, live: &Value, kind: &Kind) {
     if kind.is("batch", "jobs") && object::at(value, &["spec", "selector"]).is_none_or(Value::is_null) {
         object::copy(value, live, &["spec", "selector"]);
+    }
+    if kind.is("", "pods") {
+        tolerate(value);
     }
     if kind.is("apps", "daemonsets") {
         let before: i64 = object::text(live, &["metadata", "annotations", TEMPLATE_GENERATION])

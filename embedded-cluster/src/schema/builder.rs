@@ -196,6 +196,9 @@ impl<'a> Builder<'a> {
             let slot = self.slot(field, depth + 1);
             shape.fields.insert(name.clone(), slot);
         }
+        if self.structural && embedded && depth > 0 {
+            shape.required.extend(["apiVersion", "kind"].map(String::from));
+        }
         if self.structural && (depth == 0 || embedded) {
             self.describe_type_and_metadata(&mut shape);
         }

@@ -21,9 +21,14 @@ pub(crate) fn from_json(value: &Value, of: Type<'_>) -> Option<String> {
 pub(crate) fn from_unstructured(value: &mut Value, of: Type<'_>) -> Option<String> {
     match (of.shape(), value) {
         (_, Value::Null) | (Shape::Deduced | Shape::Untyped, _) => None,
-        (Shape::Map(_), Value::Object(entries)) => entries
-            .iter_mut()
-            .find_map(|(name, entry)| from_unstructured(entry, of.entry(name)?)),
+        (Shape::Map(_), Value::Object(entries)) => entries.iter_mut().find_map(|(name, entry)| {
+            let type_ = of.entry(name)?;
+            // Go has no null among the texts of a map.
+            if entry.is_null() && !of.declares(name) && matches!(type_.shape(), Shape::Scalar(Scalar::Text)) {
+                *entry = "".into();
+            }
+            from_unstructured(entry, type_)
+        }),
         (Shape::List(_), Value::Array(items)) => {
             let element = of.element();
             items.iter_mut().find_map(|item| from_unstructured(item, element))
@@ -80,7 +85,12 @@ fn misfit(value: &Value, of: Type<'_>, holder: &str, path: &mut String) -> Optio
                 .find_map(|item| misfit(item, of.element(), holder, path));
         }
         (Shape::Scalar(Scalar::Bytes), Value::String(text)) => return bad_base64(text),
-        (Shape::Scalar(scalar), value) if scalar.reads_itself() => return refused_by_type(*scalar, value),
+        (Shape::Scalar(scalar), value) if scalar.reads_itself() => {
+            // Go adds the field that it was reading.
+            let field = format!("Go struct field {holder}.{path} of type");
+            let refused = refused_by_type(*scalar, value);
+            return refused.map(|why| why.replace("Go value of type", &field));
+        }
         (Shape::Scalar(scalar), value) if scalar.accepts(value) => return None,
         (Shape::Map(map), _) if map.fields.is_empty() => "map[string]string".to_owned(),
         (Shape::Map(_), _) => format!("v1.{}", of.node.name.as_deref().unwrap_or_default()),

@@ -219,7 +219,7 @@ impl Rules {
         if let Some(least) = self.items.least.filter(|least| length < *least) {
             out.push(Cause::invalid(
                 path,
-                value,
+                &length.into(),
                 &format!("{path} in body should have at least {least} items"),
             ));
         }
@@ -347,6 +347,23 @@ pub(crate) fn validate(value: &Value, of: Type<'_>) -> Vec<Cause> {
     let mut out = Vec::new();
     visit(value, of, false, &mut String::new(), &mut out);
     out
+}
+
+/// What is wrong with a default under the schema that has it.
+pub(crate) fn check_default(schema: &Value, default: &Value, at: &str) -> Vec<Cause> {
+    let mut builder = super::Builder::structural(super::builtin_document());
+    let node = builder.inline(schema, 1);
+    let schema = builder.finish();
+    let mut causes = validate(default, Type::at(&schema, node));
+    for cause in &mut causes {
+        // A default at the root of its schema has no path.
+        cause.field = if cause.field == "<nil>" {
+            at.to_owned()
+        } else {
+            format!("{at}.{}", cause.field)
+        };
+    }
+    causes
 }
 
 fn visit(value: &Value, of: Type<'_>, nullable: bool, path: &mut String, out: &mut Vec<Cause>) {

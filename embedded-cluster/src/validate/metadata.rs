@@ -74,6 +74,7 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
             }
         }
     }
+    causes.extend(owners(value));
     let finalizers: Vec<&str> = object::finalizers(value).collect();
     for finalizer in &finalizers {
         for complaint in names::qualified(finalizer, "qualified name") {
@@ -97,12 +98,49 @@ pub(crate) fn check(value: &Value, kind: &Kind) -> Vec<Cause> {
     causes
 }
 
+/// Rules for who may own, and how many control.
+fn owners(value: &Value) -> Vec<Cause> {
+    const FIELD: &str = "metadata.ownerReferences";
+    let mut causes = Vec::new();
+    let owners = object::items(value, &["metadata", "ownerReferences"]);
+    for owner in owners {
+        let text = |field: &str| object::text(owner, &[field]);
+        if text("kind") == "Event" && matches!(text("apiVersion"), "v1" | "events.k8s.io/v1") {
+            let (group, version) = crate::resource::split_api_version(text("apiVersion"));
+            let why = format!("{group}/{version}, Kind=Event is disallowed from being an owner");
+            causes.push(Cause::invalid(FIELD, owner, &why));
+        }
+    }
+    let controls = |owner: &&Value| owner.get("controller").and_then(Value::as_bool) == Some(true);
+    let mut controllers = owners.iter().filter(controls);
+    if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
+        let shown = |owner: &Value| {
+            format!(
+                "{}/{}",
+                object::text(owner, &["kind"]),
+                object::text(owner, &["name"])
+            )
+        };
+        let why = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+            shown(first),
+            shown(second)
+        );
+        causes.push(Cause::invalid(FIELD, &Value::Array(owners.to_vec()), &why));
+    }
+    causes
+}
+
 fn name_complaints(name: &str, kind: &Kind) -> Vec<String> {
     match (kind.group.as_str(), kind.plural.as_str()) {
         ("", "namespaces") => names::label(name),
         ("", "services") => names::label(name),
         ("rbac.authorization.k8s.io", _) => names::path_segment(name),
-        _ => names::subdomain(name),
+        // The one length that upstream counts in characters.
+        _ => names::subdomain(name)
+            .into_iter()
+            .map(|complaint| complaint.replace("253 bytes", "253 characters"))
+            .collect(),
     }
 }
 

@@ -34,7 +34,9 @@ pub(crate) fn label(text: &str) -> Vec<String> {
     if text.len() > 63 {
         out.push("must be no more than 63 bytes".into());
     }
-    if !label_fits(text) {
+    if text.contains('.') && subdomain(text).is_empty() {
+        out.push("must not contain dots".into());
+    } else if !label_fits(text) {
         out.push(LABEL.into());
     }
     out

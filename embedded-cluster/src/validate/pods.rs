@@ -10,8 +10,17 @@ use crate::quantity;
 /// Causes in the pod spec at `path` of an object; `at` is that path as text.
 pub(super) fn spec(value: &Value, at: &str, path: &[&str], causes: &mut Vec<Cause>) {
     let spec = object::at(value, path).unwrap_or(&Value::Null);
+    let mut volumes: Vec<&str> = Vec::new();
     for (index, volume) in object::items(spec, &["volumes"]).iter().enumerate() {
         check_volume(volume, &format!("{at}.volumes[{index}]"), causes);
+        let name = object::text(volume, &["name"]);
+        if volumes.contains(&name) {
+            causes.push(Cause::duplicate(
+                format!("{at}.volumes[{index}].name"),
+                &name.into(),
+            ));
+        }
+        volumes.push(name);
     }
     let named = |list: &'static [&'static str], of: &'_ Value| -> Vec<String> {
         let name = |item: &Value| {
@@ -35,6 +44,45 @@ pub(super) fn spec(value: &Value, at: &str, path: &[&str], causes: &mut Vec<Caus
             let at = format!("{at}.{list}[{index}]");
             check_name(container, &at, &mut seen, causes);
             check_container(container, &at, &mountable, causes);
+        }
+    }
+    for (field, known) in [
+        ("restartPolicy", &["Always", "OnFailure", "Never"][..]),
+        (
+            "dnsPolicy",
+            &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
+        ),
+    ] {
+        let policy = object::text(spec, &[field]);
+        if !policy.is_empty() && !known.contains(&policy) {
+            causes.push(Cause::unsupported(format!("{at}.{field}"), &policy.into(), known));
+        }
+    }
+}
+
+/// How a probe asks.
+const HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "grpc"];
+/// Numbers of a probe that are not negative.
+const PROBE_NUMBERS: [&str; 6] = [
+    "initialDelaySeconds",
+    "timeoutSeconds",
+    "periodSeconds",
+    "successThreshold",
+    "failureThreshold",
+    "terminationGracePeriodSeconds",
+];
+
+fn check_probe(probe: &Value, at: &str, causes: &mut Vec<Cause>) {
+    if !HANDLERS
+        .iter()
+        .any(|handler| probe.get(handler).is_some_and(Value::is_object))
+    {
+        causes.push(Cause::required(at, "must specify a handler type"));
+    }
+    for field in PROBE_NUMBERS {
+        if let Some(number) = object::number(probe, &[field]).filter(|number| *number < 0) {
+            let why = "must be greater than or equal to 0";
+            causes.push(Cause::invalid(format!("{at}.{field}"), &number.into(), why));
         }
     }
 }
@@ -120,6 +168,11 @@ fn check_container(container: &Value, at: &str, mountable: &[String], causes: &m
                 format!("{at}.volumeMounts[{index}].mountPath"),
                 "",
             ));
+        }
+    }
+    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(probe) = container.get(name).filter(|probe| probe.is_object()) {
+            check_probe(probe, &format!("{at}.{name}"), causes);
         }
     }
     let policy = object::text(container, &["imagePullPolicy"]);

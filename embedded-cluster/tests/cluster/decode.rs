@@ -117,6 +117,8 @@ async fn a_port_by_number_is_a_whole_number() -> Result<()> {
         let (code, message) = applied(&running, service(&port)).await;
         assert_eq!(code, 500);
         assert!(message.ends_with(&format!("Kind=Service: {why}")), "{message}");
+        let field = "Go struct field ServicePort.spec.ports.targetPort";
+        let why = why.replace("Go value", field);
         let refused = format!("Service in version \"v1\" cannot be handled as a Service: {why}");
         assert_eq!(created(&running, service(&port)).await, (400, refused));
     }
