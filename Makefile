@@ -15,11 +15,14 @@ CONFORMANCE_THREADS ?= 4
 # a commit that passed once passes again.
 DIFFERENTIAL_CASES ?= 500
 DIFFERENTIAL_SEED ?= 1
+# How many random sequences of writes are compared with upstream, and from which random number on: always the same ones.
+SEQUENCES ?= 300
+SEQUENCES_SEED ?= 1
 # Options for the demo; `make demo ARGS=--once` checks the story and ends.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance lint fmt fmt-check docs deny advisories generate generated-check bench kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
+.PHONY: help demo test conformance matrix-goldens mutants lint fmt fmt-check docs deny advisories generate generated-check bench kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +40,21 @@ conformance: install-tools ## Test against upstream's own Kubernetes, which is b
 	CORACLE_KWOK=$$(.ci/tools kwok $(KWOK_VERSION) "$(TOOLS)") && \
 	export CORACLE_CONTROL_PLANE CORACLE_KWOK && set -x && \
 	cargo test -p coracle --test conformance -- --test-threads $(CONFORMANCE_THREADS) && \
-	CORACLE_TEST_CLUSTER=upstream cargo test -p tests
+	CORACLE_TEST_CLUSTER=upstream cargo test -p tests && \
+	CORACLE_SEQUENCES=$(SEQUENCES) CORACLE_SEED=$(SEQUENCES_SEED) cargo test -p tests --test differential -- --nocapture
+
+matrix-goldens: ## Record again what upstream answers to the matrix of requests
+	@CORACLE_CONTROL_PLANE=$$(.ci/tools control-plane "$(TOOLS)") && export CORACLE_CONTROL_PLANE && set -x && \
+	CORACLE_TEST_CLUSTER=upstream CORACLE_MATRIX_RECORD=1 cargo test -p tests --test matrix
+
+mutants: ## Prove that the matrix of requests notices each fault that can be built into the embedded cluster
+	cargo test -p tests --features mutants --test matrix every_fault_is_noticed -- --nocapture
 
 lint: fmt-check ## Check the format and let clippy find nothing
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p coracle --test conformance -- -D warnings
+	cargo clippy -p tests --test differential -- -D warnings
+	cargo clippy -p tests --features mutants --test matrix -- -D warnings
 
 fmt: ## Format the sources
 	cargo fmt --all
@@ -117,5 +130,5 @@ install-tools: ## Install the programs that the tests run, where they are missin
 	@.ci/tools sshd
 	@.ci/tools kubectl
 
-ci: lint test conformance kustomize-diff docs deny generated-check ## Everything that has to pass before a merge
+ci: lint test mutants conformance kustomize-diff docs deny generated-check ## Everything that has to pass before a merge
 	$(MAKE) --no-print-directory demo ARGS=--once

@@ -18,7 +18,7 @@ const MANY: usize = 200;
 const FEW: usize = 40;
 /// Nothing here waits for a controller of Kubernetes.
 const ALONE: Setup = Setup {
-    controllers: false,
+    controllers: "",
     scheduler: false,
     flags: &[],
 };

@@ -108,13 +108,12 @@ impl Files {
         arguments
     }
 
-    pub(super) fn controller_manager(&self) -> Vec<String> {
+    pub(super) fn controller_manager(&self, controllers: &str) -> Vec<String> {
         let kubeconfig = self.kubeconfig_of("kube-controller-manager");
         flags(&[
             ("kubeconfig", &kubeconfig.display().to_string()),
             ("secure-port", "0"),
-            // Nodes here may renew no lease, and stay.
-            ("controllers", "*,-node-lifecycle-controller"),
+            ("controllers", controllers),
             ("leader-elect", "false"),
             ("use-service-account-credentials", "true"),
             ("service-account-private-key-file", &self.path("accounts.key")),

@@ -51,8 +51,8 @@ const PORTS_TRIED: usize = 3;
 /// What a control plane has besides etcd and an API server.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The controllers.
-    pub controllers: bool,
+    /// Which controllers, as kube-controller-manager names them; none of them, not even the program, when empty.
+    pub controllers: &'static str,
     /// The scheduler: without it a pod goes to a node only when a [`Node`] takes it.
     pub scheduler: bool,
     /// Flags of the API server.
@@ -60,10 +60,10 @@ pub struct Setup {
 }
 
 impl Default for Setup {
-    /// The controllers alone.
+    /// The controllers alone. Nodes here may renew no lease, and stay.
     fn default() -> Self {
         Self {
-            controllers: true,
+            controllers: "*,-node-lifecycle-controller",
             scheduler: false,
             flags: &[],
         }
@@ -95,6 +95,21 @@ impl ControlPlane {
     /// When the program is missing, or a part ends or does not become ready; the message names the part's log.
     pub async fn start() -> Self {
         Self::with(Setup::default()).await
+    }
+
+    /// Starts one whose workloads stay as they were written: only namespaces are emptied and furnished, and garbage
+    /// is collected. History is short.
+    ///
+    /// # Panics
+    /// As [`ControlPlane::start`].
+    pub async fn without_workloads() -> Self {
+        Self::with(Setup {
+            controllers: "namespace-controller,garbage-collector-controller,serviceaccount-controller",
+            // What is older than this is gone.
+            flags: &[("etcd-compaction-interval", "5s")],
+            ..Setup::default()
+        })
+        .await
     }
 
     /// Starts one that has this, and waits until it serves and its controllers work.
@@ -141,8 +156,8 @@ impl ControlPlane {
                 .start(&logs.file(name))
         };
         let mut others = Vec::new();
-        if setup.controllers {
-            others.push(start("kube-controller-manager", files.controller_manager()));
+        if !setup.controllers.is_empty() {
+            others.push(start("kube-controller-manager", files.controller_manager(setup.controllers)));
         }
         if setup.scheduler {
             others.push(start("kube-scheduler", files.scheduler()));
@@ -162,7 +177,7 @@ impl ControlPlane {
             _others: others,
             scratch,
         };
-        if setup.controllers {
+        if !setup.controllers.is_empty() {
             control_plane.controllers_work().await;
         }
         control_plane
