@@ -25,6 +25,7 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         rows: &[
             "a value of the wrong type is refused in a JSON patch",
             "a value of the wrong type is refused in a merge patch",
+            "kind and version cannot be changed by a patch",
             "a scale of a wrong type is refused",
             "the template of a Job cannot be changed",
             "bytes are checked",
@@ -42,11 +43,6 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         reason: "a message ends with what Go's comparison of two structs prints",
         rows: &["a Pod's name of a container may not be changed"],
         pointers: &["/body/details/causes/1/message", "/body/message"],
-    },
-    Accepted {
-        reason: "upstream reads what a patch makes of an object as the kind that it then says; here the kind stays",
-        rows: &["kind and version cannot be changed by a patch"],
-        pointers: WHOLE,
     },
     Accepted {
         reason: "upstream adds a cause that its schema library makes of the number's format, without a field",

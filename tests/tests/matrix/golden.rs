@@ -21,6 +21,7 @@ pub(crate) fn write(topic: &str, cases: &[(&str, Vec<Answer>)]) {
         .iter()
         .map(|(name, answers)| written(name, answers))
         .collect();
+    std::fs::create_dir_all(path(topic).parent().unwrap()).unwrap();
     std::fs::write(path(topic), format!("[\n{}\n]\n", cases.join(",\n"))).unwrap();
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::shapes::{config_map, deployment, one_container, with};
+use super::shapes::{config_map, with};
 use crate::case::{Case, case, row};
-use crate::request::{apply, apps, core, get, json_patch, merge, post, put, strategic};
+use crate::request::{apply, core, get, json_patch, merge, post, put, strategic};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![owners(), conflicts(), updates(), resets(), refusals(), folded()]

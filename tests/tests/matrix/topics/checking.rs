@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::shapes::{config_map, deployment, one_container, pod, service, with};
 use crate::case::{Case, case, row};
-use crate::request::{Ask, apply, apps, core, get, group, merge, post, put, strategic};
+use crate::request::{apps, core, group, merge, post, strategic};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![pods(), workloads(), services(), immutables(), metadata()]
@@ -195,6 +195,13 @@ fn services() -> Case {
     )
 }
 
+fn claim() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "a" },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+    })
+}
+
 fn immutables() -> Case {
     let stateful = json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": "a" }, "spec": { "serviceName": "a", "selector": { "matchLabels": { "app": "a" } }, "template": { "metadata": { "labels": { "app": "a" } }, "spec": one_container() } } });
     case(
@@ -248,6 +255,10 @@ fn immutables() -> Case {
                     core("pods/a"),
                     &json!({ "spec": { "containers": [{ "name": "main", "image": "example.com/app:2" }] } }),
                 ),
+            ),
+            row(
+                "a claim that stays",
+                post(core("persistentvolumeclaims"), &claim()).dry_run(),
             ),
             row(
                 "a StorageClass that stays",

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::definitions::{definition, definition_path, definitions_path, is_established};
 use super::shapes::with;
-use crate::case::{Case, Condition, Last, case, open, read, row, until};
-use crate::request::{Ask, apply, get, group, json_patch, merge, post, put, watch};
+use crate::case::{Case, Condition, case, row, until};
+use crate::request::{Ask, apply, get, group, merge, post, put};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![validation(), pruning(), defaults()]

@@ -1,6 +1,6 @@
 //! What cannot be read into a built-in kind: unknown fields, wrong types.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::shapes::{config_map, deployment, one_container, pod, service, with};
 use crate::case::{Case, case, row};
@@ -171,6 +171,9 @@ fn types() -> Case {
                     &json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": [] }),
                 ),
             ),
+            row("a list for an object", create(core("configmaps"), &json!([]))),
+            row("a text for an object", create(core("configmaps"), &json!("a"))),
+            row("a null for an object", create(core("configmaps"), &json!(null))),
             row(
                 "a fraction for a port",
                 create(

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::shapes::{config_map, deployment, one_container, pod, service, with};
+use super::shapes::{deployment, one_container, pod, with};
 use crate::case::{Case, case, row};
-use crate::request::{Ask, apps, core, get, group, merge, post, put};
+use crate::request::{Ask, apps, core, group, merge, post};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![pods(), workloads(), batch()]
