@@ -15,8 +15,6 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the Status, if any.
     pub details: Option<Box<Details>>,
-    /// Where a list may go on that could not be continued; empty otherwise.
-    pub next: Box<str>,
 }
 
 impl std::fmt::Display for ApiError {
@@ -42,6 +40,8 @@ pub struct Details {
     pub causes: Vec<Cause>,
     /// After how many seconds a client may try again.
     pub retry_after_seconds: u32,
+    /// Where a list may go on that could not be continued; it is told in the Status' metadata, and nothing else is.
+    pub next: String,
 }
 
 /// One reason among several why an object is refused.
@@ -206,14 +206,17 @@ impl ApiError {
             reason,
             message: message.into(),
             details: None,
-            next: "".into(),
         }
     }
 
     /// The same with a token to go on with.
     pub(crate) fn with_continue(self, token: String) -> Self {
+        let details = Details {
+            next: token,
+            ..Details::default()
+        };
         Self {
-            next: token.into(),
+            details: Some(Box::new(details)),
             ..self
         }
     }
@@ -384,13 +387,12 @@ impl ApiError {
         let Some(fields) = status.as_object_mut() else {
             return status;
         };
-        if !self.next.is_empty() {
-            fields.insert("metadata".into(), json!({"continue": self.next}));
-        }
         if !self.reason.is_empty() {
             fields.insert("reason".into(), self.reason.into());
         }
-        if let Some(details) = &self.details {
+        if let Some(details) = self.details.as_ref().filter(|details| !details.next.is_empty()) {
+            fields.insert("metadata".into(), json!({"continue": details.next}));
+        } else if let Some(details) = &self.details {
             fields.insert("details".into(), Value::Object(details.body()));
         }
         status

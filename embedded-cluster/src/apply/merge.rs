@@ -25,7 +25,7 @@ fn both(live: Option<&Value>, applied: Option<&Value>, of: Option<Type<'_>>) -> 
             Some(entries(live, applied, of))
         }
         (Kind::List(list), Value::Array(live), Value::Array(applied))
-            if !(live.is_empty() && applied.is_empty()) && !mutated!(ListKeyIgnored) =>
+            if !(mutated!(ListKeyIgnored) || live.is_empty() && applied.is_empty()) =>
         {
             Some(Value::Array(items(live, applied, of, list)))
         }

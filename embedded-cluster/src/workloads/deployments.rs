@@ -219,7 +219,15 @@ fn remember_revision(state: &mut State, stage: &Stage, deployment: &Arc<Stored>,
         &["metadata", "annotations", REVISION],
         present.to_string(),
     );
-    stage.update(state, "apps/deployments", &deployment, value, CONTROLLER, "");
+    // With the status, as its controller does: an annotation that anybody else writes counts as a wish.
+    stage.update(
+        state,
+        "apps/deployments",
+        &deployment,
+        value,
+        CONTROLLER,
+        "status",
+    );
 }
 
 /// Old, empty ReplicaSets beyond the history limit go.

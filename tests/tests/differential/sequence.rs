@@ -80,7 +80,7 @@ impl Sequence {
             }
             Step {
                 how,
-                manager: *random.one(&MANAGERS),
+                manager: random.one::<&str>(&MANAGERS),
                 content,
             }
         };

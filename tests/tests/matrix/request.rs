@@ -87,7 +87,7 @@ impl Ask {
     }
 
     /// Asks for a table.
-    pub(crate) fn as_table(self) -> Self {
+    pub(crate) fn table(self) -> Self {
         Self {
             accept: TABLE,
             ..self
@@ -95,7 +95,7 @@ impl Ask {
     }
 
     /// Asks for one object's metadata.
-    pub(crate) fn as_metadata(self) -> Self {
+    pub(crate) fn metadata(self) -> Self {
         Self {
             accept: METADATA,
             ..self
@@ -103,7 +103,7 @@ impl Ask {
     }
 
     /// Asks for the metadata of many objects.
-    pub(crate) fn as_metadata_list(self) -> Self {
+    pub(crate) fn metadata_list(self) -> Self {
         Self {
             accept: METADATA_LIST,
             ..self

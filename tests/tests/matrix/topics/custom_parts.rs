@@ -291,7 +291,7 @@ fn selectable() -> Case {
                 merge(objects(of, "/b"), &json!({ "spec": { "color": "red" } })),
             ),
             read("one enters and one leaves the field", "red", Last::Named("b")),
-            row("columns of a defined kind", get(objects(of, "")).as_table()),
+            row("columns of a defined kind", get(objects(of, "")).table()),
             row(
                 "the resources of its group",
                 get("/apis/selectable.example.com/v1"),

@@ -18,7 +18,7 @@ fn labels() -> Case {
     let select = |selector: &str| {
         get(core("configmaps"))
             .query("labelSelector", selector)
-            .as_metadata_list()
+            .metadata_list()
     };
     case(
         "objects are selected by labels",
@@ -58,7 +58,7 @@ fn fields() -> Case {
     let select = |selector: &str| {
         get(core("configmaps"))
             .query("fieldSelector", selector)
-            .as_metadata_list()
+            .metadata_list()
     };
     case(
         "objects are selected by fields",
@@ -87,25 +87,25 @@ fn fields() -> Case {
                 "pods are selected by phase",
                 get(core("pods"))
                     .query("fieldSelector", "status.phase=Pending")
-                    .as_metadata_list(),
+                    .metadata_list(),
             ),
             row(
                 "pods are selected by node",
                 get(core("pods"))
                     .query("fieldSelector", "spec.nodeName=nowhere")
-                    .as_metadata_list(),
+                    .metadata_list(),
             ),
             row(
                 "pods without a node are selected",
                 get(core("pods"))
                     .query("fieldSelector", "spec.nodeName=")
-                    .as_metadata_list(),
+                    .metadata_list(),
             ),
             row(
                 "pods are selected by policy",
                 get(core("pods"))
                     .query("fieldSelector", "spec.restartPolicy=Always")
-                    .as_metadata_list(),
+                    .metadata_list(),
             ),
             row(
                 "secrets are selected by type",
@@ -130,7 +130,7 @@ fn fields() -> Case {
 }
 
 fn pages() -> Case {
-    let all = || get(core("configmaps")).as_metadata_list();
+    let all = || get(core("configmaps")).metadata_list();
     case(
         "a list is read page by page",
         [
@@ -208,12 +208,12 @@ fn collections() -> Case {
                     .query("labelSelector", "app=web")
                     .dry_run(),
             ),
-            row("all are still there", get(core("configmaps")).as_metadata_list()),
+            row("all are still there", get(core("configmaps")).metadata_list()),
             row(
                 "those of a selector are deleted",
                 delete(core("configmaps")).query("labelSelector", "app=web"),
             ),
-            row("the others are left", get(core("configmaps")).as_metadata_list()),
+            row("the others are left", get(core("configmaps")).metadata_list()),
             row(
                 "a collection is deleted by a field",
                 delete(core("configmaps")).query("fieldSelector", "metadata.name=c"),

@@ -54,21 +54,19 @@ fn tables() -> Case {
                     &config_map("a", &json!({ "k": "1", "l": "2" })),
                 ),
             ),
-            row("a table of ConfigMaps", get(core("configmaps")).as_table()),
-            row("a table of one ConfigMap", get(core("configmaps/a")).as_table()),
+            row("a table of ConfigMaps", get(core("configmaps")).table()),
+            row("a table of one ConfigMap", get(core("configmaps/a")).table()),
             row(
                 "a table with whole objects",
-                get(core("configmaps"))
-                    .as_table()
-                    .query("includeObject", "Object"),
+                get(core("configmaps")).table().query("includeObject", "Object"),
             ),
             row(
                 "a table with no objects",
-                get(core("configmaps")).as_table().query("includeObject", "None"),
+                get(core("configmaps")).table().query("includeObject", "None"),
             ),
             row(
                 "a table with some other thing",
-                get(core("configmaps")).as_table().query("includeObject", "Other"),
+                get(core("configmaps")).table().query("includeObject", "Other"),
             ),
             row(
                 "a Service for tables",
@@ -80,28 +78,28 @@ fn tables() -> Case {
                     ),
                 ),
             ),
-            row("a table of Services", get(core("services")).as_table()),
+            row("a table of Services", get(core("services")).table()),
             row(
                 "a Deployment for tables",
                 post(apps("deployments"), &deployment("a", &one_container())),
             ),
-            row("a table of Deployments", get(apps("deployments")).as_table()),
+            row("a table of Deployments", get(apps("deployments")).table()),
             row(
                 "a Pod for tables",
                 post(core("pods"), &pod("a", &one_container())),
             ),
-            row("a table of Pods", get(core("pods")).as_table()),
-            row("a table of no StatefulSets", get(apps("statefulsets")).as_table()),
-            row("a table of no Jobs", get(group("batch/v1", "jobs")).as_table()),
-            row("a table of no Secrets", get(core("secrets")).as_table()),
+            row("a table of Pods", get(core("pods")).table()),
+            row("a table of no StatefulSets", get(apps("statefulsets")).table()),
+            row("a table of no Jobs", get(group("batch/v1", "jobs")).table()),
+            row("a table of no Secrets", get(core("secrets")).table()),
             row(
                 "a table of no Ingresses",
-                get(group("networking.k8s.io/v1", "ingresses")).as_table(),
+                get(group("networking.k8s.io/v1", "ingresses")).table(),
             ),
-            row("a table of no Events", get(core("events")).as_table()),
+            row("a table of no Events", get(core("events")).table()),
             row(
                 "a table of what is not there",
-                get(core("configmaps/zzz")).as_table(),
+                get(core("configmaps/zzz")).table(),
             ),
         ],
     )

@@ -332,11 +332,8 @@ fn reading() -> Case {
             )
             .keep("version", "/metadata/resourceVersion"),
             row("one object is listed", get(core("configmaps"))),
-            row("only metadata is read", get(core("configmaps/a")).as_metadata()),
-            row(
-                "only metadata is listed",
-                get(core("configmaps")).as_metadata_list(),
-            ),
+            row("only metadata is read", get(core("configmaps/a")).metadata()),
+            row("only metadata is listed", get(core("configmaps")).metadata_list()),
             row(
                 "version 0 is any version",
                 get(core("configmaps/a")).query("resourceVersion", "0"),

@@ -265,14 +265,14 @@ fn forms() -> Case {
                 "metadata",
                 watch(core("configmaps"))
                     .query("resourceVersion", "${version}")
-                    .as_metadata(),
+                    .metadata(),
             ),
             open(
                 "a watch of rows",
                 "rows",
                 watch(core("configmaps"))
                     .query("resourceVersion", "${version}")
-                    .as_table(),
+                    .table(),
             ),
             open(
                 "a watch of metadata with initial events",
@@ -281,7 +281,7 @@ fn forms() -> Case {
                     .query("sendInitialEvents", "true")
                     .query("resourceVersionMatch", "NotOlderThan")
                     .query("allowWatchBookmarks", "true")
-                    .as_metadata(),
+                    .metadata(),
             ),
             read(
                 "a bookmark in the form of metadata",
