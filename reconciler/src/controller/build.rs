@@ -16,7 +16,7 @@ use crate::cluster::{ApiError, Kind};
 use crate::plan::{self, Gvk, Missing, ObjectId, Owner, Wanted};
 use crate::render::sops::Keyring;
 use crate::render::substitute::{Substitution, VariableSource};
-use crate::render::{self, Rendered};
+use crate::render::{self, RenderError, Rendered};
 use crate::report::Failure;
 use crate::report::redact::values_of_secret;
 use crate::source::Checkout;
@@ -126,7 +126,11 @@ fn render_blocking(
     request.common_metadata = spec.common_metadata.clone().unwrap_or_default().into();
     request.substitution.clone_from(&inputs.substitution);
     request.decryption = inputs.keyring.as_ref();
-    render::render(&request).map_err(|error| Failure::Build(chain(&error)))
+    render::render(&request).map_err(|error| match &error {
+        // As in Flux: it is the artifact that lacks the folder.
+        RenderError::NoSuchPath { .. } => Failure::Source(chain(&error)),
+        _ => Failure::Build(chain(&error)),
+    })
 }
 
 /// The ConfigMaps and Secrets that a build of it reads: kind, namespace, name.

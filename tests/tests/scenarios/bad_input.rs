@@ -127,7 +127,7 @@ async fn a_path_that_does_not_exist_is_told_with_what_looks_like_it() {
                 "kustomize.toolkit.fluxcd.io/v1",
                 "Kustomization",
                 "app",
-                "BuildFailed"
+                "ArtifactFailed"
             )
             .await,
         "spec.path apps does not exist: the nearest folder that does is the root of the repository (there is `app` in it)"
