@@ -22,7 +22,7 @@ SEQUENCES_SEED ?= 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance matrix-goldens mutants lint fmt fmt-check docs deny advisories generate generated-check bench kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
+.PHONY: help demo test conformance matrix-goldens flux-goldens mutants lint fmt fmt-check docs deny advisories generate generated-check bench bench-flux kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,18 +33,29 @@ demo: ## Tell the whole story on an embedded cluster (ARGS=--once checks it and 
 test: install-tools ## Install what the tests need and run them all
 	cargo test --workspace
 
-# Everything here also holds on upstream's own etcd, kube-apiserver and controllers, which are built from their
-# published modules once. Scenarios that need more than a Kubernetes stay on the embedded cluster: see `Needs`.
-conformance: install-tools ## Test against upstream's own Kubernetes, which is built here once
-	@CORACLE_CONTROL_PLANE=$$(.ci/tools control-plane "$(TOOLS)") && \
-	CORACLE_KWOK=$$(.ci/tools kwok $(KWOK_VERSION) "$(TOOLS)") && \
-	export CORACLE_CONTROL_PLANE CORACLE_KWOK && set -x && \
+# Upstream's own programs, built from their published modules once.
+CONTROL_PLANE = CORACLE_CONTROL_PLANE=$$(.ci/tools control-plane "$(TOOLS)") && export CORACLE_CONTROL_PLANE
+KWOK = CORACLE_KWOK=$$(.ci/tools kwok $(KWOK_VERSION) "$(TOOLS)") && export CORACLE_KWOK
+FLUX = CORACLE_FLUX_SOURCE_CONTROLLER=$$(.ci/tools flux source-controller "$(TOOLS)") && \
+	CORACLE_FLUX_KUSTOMIZE_CONTROLLER=$$(.ci/tools flux kustomize-controller "$(TOOLS)") && \
+	CORACLE_FLUX_CLI=$$(.ci/tools flux flux "$(TOOLS)") && \
+	export CORACLE_FLUX_SOURCE_CONTROLLER CORACLE_FLUX_KUSTOMIZE_CONTROLLER CORACLE_FLUX_CLI
+
+# Everything here also holds on upstream's own etcd, kube-apiserver and controllers. Scenarios that need more than a
+# Kubernetes stay on the embedded cluster: see `Needs`.
+conformance: install-tools ## Test against upstream's own Kubernetes and Flux, which are built here once
+	@$(CONTROL_PLANE) && $(KWOK) && $(FLUX) && set -x && \
 	cargo test -p coracle --test conformance -- --test-threads $(CONFORMANCE_THREADS) && \
 	CORACLE_TEST_CLUSTER=upstream cargo test -p tests && \
+	CORACLE_TEST_CLUSTER=upstream cargo test -p tests --test beside_flux && \
 	CORACLE_SEQUENCES=$(SEQUENCES) CORACLE_SEED=$(SEQUENCES_SEED) cargo test -p tests --test differential -- --nocapture
 
+flux-goldens: install-tools ## Write again what Flux does in the scenarios that Coracle is compared in (ARGS=name: only those)
+	@$(CONTROL_PLANE) && $(FLUX) && set -x && \
+	CORACLE_TEST_CLUSTER=upstream CORACLE_RECORD_FLUX=1 cargo test -p tests --test beside_flux -- $(ARGS)
+
 matrix-goldens: ## Record again what upstream answers to the matrix of requests
-	@CORACLE_CONTROL_PLANE=$$(.ci/tools control-plane "$(TOOLS)") && export CORACLE_CONTROL_PLANE && set -x && \
+	@$(CONTROL_PLANE) && set -x && \
 	CORACLE_TEST_CLUSTER=upstream CORACLE_MATRIX_RECORD=1 cargo test -p tests --test matrix
 
 mutants: ## Prove that the matrix of requests notices each fault that can be built into the embedded cluster
@@ -55,6 +66,7 @@ lint: fmt-check ## Check the format and let clippy find nothing
 	cargo clippy -p coracle --test conformance -- -D warnings
 	cargo clippy -p tests --test differential -- -D warnings
 	cargo clippy -p tests --features mutants --test matrix -- -D warnings
+	cargo clippy -p tests --test beside_flux --bench beside_flux -- -D warnings
 
 fmt: ## Format the sources
 	cargo fmt --all
@@ -89,6 +101,12 @@ generated-check: ## Fail when a generated file is not what the code says
 bench: ## Measure what the README promises, and print it
 	cargo build --release -p coracle
 	cargo bench -p tests --bench fleet -- $(ARGS)
+
+# On a machine that does nothing else: N applications, 300 when nothing is said.
+bench-flux: install-tools ## Measure Coracle beside Flux on upstream's own Kubernetes (N=300 applications)
+	@$(CONTROL_PLANE) && $(FLUX) && set -x && \
+	cargo build --release -p coracle && \
+	cargo bench -p tests --bench beside_flux -- $(N)
 
 kustomize:
 	@.ci/tools kustomize $(KUSTOMIZE_VERSION) "$(TOOLS)"

@@ -10,8 +10,10 @@
 
 pub mod cluster;
 pub mod control_plane;
+pub mod flux;
 mod logs;
 pub mod observe;
+pub mod process;
 pub mod world;
 
 pub use logs::Log;

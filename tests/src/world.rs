@@ -145,16 +145,21 @@ impl World {
             "gitrepositories.source.toolkit.fluxcd.io",
             "kustomizations.kustomize.toolkit.fluxcd.io",
         ] {
-            self.until(
-                "apiextensions.k8s.io/v1",
-                "CustomResourceDefinition",
-                "",
-                plural,
-                "established",
-                |crd| condition(crd, "Established").is_some_and(|condition| condition["status"] == "True"),
-            )
-            .await;
+            self.until_established(plural).await;
         }
+    }
+
+    /// Waits until a definition is served.
+    pub async fn until_established(&self, definition: &str) {
+        self.until(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "",
+            definition,
+            "established",
+            |crd| condition(crd, "Established").is_some_and(|condition| condition["status"] == "True"),
+        )
+        .await;
     }
 
     /// Changes the controller's configuration before it is started.
@@ -162,6 +167,11 @@ impl World {
     pub fn configured(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// Changes the controller's configuration for its next start.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
     }
 
     /// Starts the controller, on a runtime of its own.
@@ -618,7 +628,8 @@ impl World {
 }
 
 /// What every scenario finds in its cluster: the namespace of the Flux objects, and their definitions.
-pub(crate) fn furniture() -> Vec<Value> {
+#[must_use]
+pub fn furniture() -> Vec<Value> {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     let crds = reconciler::api::crds().into_iter();
     std::iter::once(namespace)
@@ -657,7 +668,8 @@ async fn config(kubeconfig: &str, agent: &str) -> kube::Config {
 }
 
 /// A kind as a client needs it.
-pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
+#[must_use]
+pub fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource {
         group: group.to_owned(),
@@ -670,10 +682,9 @@ pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
 
 fn plural(kind: &str) -> String {
     let lower = kind.to_lowercase();
-    match lower.as_str() {
-        "networkpolicy" => "networkpolicies".to_owned(),
-        "ingress" => "ingresses".to_owned(),
-        "gitrepository" => "gitrepositories".to_owned(),
+    match lower.strip_suffix('y') {
+        Some(stem) if stem.ends_with(['c', 'r']) => format!("{stem}ies"),
+        _ if lower == "ingress" => "ingresses".to_owned(),
         _ => format!("{lower}s"),
     }
 }

@@ -27,7 +27,7 @@ pub const APPLY_MANAGER: &str = "kustomize-controller";
 /// Field manager of a Kustomization's status and finalizers.
 pub const KUSTOMIZATION_STATUS_MANAGER: &str = "gotk-kustomize-controller";
 /// Field manager of a GitRepository's status and finalizers.
-pub const SOURCE_STATUS_MANAGER: &str = "gotk-source-controller";
+pub const SOURCE_STATUS_MANAGER: &str = "source-controller";
 /// Label that names the Kustomization which owns an object.
 pub const OWNER_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
 /// Label that names the namespace of the Kustomization which owns an object.

@@ -257,7 +257,7 @@ fn compare(wanted: &Wanted, us: &Owner, live: &Value, previewed: &Value) -> Prev
     }
     let drift = drift(live, previewed);
     let takeover = plan::takeover_patch(live, &wanted.value);
-    let changed = drift.is_some() || takeover.is_some() || lost_ownership(live, previewed);
+    let changed = drift.is_some() || takeover.is_some() || plan::owns_otherwise(live, previewed);
     let preview = Preview {
         action: if changed {
             Action::Configured
@@ -363,27 +363,6 @@ fn missing_role(wanted: &Wanted, status: &Status) -> String {
 
 fn refuses_dry_runs(status: &Status) -> bool {
     status.code == 400 && status.message.contains("does not support dry run")
-}
-
-/// Rule 11: fields that were ours and were taken by another manager with an equal value would outlive their
-/// removal from Git; the preview's own entry then is larger than the live one.
-fn lost_ownership(live: &Value, previewed: &Value) -> bool {
-    let ours = |object: &Value| {
-        object
-            .pointer("/metadata/managedFields")
-            .and_then(Value::as_array)
-            .and_then(|entries| {
-                entries
-                    .iter()
-                    .find(|entry| {
-                        entry["manager"] == APPLY_MANAGER
-                            && entry["operation"] == "Apply"
-                            && entry["subresource"].as_str().unwrap_or_default().is_empty()
-                    })
-                    .map(|entry| entry["fieldsV1"].clone())
-            })
-    };
-    ours(live) != ours(previewed)
 }
 
 fn seen(live: &Value) -> Seen {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::api::{DeletionPolicy, KUSTOMIZATION_STATUS_MANAGER, Reason};
 use crate::apply::Revoked;
 use crate::cluster::{ApiError, Kind};
-use crate::plan::{Inventory, ObjectId};
-use crate::report::{Failure, Severity};
+use crate::plan::{Action, Inventory, ObjectId};
+use crate::report::{Failure, Severity, change_list};
 
 use super::claims;
 use super::context::Context;
@@ -37,6 +37,7 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job, place: &Place) -> Res
         // Asked before: the time of doubt may end while an answer is on its way.
         let doubted = doubted_until(cx, job, &inventory);
         let deleted = delete_all(cx, job, &inventory).await?;
+        say(job, recorder, &deleted);
         if let Some(until) = doubted {
             // Rule 2: a late write may bring back what nobody would look after any more.
             let over = cx.config.clock.until(until);
@@ -58,6 +59,16 @@ async fn let_go(cx: &Context, job: &Job) -> Result<(), Failure> {
         ApiError::Revoked(why) => revoked(why),
         error => Failure::Apply(format!("the finalizer could not be removed: {error}")),
     })
+}
+
+fn say(job: &Job, recorder: &Recorder, deleted: &[(ObjectId, String)]) {
+    let changes: Vec<(ObjectId, Action)> = deleted
+        .iter()
+        .map(|(id, _)| (id.clone(), Action::Deleted))
+        .collect();
+    if let Some(list) = change_list(&changes) {
+        recorder.about(job, Severity::Info, Reason::ReconciliationSucceeded, list);
+    }
 }
 
 async fn delete_all(

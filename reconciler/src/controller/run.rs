@@ -106,13 +106,14 @@ impl Run<'_> {
         };
         finalizer::ensure(self.cx, self.job).await?;
         let built = build::build(self.cx, &self.job.permit, &self.job.kustomization, checkout).await?;
+        // It counts in the history also when an object of it is of no known kind.
+        self.built_digest = Some(built.digest.clone());
         let Built {
             wanted,
             read_set,
             digest,
             ..
         } = built.whole()?;
-        self.built_digest = Some(digest.clone());
         self.was_applied = !self.job.statuses.is_news(Some(&digest), None).await;
         self.claim(&wanted);
         let old = self.job.statuses.inventory().await;

@@ -8,6 +8,7 @@
 //! ```
 
 mod drift;
+mod entries;
 mod guard;
 mod holder;
 mod identity;
@@ -20,6 +21,7 @@ mod stages;
 mod takeover;
 
 pub use drift::{Drift, drift};
+pub use entries::owns_otherwise;
 pub use guard::{Guard, GuardRefusal};
 pub use holder::holder_of;
 pub use identity::{Gvk, InvalidObjectId, ObjectId};

@@ -279,8 +279,8 @@ impl Fleet {
                     "Health check passed in {}",
                     crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64))
                 );
-                cx.recorder
-                    .about(&job, Severity::Info, Reason::ReconciliationSucceeded, message);
+                // Under the reason that the Ready condition has while health is waited for, as in Flux.
+                cx.recorder.about(&job, Severity::Info, Reason::Progressing, message);
             }
         });
     }
