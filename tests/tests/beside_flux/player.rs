@@ -311,6 +311,7 @@ impl Stage {
             Until::Fetched(name) => drop(self.world.until_fetched(name, &self.upstream.head()).await),
             Until::Failed(reason) => self.until_failed(KUSTOMIZE_API, "Kustomization", reason).await,
             Until::Unfetched(reason) => self.until_failed(SOURCE_API, "GitRepository", reason).await,
+            Until::Established(name) => self.world.until_established(name).await,
             Until::Value(FieldValue { of, at, is }) => {
                 let has = |object: &Value| object.pointer(at).unwrap_or(&Value::Null) == is;
                 self.world

@@ -119,6 +119,8 @@ pub(crate) enum Until {
     Fetched(String),
     /// A GitRepository is not Ready for this reason.
     Unfetched(Reason),
+    /// A definition is served.
+    Established(String),
     /// A field of an object has a value.
     Value(FieldValue),
 }
