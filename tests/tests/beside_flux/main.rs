@@ -18,6 +18,7 @@ mod differences;
 mod handover;
 mod player;
 mod recording;
+mod records;
 mod scenario;
 
 use std::collections::BTreeSet;
@@ -52,13 +53,16 @@ scenarios! {
     a_takeover
     an_account
     an_edit
+    an_object_that_moves
     an_overlay_in_the_spec
     an_unknown_kind
     annotations
+    decryption
     definitions_and_their_objects
     deletion
     dependencies
     health
+    health_checks
     references_across_namespaces
     sources
     sources_that_fail

@@ -156,8 +156,8 @@ pub(crate) fn of_events(events: &[Value]) -> Value {
             text("/message")
         ));
         let annotations = event["metadata"]["annotations"].as_object().into_iter().flatten();
-        let revision = annotations.filter(|(key, _)| key.ends_with("/revision"));
-        if let Some((_, revision)) = revision.last() {
+        let mut revision = annotations.filter(|(key, _)| key.ends_with("/revision"));
+        if let Some((_, revision)) = revision.next() {
             words = format!("{words} ({})", revision.as_str().unwrap_or_default());
         }
         let of_object = said.entry(about).or_insert_with(|| json!({}));

@@ -26,7 +26,8 @@ pub(crate) struct Flags {
     pub(crate) default_service_account: Option<String>,
 }
 
-/// What happens. `HEAD` in a string of an object stands for the last commit, `URL` for the repository's address.
+/// What happens. `HEAD` in a string of an object stands for the last commit, `URL` for the repository's address; the
+/// text of a file or of a Secret may be `@path`, a file of this repository.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Step {

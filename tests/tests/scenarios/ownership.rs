@@ -130,7 +130,7 @@ async fn rule_16_data_that_a_kustomization_which_cannot_be_built_may_want_stays_
     .await;
     let world = &scene.world;
     world.kustomization("broken", "app", "./nowhere", &json!({}));
-    world.until_failed("broken", "BuildFailed").await;
+    world.until_failed("broken", "ArtifactFailed").await;
     let claim = || world.get("v1", "PersistentVolumeClaim", "default", "data");
     let commit = scene.push(&[("claim.yaml", "")]);
     let message = world.until_failed("app", "PruneFailed").await;
@@ -158,7 +158,7 @@ async fn rule_16_a_kustomization_of_another_source_that_cannot_be_built_holds_no
     let world = &scene.world;
     world.git_repository("other", "main");
     world.kustomization("broken", "other", "./nowhere", &json!({}));
-    world.until_failed("broken", "BuildFailed").await;
+    world.until_failed("broken", "ArtifactFailed").await;
     scene.deploy(&[("claim.yaml", "")]).await;
     world
         .until_gone("v1", "PersistentVolumeClaim", "default", "data")

@@ -445,7 +445,7 @@ async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
     scene
         .world
         .kustomization("marker", "app", "./app/none", &json!({}));
-    scene.world.until_failed("marker", "BuildFailed").await;
+    scene.world.until_failed("marker", "ArtifactFailed").await;
     write.release();
     let mut scene = scene;
     scene.world.stop().await;
@@ -472,7 +472,7 @@ async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted
     scene
         .world
         .kustomization("marker", "app", "./app/none", &json!({}));
-    scene.world.until_failed("marker", "BuildFailed").await;
+    scene.world.until_failed("marker", "ArtifactFailed").await;
     write.cut();
     scene.world.stop().await;
     let writes: Vec<String> = scene

@@ -451,7 +451,7 @@ async fn rule_22_a_request_is_handled_on_success_and_on_failure_and_not_while_su
     world.kustomization("app", "app", "./app", &json!({"suspend": true, "dependsOn": []}));
     world.request(api, "Kustomization", "app", "while suspended");
     world.kustomization("other", "app", "./absent", &json!({}));
-    world.until_failed("other", "BuildFailed").await;
+    world.until_failed("other", "ArtifactFailed").await;
     assert_eq!(
         world.get_kustomization("app")["status"]["lastHandledReconcileAt"],
         "while it is blocked"
