@@ -22,7 +22,7 @@ SEQUENCES_SEED ?= 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance matrix-goldens flux-goldens mutants lint fmt fmt-check docs deny advisories generate generated-check bench bench-flux kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
+.PHONY: help demo test conformance matrix-goldens flux-goldens mutants image lint fmt fmt-check docs deny advisories generate generated-check bench bench-flux kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,17 @@ matrix-goldens: ## Record again what upstream answers to the matrix of requests
 
 mutants: ## Prove that the matrix of requests notices each fault that can be built into the embedded cluster
 	cargo test -p tests --features mutants --test matrix every_fault_is_noticed -- --nocapture
+
+# A static program in an image that holds nothing else, so that no base has to be fetched.
+STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+IMAGE ?= coracle:$(VERSION)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+STATIC := $(TARGET_DIR)/$(STATIC_TARGET)/release/coracle
+
+image: ## Make Coracle's image as an archive for docker load and ctr images import (IMAGE=name)
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target $(STATIC_TARGET) -p coracle
+	.ci/coracle-image "$(STATIC)" "$(TARGET_DIR)/image/coracle.tar" $(IMAGE)
 
 lint: fmt-check ## Check the format and let clippy find nothing
 	cargo clippy --workspace --all-targets -- -D warnings

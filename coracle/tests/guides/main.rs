@@ -34,6 +34,7 @@ const OTHERWISE: &[(&str, Typed)] = &[
     ("export ", Typed::Left),
     // Programs of others: a daemon, and keys, for which that of the demo stands.
     ("docker ", Typed::Left),
+    ("sudo k3s ", Typed::Left),
     ("age-keygen ", Typed::Left),
     ("sops ", Typed::Left),
     // Needs a terminal, or goes on until Ctrl-C.
