@@ -11,6 +11,8 @@ KUSTOMIZE_VERSION := v5.8.1
 KWOK_VERSION := v0.8.0
 # Tests on upstream's own control plane mostly wait for it, so more of them run than there are cores.
 CONFORMANCE_THREADS ?= 4
+# Names of the cluster that `make node-test` starts.
+COREDNS_VERSION := v1.15.0
 # How many documents and trees the two are compared on, and from which random number on: always the same ones, so that
 # a commit that passed once passes again.
 DIFFERENTIAL_CASES ?= 500
@@ -22,7 +24,7 @@ SEQUENCES_SEED ?= 1
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance matrix-goldens flux-goldens mutants image lint fmt fmt-check docs deny advisories generate generated-check bench bench-flux kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
+.PHONY: help demo test conformance matrix-goldens flux-goldens mutants image node-test node-tests node-images lint fmt fmt-check docs deny advisories generate generated-check bench bench-flux kustomize kustomize-diff kustomize-real kustomize-goldens kustomize-bench install-tools ci
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,9 +74,25 @@ image: ## Make Coracle's image as an archive for docker load and ctr images impo
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target $(STATIC_TARGET) -p coracle
 	.ci/coracle-image "$(STATIC)" "$(TARGET_DIR)/image/coracle.tar" $(IMAGE)
 
+node-images: image
+	@for program in containerd runc cni iptables ip busybox git; do .ci/tools $$program || exit; done
+	@.ci/tools coredns $(COREDNS_VERSION) "$(TOOLS)"
+	tests/node/images "$(TARGET_DIR)/node-images" "$(STATIC)" "$$(.ci/tools nginx "$(TOOLS)")" \
+	  "$(TOOLS)/bin/coredns" "$$(.ci/tools node-api "$(TOOLS)")"
+	cp "$(TARGET_DIR)/image/coracle.tar" "$(TARGET_DIR)/node-images"
+
+# Inside of namespaces of its own: this machine's network, mounts and processes are not touched.
+node-test: ## Test Coracle's image as a pod on a whole node with real containers (needs root)
+	@if tests/node/inside check; then $(MAKE) --no-print-directory node-tests; else test "$$CI" != true; fi
+
+node-tests: node-images
+	@CORACLE_CONTROL_PLANE=$$(.ci/tools control-plane "$(TOOLS)") && export CORACLE_CONTROL_PLANE && set -x && \
+	CORACLE_NODE_IMAGES="$(abspath $(TARGET_DIR))/node-images" \
+	  cargo test --config "target.'cfg(all())'.runner = '$(CURDIR)/tests/node/inside'" -p coracle --test node -- $(ARGS)
+
 lint: fmt-check ## Check the format and let clippy find nothing
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy -p coracle --test conformance -- -D warnings
+	cargo clippy -p coracle --test conformance --test node -- -D warnings
 	cargo clippy -p tests --test differential -- -D warnings
 	cargo clippy -p tests --features mutants --test matrix -- -D warnings
 	cargo clippy -p tests --test beside_flux --bench beside_flux -- -D warnings

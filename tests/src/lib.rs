@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod flux;
 mod logs;
+pub mod node;
 pub mod observe;
 pub mod process;
 pub mod world;

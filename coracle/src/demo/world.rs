@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::objects::{ObjectKind, Summary};
 
-/// How long anything in the story may take.
+/// How long anything in the story may take, where nothing else is said.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Field manager of what the story writes as an administrator.
 const MANAGER: &str = "kubectl-client-side-apply";
@@ -24,8 +24,10 @@ const MANAGER: &str = "kubectl-client-side-apply";
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
     /// Something did not happen.
-    #[error("waited {PATIENCE:?} for {what}; last seen: {last}")]
+    #[error("waited {patience:?} for {what}; last seen: {last}")]
     Timeout {
+        /// How long.
+        patience: Duration,
         /// What was waited for.
         what: String,
         /// The object's last state.
@@ -49,6 +51,7 @@ pub enum WorldError {
 #[derive(Clone)]
 pub struct World {
     client: Client,
+    patience: Duration,
 }
 
 impl World {
@@ -60,7 +63,16 @@ impl World {
         let file = Kubeconfig::from_yaml(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config).map_err(refused("reach the cluster"))?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            patience: PATIENCE,
+        })
+    }
+
+    /// Waits this long for anything from now on.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
@@ -111,7 +123,7 @@ impl World {
     /// Waits until an object satisfies a condition; nothing stands for an object that is not there.
     ///
     /// # Errors
-    /// It does not within half a minute.
+    /// It does not in time.
     pub async fn until<T>(
         &self,
         kind: &str,
@@ -120,13 +132,13 @@ impl World {
         what: &str,
         found: impl FnMut(Option<&DynamicObject>) -> Option<T>,
     ) -> Result<T, WorldError> {
-        wait(self.api(kind, namespace), name, what, found).await
+        wait(self.patience, self.api(kind, namespace), name, what, found).await
     }
 
     /// Waits until a Kustomization satisfies a condition.
     ///
     /// # Errors
-    /// It does not within half a minute.
+    /// It does not in time.
     pub async fn until_kustomization<T>(
         &self,
         name: &str,
@@ -135,6 +147,7 @@ impl World {
     ) -> Result<T, WorldError> {
         let kind = ObjectKind::Kustomization;
         wait(
+            self.patience,
             self.api_of(&kind.resource(), "flux-system"),
             name,
             what,
@@ -310,6 +323,7 @@ impl Said {
 }
 
 async fn wait<T>(
+    patience: Duration,
     api: Api<DynamicObject>,
     name: &str,
     what: &str,
@@ -332,9 +346,10 @@ async fn wait<T>(
             }
         }
     };
-    match tokio::time::timeout(PATIENCE, look).await {
+    match tokio::time::timeout(patience, look).await {
         Ok(value) => Ok(value),
         Err(_) => Err(WorldError::Timeout {
+            patience,
             what: what.to_owned(),
             last,
         }),

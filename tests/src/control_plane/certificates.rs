@@ -11,40 +11,40 @@ use rcgen::{
 use serde_json::{Value, json};
 
 /// Vouches for the API server and for its clients.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
-pub(super) struct Pair {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// Signs the tokens of ServiceAccounts.
-pub(super) struct SigningKey(KeyPair);
+pub(crate) struct SigningKey(KeyPair);
 
 impl SigningKey {
-    pub(super) fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         Self(KeyPair::generate().unwrap())
     }
 
     /// In PEM.
-    pub(super) fn private(&self) -> String {
+    pub(crate) fn private(&self) -> String {
         self.0.serialize_pem()
     }
 
     /// In PEM.
-    pub(super) fn public(&self) -> String {
+    pub(crate) fn public(&self) -> String {
         self.0.public_key_pem()
     }
 
     /// Its signature, as ASN.1 has it.
-    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         rcgen::SigningKey::sign(&self.0, message).unwrap()
     }
 }
 
 impl Authority {
-    pub(super) fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         let mut params = named("coracle-tests-ca", None, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
@@ -53,18 +53,18 @@ impl Authority {
     }
 
     /// Its certificate in PEM.
-    pub(super) fn certificate(&self) -> String {
+    pub(crate) fn certificate(&self) -> String {
         self.0.pem()
     }
 
     /// What a server of these names shows.
-    pub(super) fn server(&self, names: &[&str]) -> Pair {
+    pub(crate) fn server(&self, names: &[&str]) -> Pair {
         let params = named("kube-apiserver", None, names);
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// What a client shows: the user, and the group it is in.
-    pub(super) fn client(&self, user: &str, group: Option<&str>) -> Pair {
+    pub(crate) fn client(&self, user: &str, group: Option<&str>) -> Pair {
         self.sign(named(user, group, &[]), ExtendedKeyUsagePurpose::ClientAuth)
     }
 
@@ -78,7 +78,7 @@ impl Authority {
     }
 
     /// A kubeconfig for a server, with a client's certificate.
-    pub(super) fn kubeconfig(&self, server: &str, client: &Pair) -> String {
+    pub(crate) fn kubeconfig(&self, server: &str, client: &Pair) -> String {
         let user = json!({
             "client-certificate-data": STANDARD.encode(&client.certificate),
             "client-key-data": STANDARD.encode(&client.key),
@@ -87,7 +87,7 @@ impl Authority {
     }
 
     /// A kubeconfig for a server, with these credentials. JSON is YAML too.
-    pub(super) fn kubeconfig_with(&self, server: &str, user: &Value) -> String {
+    pub(crate) fn kubeconfig_with(&self, server: &str, user: &Value) -> String {
         let authority = STANDARD.encode(self.certificate());
         let name = "control-plane";
         json!({

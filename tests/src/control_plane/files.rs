@@ -134,7 +134,7 @@ impl Files {
     }
 }
 
-fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
     pairs
         .iter()
         .map(|(name, value)| format!("--{name}={value}"))

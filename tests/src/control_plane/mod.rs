@@ -5,12 +5,12 @@
 //! process, also when it is killed: each part holds one end of a pipe and ends when the other one closes.
 
 mod audit;
-mod certificates;
-mod files;
+pub(crate) mod certificates;
+pub(crate) mod files;
 mod kwok;
 mod lent;
 mod node;
-mod part;
+pub(crate) mod part;
 mod road;
 mod tokens;
 mod trouble;
@@ -279,7 +279,7 @@ async fn ready(client: &Client, etcd: &mut Part, apiserver: &mut Part) -> Result
     }
 }
 
-async fn text(client: &Client, path: &str) -> Result<String, kube::Error> {
+pub(crate) async fn text(client: &Client, path: &str) -> Result<String, kube::Error> {
     let request = http::Request::get(path)
         .body(Vec::new())
         .map_err(kube::Error::HttpError)?;

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A part that is about to be started.
-pub(super) struct Start {
+pub(crate) struct Start {
     name: &'static str,
     command: Command,
 }
 
 /// A part that was started. It is killed when this is dropped, and ends by itself when this process does: the pipe
 /// to its standard input closes then.
-pub(super) struct Part {
+pub(crate) struct Part {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -22,14 +22,14 @@ pub(super) struct Part {
 impl Part {
     /// The part of this name of the program.
     #[expect(clippy::new_ret_no_self, reason = "a part exists once it was started")]
-    pub(super) fn new(program: &Path, name: &'static str) -> Start {
+    pub(crate) fn new(program: &Path, name: &'static str) -> Start {
         let mut command = Command::new(program);
         command.arg(name).env("CONTROLPLANE_PARENT", "stdin");
         Start { name, command }
     }
 
     /// Stops it where it is, or has it go on.
-    pub(super) fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
             .args(["-s", signal, &self.child.id().to_string()])
             .status();
@@ -37,13 +37,19 @@ impl Part {
     }
 
     /// Kills it and waits for its end.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
+    /// A program of its own; it does not notice when this process ends.
+    pub(crate) fn other(name: &'static str) -> Start {
+        let command = Command::new(name);
+        Start { name, command }
+    }
+
     /// How it ended, if it did, and where to read why.
-    pub(super) fn ended(&mut self) -> Option<String> {
+    pub(crate) fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().unwrap()?;
         Some(format!("{self} ended with {status}"))
     }
@@ -64,19 +70,19 @@ impl Drop for Part {
 }
 
 impl Start {
-    pub(super) fn arguments(mut self, arguments: Vec<String>) -> Self {
+    pub(crate) fn arguments(mut self, arguments: Vec<String>) -> Self {
         self.command.args(arguments);
         self
     }
 
     /// Has it remove this folder when this process ends without having done so.
-    pub(super) fn removes(mut self, folder: &Path) -> Self {
+    pub(crate) fn removes(mut self, folder: &Path) -> Self {
         self.command.env("CONTROLPLANE_SCRATCH", folder);
         self
     }
 
     /// Starts it; what it says goes to the end of the file, which may be that of one before it.
-    pub(super) fn start(mut self, log: &Path) -> Part {
+    pub(crate) fn start(mut self, log: &Path) -> Part {
         let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = self
             .command
