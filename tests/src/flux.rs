@@ -136,6 +136,8 @@ fn start(program: Program, kubeconfig: &str, folder: &Path, flags: &[String]) ->
         .args(flags)
         .env("KUBECONFIG", &path)
         .env("RUNTIME_NAMESPACE", NAMESPACE)
+        // It names files in it.
+        .env("HOME", "/home/flux")
         .env("TMPDIR", scratch);
     Process::start(&command, &folder.join(format!("{name}.log")))
 }

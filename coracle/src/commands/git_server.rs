@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 
+use futures::FutureExt as _;
+
 use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
 use crate::git_server::{Access, GitServer};
@@ -57,9 +59,14 @@ pub async fn run(args: &Args, ui: &mut Ui) -> Result<(), Error> {
     });
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = &mut closed => return Ok(()),
+            () = stop.cancelled() => break,
+            () = &mut closed => break,
             Some(complaint) = server.complaint() => ui.progress(Styled::new(WARN, complaint))?,
         }
     }
+    // What was answered before the end is told before the end.
+    while let Some(Some(complaint)) = server.complaint().now_or_never() {
+        ui.progress(Styled::new(WARN, complaint))?;
+    }
+    Ok(())
 }

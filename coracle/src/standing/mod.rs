@@ -234,12 +234,11 @@ impl Standing {
 }
 
 impl Deployment {
-    /// Whether this holder is a pod of the Deployment that is gone. Controllers that are run by hand have a `_` in
-    /// their names, which no pod has.
+    /// Whether this holder is a pod of the Deployment that is gone. A controller that is run by hand is named
+    /// otherwise.
     fn has_lost(&self, holder: &str) -> bool {
-        let is_pod = holder.starts_with("coracle-") && !holder.contains('_');
         let is_gone = |pods: &Vec<Pod>| !pods.iter().any(|pod| pod.name == holder);
-        is_pod && (self.replicas == 0 || self.pods.as_ref().is_ok_and(is_gone))
+        is_name_of_pod(holder) && (self.replicas == 0 || self.pods.as_ref().is_ok_and(is_gone))
     }
 
     fn trouble_of(&self, holder: &str) -> Option<&Trouble> {
@@ -251,6 +250,16 @@ impl Deployment {
             .filter(|trouble| trouble.reason != Reason::NotReady)
             .find(about_holder)
     }
+}
+
+/// Whether a pod of the Deployment may have this name: a hash and five letters follow.
+fn is_name_of_pod(name: &str) -> bool {
+    let is_word = |word: &str| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    let parts: Vec<&str> = name.split('-').collect();
+    matches!(parts[..], ["coracle", hash, end] if is_word(hash) && is_word(end) && end.len() == 5)
 }
 
 impl Trouble {

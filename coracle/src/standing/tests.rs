@@ -218,15 +218,15 @@ fn flux_works_only_with_both_of_its_controllers() {
 #[test]
 fn a_lease_of_a_pod_that_is_gone_is_held_by_nobody() {
     let mut standing = Standing {
-        hold: Ok(held("coracle-0", true)),
+        hold: Ok(held("coracle-6c9d8f7b5-x2x4z", true)),
         ..installed(vec![pod("Running", false)], Vec::new())
     };
     insta::assert_snapshot!(shown(&standing), @r"
     installed: yes: Deployment flux-system/coracle with the image coracle:0.1.0
     pod: coracle-1 is running, not ready
-    lease: held by coracle-0, renewed 12s ago
+    lease: held by coracle-6c9d8f7b5-x2x4z, renewed 12s ago
     flux: none of its controllers runs
-    works: no: pod coracle-1 waits for the lease of pod coracle-0, which is gone, to run out
+    works: no: pod coracle-1 waits for the lease of pod coracle-6c9d8f7b5-x2x4z, which is gone, to run out
     hint: It may be starting. `kubectl -n flux-system logs deployment/coracle` says what it does.
     ");
     if let Ok(Some(deployment)) = &mut standing.deployment {
@@ -236,14 +236,16 @@ fn a_lease_of_a_pod_that_is_gone_is_held_by_nobody() {
     insta::assert_snapshot!(shown(&standing), @r"
     installed: yes: Deployment flux-system/coracle with the image coracle:0.1.0
     pod: not known: pods is forbidden
-    lease: held by coracle-0, renewed 12s ago
+    lease: held by coracle-6c9d8f7b5-x2x4z, renewed 12s ago
     flux: none of its controllers runs
     works: no: the Deployment coracle is scaled to no replicas
     hint: Start it: `kubectl -n flux-system scale deployment coracle --replicas=1`.
     ");
     // One that is run by hand is no pod.
-    standing.hold = Ok(held("coracle-dev_4711", true));
-    assert_eq!(standing.verdict(), Verdict::Works("coracle-dev_4711".to_owned()));
+    for name in ["laptop_1", "coracle-0", "coracle-dev-box_4711"] {
+        standing.hold = Ok(held(name, true));
+        assert_eq!(standing.verdict(), Verdict::Works(name.to_owned()));
+    }
 }
 
 #[test]

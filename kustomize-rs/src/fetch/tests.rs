@@ -1,5 +1,5 @@
 //! Fetching from servers on loopback: what is given, and the limits.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

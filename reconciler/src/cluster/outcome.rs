@@ -189,7 +189,13 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         match self {
             // An apply that does not fit the schema answers 500 as well, and will again.
-            Self::Refused(status) if NOT_OF_THE_SCHEMA.iter().any(|words| status.message.contains(words)) => false,
+            Self::Refused(status)
+                if NOT_OF_THE_SCHEMA
+                    .iter()
+                    .any(|words| status.message.contains(words)) =>
+            {
+                false
+            }
             // A server that has just started knows no roles for a moment.
             Self::Refused(status) if status.is_denied() => true,
             Self::Refused(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),

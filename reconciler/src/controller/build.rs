@@ -128,7 +128,7 @@ fn render_blocking(
     request.decryption = inputs.keyring.as_ref();
     render::render(&request).map_err(|error| match &error {
         // As in Flux: it is the artifact that lacks the folder.
-        RenderError::NoSuchPath { .. } => Failure::Source(chain(&error)),
+        RenderError::NoSuchPath { .. } => Failure::Path(chain(&error)),
         _ => Failure::Build(chain(&error)),
     })
 }

@@ -37,7 +37,7 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job, place: &Place) -> Res
         // Asked before: the time of doubt may end while an answer is on its way.
         let doubted = doubted_until(cx, job, &inventory);
         let deleted = delete_all(cx, job, &inventory).await?;
-        say(job, recorder, &deleted);
+        say(cx, job, &deleted);
         if let Some(until) = doubted {
             // Rule 2: a late write may bring back what nobody would look after any more.
             let over = cx.config.clock.until(until);
@@ -61,13 +61,14 @@ async fn let_go(cx: &Context, job: &Job) -> Result<(), Failure> {
     })
 }
 
-fn say(job: &Job, recorder: &Recorder, deleted: &[(ObjectId, String)]) {
+fn say(cx: &Context, job: &Job, deleted: &[(ObjectId, String)]) {
     let changes: Vec<(ObjectId, Action)> = deleted
         .iter()
         .map(|(id, _)| (id.clone(), Action::Deleted))
         .collect();
     if let Some(list) = change_list(&changes) {
-        recorder.about(job, Severity::Info, Reason::ReconciliationSucceeded, list);
+        cx.recorder
+            .about(job, Severity::Info, Reason::ReconciliationSucceeded, list);
     }
 }
 

@@ -42,6 +42,9 @@ pub enum Failure {
         /// It may be on its way: whoever is created together may be seen one after the other.
         awaited: bool,
     },
+    /// The source has an artifact that lacks the folder.
+    #[error("{0}")]
+    Path(String),
     /// A dependency is not Ready.
     #[error("{0}")]
     Dependency(String),
@@ -110,7 +113,7 @@ impl Failure {
         match self {
             Self::InvalidSpec(_) => Reason::InvalidSpec,
             Self::AccessDenied(_) => Reason::AccessDenied,
-            Self::Source(_) | Self::SourceMissing { .. } => Reason::ArtifactFailed,
+            Self::Source(_) | Self::SourceMissing { .. } | Self::Path(_) => Reason::ArtifactFailed,
             Self::Dependency(_) => Reason::DependencyNotReady,
             Self::Build(_) => Reason::BuildFailed,
             Self::Apply(_) | Self::Missing { .. } | Self::Contested(_) | Self::Timeout(_) => {
@@ -130,6 +133,7 @@ impl Failure {
             Self::Dependency(_) | Self::Guard(_) | Self::Canceled(_) => Retry::OnChange,
             Self::Source(_)
             | Self::SourceMissing { .. }
+            | Self::Path(_)
             | Self::Build(_)
             | Self::Apply(_)
             | Self::Missing { .. }
@@ -164,6 +168,7 @@ impl Failure {
             Self::InvalidSpec(text) => (Self::InvalidSpec, text),
             Self::AccessDenied(text) => (Self::AccessDenied, text),
             Self::Source(text) => (Self::Source, text),
+            Self::Path(text) => (Self::Path, text),
             Self::Dependency(text) => (Self::Dependency, text),
             Self::Build(text) => (Self::Build, text),
             Self::Apply(text) => (Self::Apply, text),

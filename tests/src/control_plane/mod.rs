@@ -157,7 +157,10 @@ impl ControlPlane {
         };
         let mut others = Vec::new();
         if !setup.controllers.is_empty() {
-            others.push(start("kube-controller-manager", files.controller_manager(setup.controllers)));
+            others.push(start(
+                "kube-controller-manager",
+                files.controller_manager(setup.controllers),
+            ));
         }
         if setup.scheduler {
             others.push(start("kube-scheduler", files.scheduler()));

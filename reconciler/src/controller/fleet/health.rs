@@ -280,7 +280,8 @@ impl Fleet {
                     crate::api::GoDuration(Duration::from_millis(took.as_millis() as u64))
                 );
                 // Under the reason that the Ready condition has while health is waited for, as in Flux.
-                cx.recorder.about(&job, Severity::Info, Reason::Progressing, message);
+                cx.recorder
+                    .about(&job, Severity::Info, Reason::Progressing, message);
             }
         });
     }

@@ -99,7 +99,8 @@ fn names(words: &str, path: &[Step<'_>]) -> bool {
 
 /// Whether the words refuse a quantity, of which the API server names no place, and this is the place of one.
 fn is_about_quantities(words: &str, path: &[Step<'_>]) -> bool {
-    let holds_quantities = |step: &Step<'_>| matches!(step, Step::Key("requests" | "limits" | "hard" | "sizeLimit"));
+    let holds_quantities =
+        |step: &Step<'_>| matches!(step, Step::Key("requests" | "limits" | "hard" | "sizeLimit"));
     NOT_A_QUANTITY.iter().any(|part| words.contains(part)) && path.iter().any(holds_quantities)
 }
 
