@@ -90,6 +90,9 @@ pub struct Target {
     pub name: String,
 }
 
+/// How an object is named.
+const NAMING: &str = "Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.";
+
 impl Target {
     /// Reads `NAME`, `KIND NAME`, `KIND/NAME` and Flux's `source git NAME`.
     ///
@@ -104,16 +107,14 @@ impl Target {
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
+            [] => Err(Error::new(Kind::Usage, "no object is named").hint(NAMING)),
             [word] => match word.split_once('/') {
                 Some((kind, name)) => named(kind, name),
                 None => named("kustomization", word),
             },
             ["source", "git", name] => named("git", name),
             [kind, name] => named(kind, name),
-            _ => Err(
-                Error::new(Kind::Usage, format!("`{}` names no object", words.join(" ")))
-                    .hint("Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`."),
-            ),
+            _ => Err(Error::new(Kind::Usage, format!("`{}` names no object", words.join(" "))).hint(NAMING)),
         }
     }
 
@@ -134,6 +135,22 @@ impl Target {
             Ok(None) => Err(self.not_found(cluster, namespace).await),
             Err(error) => Err(cluster.explain(&doing, error)),
         }
+    }
+
+    /// Looks whether it exists: anywhere, if no namespace is meant, which then is said of the usual one.
+    ///
+    /// # Errors
+    /// It does not exist, or the cluster refuses.
+    pub async fn exists(&self, cluster: &Cluster, scope: Option<&str>, usual: &str) -> Result<(), Error> {
+        if scope.is_none()
+            && list(cluster, self.kind, None)
+                .await?
+                .iter()
+                .any(|it| it.name == self.name)
+        {
+            return Ok(());
+        }
+        self.fetch(cluster, usual).await.map(drop)
     }
 
     async fn not_found(&self, cluster: &Cluster, namespace: &str) -> Error {
@@ -248,6 +265,13 @@ impl Summary {
     pub fn is_untouched(&self) -> bool {
         let conditions = self.object.pointer("/status/conditions");
         conditions.and_then(Value::as_array).is_none_or(Vec::is_empty)
+    }
+
+    /// The revision that was tried last: while it fails, another one than is applied.
+    #[must_use]
+    pub fn attempted(&self) -> &str {
+        let attempted = self.object.pointer("/status/lastAttemptedRevision");
+        attempted.and_then(Value::as_str).unwrap_or_default()
     }
 
     /// What its condition Ready says, for people.

@@ -19,8 +19,8 @@ use crate::ui::{BAD, DIM, GOOD, Styled, Ui, WARN};
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It ends with 0 if nothing would change, 1 if something would, 5 if something would be refused, and another code\n\
-if it cannot tell.\n\n\
+It ends with 0 if nothing would change, 1 if something would, 5 if something would be refused or the prune guard\n\
+would stop the run, and another code if it cannot tell.\n\n\
 Example, in a work tree with a change that is not merged yet:\n  \
 coracle diff shop-staging")]
 pub struct Args {
@@ -72,7 +72,11 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .iter()
         .filter(|change| matches!(change.effect, Effect::Refused(_)));
     let Some(first) = refused.next() else {
-        return Err(Error::answered());
+        return Err(if found.guard.is_some() {
+            stopped(&kustomization)
+        } else {
+            Error::answered()
+        });
     };
     let more = match refused.count() {
         0 => String::new(),
@@ -81,6 +85,15 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     Err(Error::new(
         Kind::Input,
         format!("{}{more} would be refused, and the run would fail", first.id),
+    ))
+}
+
+/// The prune guard would stop the run. How to confirm is known when there is a revision to confirm.
+fn stopped(kustomization: &Kustomization) -> Error {
+    let name = kustomization.metadata.name.as_deref().unwrap_or_default();
+    Error::new(Kind::Input, "the prune guard would stop the run").hint(format!(
+        "Put the objects back; or, if their removal is meant, apply it: the condition Ready of kustomization/{name} \
+         will then give the command that confirms its revision."
     ))
 }
 
@@ -125,7 +138,7 @@ fn print(found: &Changes, redactor: &Redactor, ui: &mut Ui) -> Result<(), Error>
     if let Some(guard) = &found.guard {
         ui.line(Styled::new(
             WARN,
-            format!("The prune guard would stop this: {guard}"),
+            format!("The prune guard would stop this: the revision {guard}."),
         ))?;
     }
     let count = |wanted: &[Action]| {

@@ -5,12 +5,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::Value;
 
 use crate::cli::Global;
 use crate::connect::connect;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::objects::{ObjectKind, Target, age, short_revisions};
-use crate::ui::{BAD, Styled, Table, Ui, align};
+use crate::ui::{BAD, Styled, Table, Ui, align, as_one};
 
 use super::scope;
 
@@ -24,12 +25,54 @@ pub struct Args {
     #[arg(short = 'A', long)]
     all_namespaces: bool,
     /// Only events of this type: Normal or Warning
-    #[arg(long = "type", value_name = "TYPE")]
-    type_: Option<String>,
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        ignore_case = true,
+        hide_possible_values = true
+    )]
+    type_: Option<EventType>,
     /// Print events as they happen
     #[arg(short, long)]
     watch: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Output,
 }
+
+/// Types of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum EventType {
+    /// What went as it should.
+    #[value(name = "Normal")]
+    Normal,
+    /// What did not.
+    #[value(name = "Warning")]
+    Warning,
+}
+
+impl EventType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// Columns, and below them the next lines of a message.
+    Table,
+    /// The events as JSON.
+    Json,
+    /// The events as YAML.
+    Yaml,
+}
+
+/// How many lines of a message a table shows.
+const LINES: usize = 5;
 
 const HEADER: [&str; 5] = ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"];
 /// Widths of a table that grows while it is printed.
@@ -45,6 +88,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .as_ref()
         .map(|word| Target::parse(std::slice::from_ref(word)))
         .transpose()?;
+    if args.watch && args.output != Output::Table {
+        return Err(Error::new(Kind::Usage, "`--watch` prints a table only"));
+    }
     let cluster = connect(global).await?;
     let api: Api<Event> = match scope(args.all_namespaces, global) {
         Some(namespace) => Api::namespaced(cluster.client.clone(), namespace),
@@ -61,20 +107,18 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .collect();
     events.sort_by_key(order);
 
-    if !args.watch {
-        if events.is_empty() {
-            return ui.progress("No events. Kubernetes keeps them for an hour.");
-        }
-        let mut table = Table::new(HEADER);
-        for event in &events {
-            table.row(row(event, Timestamp::now()));
-        }
-        return table.print(ui);
+    // Events outlive their object, so it is looked for only when there are none.
+    if let (Some(target), true) = (&about, events.is_empty()) {
+        target
+            .exists(&cluster, scope(args.all_namespaces, global), global.namespace())
+            .await?;
     }
-
+    if !args.watch {
+        return print(args.output, &events, ui);
+    }
     ui.line(align(&HEADER.map(Styled::from), &WIDTHS))?;
     for event in &events {
-        ui.line(align(&row(event, Timestamp::now()), &WIDTHS))?;
+        print_row(event, &WIDTHS, Timestamp::now(), ui)?;
     }
     let start = listed.metadata.resource_version;
     let changes = watcher(api, watcher::Config::default())
@@ -87,11 +131,55 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         // The watch begins with what was listed already.
         let is_new = start.is_none() || last_seen(&event) > last;
         if is_new && wanted(args, about.as_ref(), &event) {
-            ui.line(align(&row(&event, Timestamp::now()), &WIDTHS))?;
+            print_row(&event, &WIDTHS, Timestamp::now(), ui)?;
             last = last_seen(&event).max(last);
         }
     }
     Ok(())
+}
+
+fn print(output: Output, events: &[Event], ui: &mut Ui) -> Result<(), Error> {
+    let objects = || as_one(events.iter().map(as_object).collect());
+    match output {
+        Output::Json => return ui.json(&objects()),
+        Output::Yaml => return ui.yaml(&objects()),
+        Output::Table if events.is_empty() => {
+            return ui.progress("No events. Kubernetes keeps them for an hour.");
+        }
+        Output::Table => {}
+    }
+    let now = Timestamp::now();
+    let mut table = Table::new(HEADER);
+    for event in events {
+        table.row(row(event, now));
+    }
+    ui.line(align(&HEADER.map(Styled::from), &table.widths()))?;
+    events
+        .iter()
+        .try_for_each(|event| print_row(event, &table.widths(), now, ui))
+}
+
+/// The event as the API has it, without the list of who set which field.
+fn as_object(event: &Event) -> Value {
+    let mut event = event.clone();
+    event.metadata.managed_fields = None;
+    serde_json::to_value(event).unwrap_or_default()
+}
+
+/// Prints the row of an event, and below it the next lines of its message: of many objects, the first few.
+fn print_row(event: &Event, widths: &[usize], now: Timestamp, ui: &mut Ui) -> Result<(), Error> {
+    ui.line(align(&row(event, now), widths))?;
+    let message = short_revisions(event.message.as_deref().unwrap_or_default());
+    let lines = message.lines().count();
+    // One line that is left out would take as much room as what says so.
+    let shown = if lines > LINES + 1 { LINES } else { lines };
+    for line in message.lines().take(shown).skip(1) {
+        ui.line(format_args!("    {line}"))?;
+    }
+    match lines - shown {
+        0 => Ok(()),
+        more => ui.line(format_args!("    and {more} more lines: -o yaml prints them all")),
+    }
 }
 
 fn wanted(args: &Args, about: Option<&Target>, event: &Event) -> bool {
@@ -108,12 +196,9 @@ fn wanted(args: &Args, about: Option<&Target>, event: &Event) -> bool {
         .as_ref()
         .is_none_or(|version| version.starts_with(&group))
         && about.is_none_or(|target| target.kind == kind && object.name.as_deref() == Some(&target.name))
-        && args.type_.as_ref().is_none_or(|type_| {
-            event
-                .type_
-                .as_ref()
-                .is_some_and(|it| it.eq_ignore_ascii_case(type_))
-        })
+        && args
+            .type_
+            .is_none_or(|type_| event.type_.as_deref() == Some(type_.name()))
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {
@@ -157,7 +242,9 @@ fn row(event: &Event, now: Timestamp) -> Vec<Styled> {
         event.reason.clone().unwrap_or_default().into(),
         name.into(),
         short_revisions(event.message.as_deref().unwrap_or_default())
-            .replace('\n', ", ")
+            .lines()
+            .next()
+            .unwrap_or_default()
             .into(),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reconciler::api::{APPLY_MANAGER, Kustomization, PRUNE_CONFIRM, PostBuild};
+use reconciler::api::{APPLY_MANAGER, Kustomization, PostBuild};
 use reconciler::apply::{Absent, Known, Permit, Preview, Previewed, preview};
 use reconciler::cluster::{Api, ApiError, ApplyOptions, Discovery, Kind as ServedKind};
 use reconciler::plan::{self, Action, Guard, Gvk, Inventory, ObjectId, Owner, Wanted};
@@ -63,7 +63,7 @@ pub struct Changes {
     pub changes: Vec<Change>,
     /// How many objects would stay as they are.
     pub unchanged: usize,
-    /// Why the prune guard would stop the run.
+    /// What the prune guard would stop the run for: what the revision does, without its subject.
     pub guard: Option<String>,
 }
 
@@ -364,7 +364,7 @@ impl Look {
             .as_ref()
             .and_then(|status| status.inventory.as_ref());
         let inventory = Inventory::from_status(status);
-        let mut prunes = Vec::new();
+        let mut prunes = 0;
         for (id, version) in inventory.minus(wanted) {
             let gvk = Gvk {
                 group: id.group.clone(),
@@ -383,25 +383,10 @@ impl Look {
             if is_kept(&live) {
                 continue;
             }
-            prunes.push(id.clone());
+            prunes += 1;
             self.add(id, Effect::Does(Action::Deleted), Vec::new());
         }
-        let confirmed = kustomization
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|it| it.get(PRUNE_CONFIRM));
-        self.found.guard = Guard::default()
-            .check(
-                inventory.len(),
-                wanted.len(),
-                &prunes,
-                &self.owner,
-                "<revision>",
-                confirmed.map(String::as_str),
-            )
-            .err()
-            .map(|refusal| refusal.to_string());
+        self.found.guard = Guard::default().too_much(inventory.len(), wanted.len(), prunes);
         Ok(())
     }
 

@@ -106,6 +106,13 @@ impl InputArgs {
     /// # Errors
     /// A file cannot be read, or something that the Kustomization names is nowhere to be found.
     pub async fn gather(&self, global: &Global) -> Result<Inputs, Error> {
+        if let Some(path) = self
+            .name
+            .as_deref()
+            .filter(|name| name.contains('/') || *name == ".")
+        {
+            return Err(not_a_name(path));
+        }
         let from_cluster = self.kustomization.is_none() && self.name.is_some();
         if from_cluster && self.offline {
             return Err(
@@ -122,7 +129,8 @@ impl InputArgs {
                     kind: ObjectKind::Kustomization,
                     name: name.clone(),
                 };
-                let object = target.fetch(&reached, global.namespace()).await?;
+                let object = target.fetch(&reached, global.namespace()).await;
+                let object = object.map_err(|error| self.perhaps_a_folder(name, error))?;
                 cluster = Some(reached);
                 Some(typed(serde_json::to_value(object).unwrap_or_default(), name)?)
             }
@@ -160,6 +168,14 @@ impl InputArgs {
             keyring,
             cluster: lookup.cluster,
         })
+    }
+
+    /// Who names no Kustomization may have meant a folder.
+    fn perhaps_a_folder(&self, name: &str, error: Error) -> Error {
+        match error.kind() == Kind::NotFound && self.source.join(name).is_dir() {
+            true => error.hint(format!("{name} is a folder too: `--path {name}` names one.")),
+            false => error,
+        }
     }
 
     async fn substitution(
@@ -219,6 +235,15 @@ impl InputArgs {
         let origin = format!("Secret {}/{}", lookup.namespace, reference.name);
         Keyring::from_secret(&origin, &data).map(Some).map_err(unusable)
     }
+}
+
+/// A path where a Kustomization's name is expected.
+fn not_a_name(path: &str) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("`{path}` is not the name of a Kustomization"),
+    )
+    .hint(format!("A folder is named with `--path {path}`."))
 }
 
 /// Finds ConfigMaps and Secrets in files, then in the cluster.

@@ -153,9 +153,12 @@ async fn events_are_shown_for_one_object() {
         .join(" ");
     assert_eq!(
         line,
-        "Normal Progressing kustomization/cluster Deployment/shop/web configured, Service/shop/web created"
+        "Normal Progressing kustomization/cluster Deployment/shop/web configured"
     );
-    assert_eq!(shown.lines().count(), 3);
+    assert_eq!(
+        shown.lines().skip(2).collect::<Vec<_>>(),
+        ["    Service/shop/web created", "[0]"]
+    );
 }
 
 #[tokio::test]
@@ -214,5 +217,83 @@ async fn a_message_of_several_lines_has_one_line_in_the_list_and_all_of_them_by_
         Service/shop/web: no port
         Deployment/shop/web: no image
     [0]
+    ");
+}
+
+#[tokio::test]
+async fn of_an_event_about_many_objects_the_first_few_are_shown_and_all_as_yaml() {
+    let terminal = two_kustomizations().await;
+    let message: Vec<String> = (1..=18)
+        .map(|it| format!("ConfigMap/shop/settings-{it} created"))
+        .collect();
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": { "name": "a.1", "namespace": "flux-system" },
+        "involvedObject": {
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "namespace": "flux-system", "name": "cluster",
+        },
+        "type": "Normal", "reason": "Progressing", "message": message.join("\n"),
+    });
+    terminal.cluster.apply(&event, "test").unwrap();
+    let shown = terminal.run("events").await;
+    let below: Vec<&str> = shown.lines().skip(2).collect();
+    insta::assert_snapshot!(below.join("\n"), @r"
+        ConfigMap/shop/settings-2 created
+        ConfigMap/shop/settings-3 created
+        ConfigMap/shop/settings-4 created
+        ConfigMap/shop/settings-5 created
+        and 13 more lines: -o yaml prints them all
+    [0]
+    ");
+    let shown = terminal.run("events -o yaml --type normal").await;
+    assert!(
+        shown.starts_with("apiVersion: v1\n") && shown.contains("ConfigMap/shop/settings-18 created"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn events_about_nothing_are_refused() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("events --for nope").await, @r"
+    error: there is no kustomization/nope in namespace flux-system
+    hint: `coracle get all -A` prints those that exist.
+    [3]
+    ");
+    insta::assert_snapshot!(terminal.run("events --for nope -A").await, @r"
+    error: there is no kustomization/nope in namespace flux-system
+    hint: `coracle get all -A` prints those that exist.
+    [3]
+    ");
+    insta::assert_snapshot!(terminal.run("events --for ks/cluster").await, @r"
+    No events. Kubernetes keeps them for an hour.
+    [0]
+    ");
+    insta::assert_snapshot!(terminal.run("events --type foo").await, @r"
+    error: invalid value 'foo' for '--type <TYPE>'
+      [possible values: Normal, Warning]
+
+    For more information, try '--help'.
+    [2]
+    ");
+}
+
+#[tokio::test]
+async fn a_selection_of_nothing_says_what_there_is_instead() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("get all --status-selector ready=unknown").await, @r"
+    Nothing has Ready=Unknown in namespace flux-system: 1 has Ready=False, 2 have Ready=True.
+    [0]
+    ");
+    insta::assert_snapshot!(terminal.run("get ks --status-selector ready=fals").await, @r"
+    error: invalid value 'ready=fals' for '--status-selector <TYPE=STATUS>': `fals` is no status: one is True, False, Unknown; is `false` meant?
+
+    For more information, try '--help'.
+    [2]
+    ");
+    insta::assert_snapshot!(terminal.run("suspend").await, @r"
+    error: no object is named
+    hint: Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.
+    [2]
     ");
 }

@@ -74,7 +74,7 @@ fn the_help_of_a_command_shows_examples() {
               [default: all]
 
       [NAME]...
-              Name of one object; Flux's `get sources git NAME` is understood as well
+              Names of objects; Flux's `get sources git NAME` is understood as well
 
     Options:
       -A, --all-namespaces
@@ -91,7 +91,7 @@ fn the_help_of_a_command_shows_examples() {
 
               Possible values:
               - table: Columns
-              - wide:  More columns
+              - wide:  More columns: what was attempted last, the reason of the condition, where it comes from
               - json:  The objects as JSON
               - yaml:  The objects as YAML
               - name:  Names only, as `kubectl` takes them
@@ -125,6 +125,9 @@ fn the_help_of_a_command_shows_examples() {
       coracle get all -A
       coracle get kustomizations --status-selector ready=false
       coracle get ks apps -o yaml
+
+    REVISION is what is applied, or fetched. While an object fails that may be an old one: `-o wide` shows
+    what was ATTEMPTED last, and the condition's REASON, which docs/guides/failures.md explains.
     [0]
     ");
 }

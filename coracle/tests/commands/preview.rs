@@ -296,3 +296,47 @@ async fn neither_a_new_secret_nor_the_one_that_it_replaces_is_shown() {
         "{shown}"
     );
 }
+
+#[tokio::test]
+async fn what_the_prune_guard_would_stop_is_refused_and_says_how_it_will_be_confirmed() {
+    let terminal = with_file(&settings("default", &json!({})).to_string()).await;
+    let mut entries = Vec::new();
+    for number in 0..11 {
+        let mut object = settings("default", &json!({}));
+        object["metadata"]["name"] = format!("old-{number}").into();
+        terminal.cluster.apply(&object, "kustomize-controller").unwrap();
+        entries.push(json!({ "id": format!("default_old-{number}__ConfigMap"), "v": "v1" }));
+    }
+    terminal.kustomization("apps", &json!({ "inventory": { "entries": entries } }));
+    let shown = terminal.run("diff apps").await;
+    let end: Vec<&str> = shown.lines().skip(12).collect();
+    insta::assert_snapshot!(end.join("\n"), @r"
+    The prune guard would stop this: the revision would delete 11 of 11 objects.
+    1 to create, 0 to change, 11 to delete, 0 unchanged
+    error: the prune guard would stop the run
+    hint: Put the objects back; or, if their removal is meant, apply it: the condition Ready of kustomization/apps will then give the command that confirms its revision.
+    [5]
+    ");
+    let shown = terminal.run("diff apps -o json").await;
+    assert!(
+        shown.contains("\"guard\": \"would delete 11 of 11 objects\"") && shown.ends_with("[5]"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_in_the_place_of_a_name_is_answered_with_the_option_for_folders() {
+    let terminal = with_file("").await;
+    terminal.folder("shop");
+    insta::assert_snapshot!(terminal.run("build apps/shop/overlay --offline").await, @r"
+    error: `apps/shop/overlay` is not the name of a Kustomization
+    hint: A folder is named with `--path apps/shop/overlay`.
+    [2]
+    ");
+    insta::assert_snapshot!(terminal.run("build shop").await, @r"
+    error: there is no kustomization/shop in namespace flux-system
+    hint: `coracle get all -A` prints those that exist.
+    hint: shop is a folder too: `--path shop` names one.
+    [3]
+    ");
+}

@@ -56,17 +56,7 @@ impl Guard {
         if prunes.is_empty() || confirmed == Some(revision) {
             return Ok(());
         }
-        let what = if wanted == 0 {
-            format!(
-                "revision {revision} has no objects at all, so all {} in the inventory would be deleted",
-                prunes.len()
-            )
-        } else if inventory >= self.large && prunes.len() as f64 > self.share * inventory as f64 {
-            format!(
-                "revision {revision} would delete {} of {inventory} objects",
-                prunes.len()
-            )
-        } else {
+        let Some(what) = self.too_much(inventory, wanted, prunes.len()) else {
             return Ok(());
         };
         let examples = prunes
@@ -76,11 +66,27 @@ impl Guard {
             .collect::<Vec<_>>()
             .join(", ");
         Err(GuardRefusal {
-            what,
+            what: format!("revision {revision} {what}"),
             examples,
             namespace: owner.namespace.clone(),
             name: owner.name.clone(),
             revision: revision.to_owned(),
         })
+    }
+
+    /// What a revision does that needs a confirmation, if it does: a sentence without its subject, for those who look
+    /// ahead and know no revision yet.
+    #[must_use]
+    pub fn too_much(&self, inventory: usize, wanted: usize, prunes: usize) -> Option<String> {
+        if prunes == 0 {
+            return None;
+        }
+        if wanted == 0 {
+            return Some(format!(
+                "has no objects at all, so all {prunes} in the inventory would be deleted"
+            ));
+        }
+        let is_large = inventory >= self.large && prunes as f64 > self.share * inventory as f64;
+        is_large.then(|| format!("would delete {prunes} of {inventory} objects"))
     }
 }

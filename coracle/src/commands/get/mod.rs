@@ -1,5 +1,6 @@
 //! `coracle get`: objects and their state. Does I/O through the cluster's client.
 
+mod selector;
 mod table;
 
 use clap::ValueEnum;
@@ -15,6 +16,7 @@ use crate::standing;
 use crate::ui::{Styled, Ui, align, as_one};
 
 use super::{ASIDE, scope, tell_if_nobody_works};
+use selector::StatusSelector;
 use table::{header, print_tables, print_the_rest, row};
 
 /// Arguments of `get`.
@@ -22,13 +24,15 @@ use table::{header, print_tables, print_the_rest, row};
 #[command(after_help = "Examples:\n  \
     coracle get all -A\n  \
     coracle get kustomizations --status-selector ready=false\n  \
-    coracle get ks apps -o yaml")]
+    coracle get ks apps -o yaml\n\n\
+    REVISION is what is applied, or fetched. While an object fails that may be an old one: `-o wide` shows\n\
+    what was ATTEMPTED last, and the condition's REASON, which docs/guides/failures.md explains.")]
 pub struct Args {
     /// What to print: `kustomizations` (`ks`), `sources` (`git`) or `all`
     #[arg(default_value = "all")]
     what: String,
-    /// Name of one object; Flux's `get sources git NAME` is understood as well
-    #[arg(num_args = 0..=2)]
+    /// Names of objects; Flux's `get sources git NAME` is understood as well
+    #[arg(num_args = 0..)]
     name: Vec<String>,
     /// Look into all namespaces
     #[arg(short = 'A', long)]
@@ -49,7 +53,7 @@ pub struct Args {
 enum Output {
     /// Columns.
     Table,
-    /// More columns.
+    /// More columns: what was attempted last, the reason of the condition, where it comes from.
     Wide,
     /// The objects as JSON.
     Json,
@@ -59,54 +63,12 @@ enum Output {
     Name,
 }
 
-/// A condition that objects are chosen by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct StatusSelector {
-    type_: String,
-    status: String,
-}
-
-impl std::str::FromStr for StatusSelector {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (type_, status) = text
-            .split_once('=')
-            .filter(|(type_, status)| !type_.is_empty() && !status.is_empty())
-            .ok_or("expected a condition and its status, such as `ready=false`")?;
-        Ok(Self {
-            type_: type_.to_owned(),
-            status: status.to_owned(),
-        })
-    }
-}
-
-impl StatusSelector {
-    fn matches(&self, object: &Summary) -> bool {
-        let conditions = object
-            .object
-            .pointer("/status/conditions")
-            .and_then(|it| it.as_array());
-        let status = conditions
-            .into_iter()
-            .flatten()
-            .find(|condition| {
-                condition["type"]
-                    .as_str()
-                    .is_some_and(|type_| type_.eq_ignore_ascii_case(&self.type_))
-            })
-            .and_then(|condition| condition["status"].as_str())
-            .unwrap_or("Unknown");
-        status.eq_ignore_ascii_case(&self.status)
-    }
-}
-
-/// What is asked for: kinds, and the name of one object.
-fn selection(args: &Args) -> Result<(Vec<ObjectKind>, Option<String>), Error> {
+/// What is asked for: kinds, and names of objects; no name means all.
+fn selection(args: &Args) -> Result<(Vec<ObjectKind>, Vec<String>), Error> {
     let mut words: Vec<&str> = args.name.iter().map(String::as_str).collect();
     if args.what == "all" {
         return match words.as_slice() {
-            [] => Ok((ObjectKind::ALL.to_vec(), None)),
+            [] => Ok((ObjectKind::ALL.to_vec(), Vec::new())),
             _ => Err(Error::new(Kind::Usage, "`get all` takes no name")
                 .hint("Name the kind: `coracle get ks NAME`.")),
         };
@@ -119,11 +81,12 @@ fn selection(args: &Args) -> Result<(Vec<ObjectKind>, Option<String>), Error> {
     if kind == ObjectKind::GitRepository && words.first() == Some(&"git") {
         words.remove(0);
     }
-    match (name, words.as_slice()) {
-        (None, []) => Ok((vec![kind], None)),
-        (Some(name), []) | (None, &[name]) => Ok((vec![kind], Some(name.to_owned()))),
-        _ => Err(Error::new(Kind::Usage, "`get` takes one name")),
+    if name.is_some() && !words.is_empty() {
+        return Err(Error::new(Kind::Usage, "`get KIND/NAME` takes no other name")
+            .hint("Name several as `coracle get KIND NAME NAME`."));
     }
+    let names = name.into_iter().chain(words).map(str::to_owned).collect();
+    Ok((vec![kind], names))
 }
 
 /// Prints the objects.
@@ -131,34 +94,35 @@ fn selection(args: &Args) -> Result<(Vec<ObjectKind>, Option<String>), Error> {
 /// # Errors
 /// The cluster cannot be asked, or the object that is named does not exist.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    let (kinds, name) = selection(args)?;
+    let (kinds, names) = selection(args)?;
     let cluster = connect(global).await?;
     if args.watch {
-        return watch(args, global, &cluster, &kinds, name.as_deref(), ui).await;
+        return watch(args, global, &cluster, &kinds, &names, ui).await;
     }
-    let mut found = Vec::new();
+    let mut there = Vec::new();
     for kind in &kinds {
-        let objects = match &name {
-            Some(name) => {
-                let target = Target {
-                    kind: *kind,
-                    name: name.clone(),
-                };
-                vec![Summary::new(
-                    *kind,
-                    &target.fetch(&cluster, global.namespace()).await?,
-                )]
-            }
-            None => list(&cluster, *kind, scope(args.all_namespaces, global)).await?,
-        };
-        found.extend(objects.into_iter().filter(|object| chosen(args, object)));
-    }
-    if found.is_empty() && args.output == Output::Table {
-        let place = scope(args.all_namespaces, global)
-            .map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
-        return ui.progress(format_args!("Nothing found in {place}."));
+        if names.is_empty() {
+            there.extend(list(&cluster, *kind, scope(args.all_namespaces, global)).await?);
+        }
+        for name in &names {
+            let target = Target {
+                kind: *kind,
+                name: name.clone(),
+            };
+            let object = target.fetch(&cluster, global.namespace()).await?;
+            there.push(Summary::new(*kind, &object));
+        }
     }
     let is_table = matches!(args.output, Output::Table | Output::Wide);
+    if is_table && !there.iter().any(|object| chosen(args, object)) {
+        let place = scope(args.all_namespaces, global)
+            .map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
+        return match &args.status_selector {
+            Some(selector) if !there.is_empty() => ui.progress(selector.instead(&there, &place)),
+            _ => ui.progress(format_args!("Nothing found in {place}.")),
+        };
+    }
+    let found: Vec<Summary> = there.into_iter().filter(|object| chosen(args, object)).collect();
     let untouched = found
         .iter()
         .find(|it| it.is_untouched())
@@ -210,16 +174,18 @@ async fn watch(
     global: &Global,
     cluster: &Cluster,
     kinds: &[ObjectKind],
-    name: Option<&str>,
+    names: &[String],
     ui: &mut Ui,
 ) -> Result<(), Error> {
     if !matches!(args.output, Output::Table | Output::Wide) {
         return Err(Error::new(Kind::Usage, "`--watch` prints a table only"));
     }
-    let config = match name {
-        Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
-        None => watcher::Config::default(),
+    // The API server selects by one name at most.
+    let config = match names {
+        [name] => watcher::Config::default().fields(&format!("metadata.name={name}")),
+        _ => watcher::Config::default(),
     };
+    let named = |object: &Summary| names.is_empty() || names.contains(&object.name);
     let changes = kinds.iter().map(|&kind| {
         let api = kind.api(cluster, scope(args.all_namespaces, global));
         watcher(api, config.clone())
@@ -235,7 +201,7 @@ async fn watch(
         .iter()
         .map(|title| match *title {
             "NAME" => 36,
-            "NAMESPACE" | "REVISION" | "SOURCE" | "PATH" | "URL" => 24,
+            "NAMESPACE" | "REVISION" | "ATTEMPTED" | "REASON" | "SOURCE" | "PATH" | "URL" => 24,
             other => other.len(),
         })
         .collect();
@@ -243,7 +209,7 @@ async fn watch(
     ui.line(align(&titles, &widths))?;
     while let Some(change) = changes.next().await {
         match change {
-            Ok(object) if chosen(args, &object) => {
+            Ok(object) if named(&object) && chosen(args, &object) => {
                 ui.line(align(
                     &row(args, kinds.len() > 1, &object, Timestamp::now()),
                     &widths,
@@ -281,6 +247,7 @@ mod tests {
             "spec": { "path": "./apps", "sourceRef": { "kind": "GitRepository", "name": "apps" }, "url": "https://git.example/apps", "suspend": name == "old" },
             "status": {
                 "lastAppliedRevision": "main@sha1:0123456789abcdef0123456789abcdef01234567",
+                "lastAttemptedRevision": "main@sha1:fedcba98765432100123456789abcdef01234567",
                 "artifact": { "revision": "main@sha1:0123456789abcdef0123456789abcdef01234567" },
                 "conditions": [{ "type": "Ready", "status": ready, "reason": "x", "message": message }]
             }
@@ -347,8 +314,8 @@ mod tests {
     #[test]
     fn wide_output_adds_where_things_come_from() {
         insta::assert_snapshot!(printed("get ks -o wide --status-selector ready=true"), @r"
-        NAME   REVISION             SUSPENDED   READY   AGE   SOURCE               PATH     MESSAGE
-        apps   main@sha1:01234567   False       True    60m   GitRepository/apps   ./apps   Applied revision: main@sha1:01234567
+        NAME   REVISION             SUSPENDED   READY   ATTEMPTED            AGE   SOURCE               PATH     REASON   MESSAGE
+        apps   main@sha1:01234567   False       True    main@sha1:fedcba98   60m   GitRepository/apps   ./apps   x        Applied revision: main@sha1:01234567
         ");
     }
 
@@ -362,6 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_is_shown_with_its_reason_and_the_revision_that_was_attempted() {
+        insta::assert_snapshot!(printed("get ks -o wide --status-selector ready=false"), @r"
+        NAME   REVISION             SUSPENDED   READY   ATTEMPTED            AGE   SOURCE               PATH     REASON   MESSAGE
+        old    main@sha1:01234567   True        False   main@sha1:fedcba98   60m   GitRepository/apps   ./apps   x        kinds are missing: (and 2 lines more)
+        ");
+    }
+
+    #[test]
+    fn several_objects_can_be_named() {
+        let (_, names) = selection(&args("get ks apps old")).unwrap();
+        assert_eq!(names, ["apps", "old"]);
+        let refused = selection(&args("get ks/apps old")).unwrap_err();
+        assert_eq!(refused.to_string(), "`get KIND/NAME` takes no other name");
+    }
+
+    #[test]
     fn sources_can_be_named_in_the_words_of_flux() {
         for line in [
             "get sources git apps",
@@ -369,10 +352,10 @@ mod tests {
             "get source/apps",
             "get gitrepositories apps",
         ] {
-            let (kinds, name) = selection(&args(line)).unwrap();
+            let (kinds, names) = selection(&args(line)).unwrap();
             assert_eq!(
-                (kinds, name.as_deref()),
-                (vec![ObjectKind::GitRepository], Some("apps")),
+                (kinds, names),
+                (vec![ObjectKind::GitRepository], vec!["apps".to_owned()]),
                 "{line}"
             );
         }

@@ -59,13 +59,21 @@ pub(super) fn header(args: &Args, kind: ObjectKind) -> Vec<&'static str> {
     }
     header.extend(["NAME", "REVISION", "SUSPENDED", "READY"]);
     if args.output == Output::Wide {
+        if tells_attempted(args, kind) {
+            header.push("ATTEMPTED");
+        }
         header.extend(match kind {
-            ObjectKind::Kustomization => ["AGE", "SOURCE", "PATH"],
-            ObjectKind::GitRepository => ["AGE", "URL", "REF"],
+            ObjectKind::Kustomization => ["AGE", "SOURCE", "PATH", "REASON"],
+            ObjectKind::GitRepository => ["AGE", "URL", "REF", "REASON"],
         });
     }
     header.push("MESSAGE");
     header
+}
+
+/// A repository has no revision that was tried; but while watching, all kinds share one table.
+fn tells_attempted(args: &Args, kind: ObjectKind) -> bool {
+    kind == ObjectKind::Kustomization || args.watch
 }
 
 pub(super) fn row(args: &Args, with_kind: bool, object: &Summary, now: Timestamp) -> Vec<Styled> {
@@ -85,9 +93,13 @@ pub(super) fn row(args: &Args, with_kind: bool, object: &Summary, now: Timestamp
     });
     row.push(object.styled_ready());
     if args.output == Output::Wide {
+        if tells_attempted(args, object.kind) {
+            row.push(short_revisions(object.attempted()).into());
+        }
         row.push(age(object.created, now).into());
         row.push(object.origin.as_str().into());
         row.push(object.detail.as_str().into());
+        row.push(object.reason.as_str().into());
     }
     row.push(first_line(&object.said()).into());
     row
