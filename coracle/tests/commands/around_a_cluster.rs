@@ -25,7 +25,7 @@ async fn a_cluster_without_the_definitions_is_told_how_to_get_them() {
     let terminal = Terminal::new().await;
     insta::assert_snapshot!(terminal.run("get all").await, @r"
     error: cannot list GitRepository objects: this cluster has no GitRepository and Kustomization objects
-    hint: Install Coracle first: `coracle install | kubectl apply --server-side -f -`.
+    hint: Install Coracle first: `coracle install --image IMAGE | kubectl apply --server-side -f -`.
     [4]
     ");
 }
