@@ -45,8 +45,12 @@ async fn a_commit_is_served_once_its_environment_is_ready() {
     let work = installation.work("a-commit").await;
     work.checkout("staging").await.unwrap();
     let settings = "apps/shop/overlays/staging/settings.json";
-    work.replace(settings, "\"featureSearch\": false", "\"featureSearch\": true")
-        .unwrap();
+    work.write(
+        settings,
+        "{\"environment\": \"staging\", \"featureSearch\": true}
+",
+    )
+    .unwrap();
     let commit = work.commit("Search in staging").await.unwrap();
     work.push("staging").await.unwrap();
     installation.ready("shop-staging", &commit).await;
