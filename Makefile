@@ -77,8 +77,8 @@ image: ## Make Coracle's image as an archive for docker load and ctr images impo
 node-images: image
 	@for program in containerd runc cni iptables ip busybox git; do .ci/tools $$program || exit; done
 	@.ci/tools coredns $(COREDNS_VERSION) "$(TOOLS)"
-	tests/node/images "$(TARGET_DIR)/node-images" "$(STATIC)" "$$(.ci/tools nginx "$(TOOLS)")" \
-	  "$(TOOLS)/bin/coredns" "$$(.ci/tools node-api "$(TOOLS)")"
+	tests/node/images "$(TARGET_DIR)/node-images" "$$(.ci/tools nginx "$(TOOLS)")" "$(TOOLS)/bin/coredns" \
+	  "$$(.ci/tools node-servers "$(TOOLS)")"
 	cp "$(TARGET_DIR)/image/coracle.tar" "$(TARGET_DIR)/node-images"
 
 # Inside of namespaces of its own: this machine's network, mounts and processes are not touched.

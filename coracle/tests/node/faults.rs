@@ -93,7 +93,7 @@ async fn a_crash_is_told_with_its_exit_code_and_the_last_line_of_the_log() {
     let (installation, _node) = shared().await;
     let container = r#"
 image: coracle.test/busybox:1
-command: [sh, -c, "echo starting; echo 'the sail is torn' >&2; exit 7"]
+command: [sh, -c, "echo starting >&2; echo 'the sail is torn' >&2; exit 7"]
 "#;
     let said = explained(installation, "crashing", container).await;
     assert_eq!(

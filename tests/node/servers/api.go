@@ -1,6 +1,3 @@
-// Program api answers as PostgREST would, as far as the shop needs it: it serves the tables of a schema, and tells at
-// the port for administrators whether it can. It is told what to do by PostgREST's own variables. Like PostgREST it
-// logs in as one role and acts as another, starts before the database does, and tries again at each request.
 package main
 
 import (
@@ -9,30 +6,15 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/lib/pq"
 )
 
-func main() {
-	log.SetFlags(0)
-	// The first process of a container ignores signals that it does not ask for.
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGTERM)
-	failed := make(chan error)
-	if err := serve(failed); err != nil {
-		log.Fatal(err)
-	}
-	select {
-	case <-asked:
-	case err := <-failed:
-		log.Fatal(err)
-	}
-}
-
-func serve(failed chan<- error) error {
+// serveAPI answers as PostgREST would, as far as the shop needs it: it serves the tables of a schema, and tells at the
+// port for administrators whether it can. It is told what to do by PostgREST's own variables. Like PostgREST it logs in
+// as one role and acts as another, starts before the database does, and tries again at each request.
+func serveAPI() error {
 	db, err := sql.Open("postgres", os.Getenv("PGRST_DB_URI")+"?sslmode=disable&connect_timeout=2")
 	if err != nil {
 		return err
@@ -47,6 +29,7 @@ func serve(failed chan<- error) error {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
+	failed := make(chan error)
 	go func() { failed <- http.ListenAndServe(":"+os.Getenv("PGRST_ADMIN_SERVER_PORT"), admin) }()
 
 	tables := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +44,7 @@ func serve(failed chan<- error) error {
 		fmt.Fprint(w, rows)
 	})
 	go func() { failed <- http.ListenAndServe(":"+os.Getenv("PGRST_SERVER_PORT"), tables) }()
-	return nil
+	return <-failed
 }
 
 // read gives the rows of a table as JSON, as far as the role may see them.
