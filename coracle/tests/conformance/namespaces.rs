@@ -41,7 +41,7 @@ async fn a_namespace_that_cannot_go_is_told_with_what_keeps_it_and_is_made_anew_
         .await;
     team.begin_to_delete("Namespace", "harbour-quay").await;
     insta::assert_snapshot!(team.is_doing("finalizers remaining").await, @"Namespace/harbour-quay is being deleted and is not gone yet: Some resources are remaining: configmaps. has 1 resource instances; Some content in the namespace has finalizers remaining: example.org/tied in 1 resource instances");
-    insta::assert_snapshot!(team.fails("finalizers remaining").await, @"Namespace/harbour-quay is being deleted and is not gone yet: Some resources are remaining: configmaps. has 1 resource instances; Some content in the namespace has finalizers remaining: example.org/tied in 1 resource instances (the run took longer than spec.timeout)");
+    insta::assert_snapshot!(team.fails("(the run took longer than spec.timeout)").await, @"Namespace/harbour-quay is being deleted and is not gone yet: Some resources are remaining: configmaps. has 1 resource instances; Some content in the namespace has finalizers remaining: example.org/tied in 1 resource instances (the run took longer than spec.timeout)");
     team.apply(&rope("harbour-quay", &json!([]))).await;
     team.until("Namespace", "harbour-quay", "to be there again", |namespace| {
         namespace.metadata.deletion_timestamp.is_none()

@@ -67,7 +67,12 @@ impl Run<'_> {
             Scope::Changes => true,
             Scope::Drift(touched) => !touched.contains(id),
         };
-        untouched && self.left(id).is_some_and(|left| left.wanted == digest) && self.as_we_left_it(id)
+        // What is going is not there for what comes after it, however untouched its fields are.
+        let going = self.cx.index.get(id).is_some_and(|seen| seen.observed.deleting);
+        untouched
+            && !going
+            && self.left(id).is_some_and(|left| left.wanted == digest)
+            && self.as_we_left_it(id)
     }
 
     /// Whether the server serves what a definition defines; what else there is has nothing to serve.
