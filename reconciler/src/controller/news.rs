@@ -72,7 +72,8 @@ impl Said {
         let is_wait = match &ready.reason {
             reason if *reason == Reason::DependencyNotReady.as_str() => true,
             reason if *reason == Reason::ArtifactFailed.as_str() => {
-                !Failure::is_of_missing_source(&ready.message) || is_young(ready, now)
+                let is_missing = Failure::is_of_missing_source(&ready.message);
+                Failure::is_of_unfetched_source(&ready.message) || is_missing && is_young(ready, now)
             }
             _ => false,
         };
@@ -278,10 +279,20 @@ mod tests {
         assert!(told(&news, &APPLIED).unwrap().ends_with("ArtifactFailed is over"));
         let news = after_restart(&[(&missing(true), None)], 3);
         assert_eq!(told(&news, &APPLIED), None, "nothing was told of it yet");
-        let wait = failed(Failure::Source(
-            "Source 'GitRepository/shop/app' has no artifact yet".into(),
+        let wait = failed(Failure::unfetched_source(
+            "GitRepository/shop/app",
+            Some("no branch"),
         ));
         let news = after_restart(&[(&wait, None)], 60);
         assert_eq!(told(&news, &APPLIED), None, "a wait has no end to tell");
+    }
+
+    #[test]
+    fn a_folder_that_the_artifact_lacks_is_a_failure_whose_end_is_told_also_after_a_restart() {
+        let lacking = failed(Failure::Path("spec.path apps does not exist".into()));
+        let first = told(&News::default(), &lacking).unwrap();
+        assert_eq!(first, "Error ArtifactFailed: spec.path apps does not exist");
+        let news = after_restart(&[(&lacking, AT)], 60);
+        assert!(told(&news, &APPLIED).unwrap().ends_with("ArtifactFailed is over"));
     }
 }

@@ -21,6 +21,8 @@ pub enum Retry {
 
 /// What is said of a source that does not exist.
 const NOT_FOUND: &str = "not found; create it, or correct spec.sourceRef";
+/// What is said of one that exists and was not fetched yet.
+const NO_ARTIFACT: &str = "has no artifact yet";
 
 /// Why a run ended without success. Each carries the sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,7 +103,20 @@ impl Failure {
         }
     }
 
-    /// Whether a condition's message is that of a source which does not exist: others share its reason.
+    /// That a source was not fetched yet, and why if that is known.
+    #[must_use]
+    pub fn unfetched_source(reference: &str, why: Option<&str>) -> Self {
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        Self::Source(format!("Source '{reference}' {NO_ARTIFACT}{why}"))
+    }
+
+    /// Whether a condition's message is that of a source which was not fetched yet: others share its reason.
+    #[must_use]
+    pub fn is_of_unfetched_source(message: &str) -> bool {
+        message.starts_with("Source '") && message.contains(NO_ARTIFACT)
+    }
+
+    /// The same of a source which does not exist.
     #[must_use]
     pub fn is_of_missing_source(message: &str) -> bool {
         message.ends_with(NOT_FOUND)

@@ -86,13 +86,7 @@ impl Fleet {
                 checkout: None,
                 failure,
             }) => {
-                let why = failure
-                    .as_deref()
-                    .map(|why| format!(": {why}"))
-                    .unwrap_or_default();
-                return Some(Failure::Source(format!(
-                    "Source '{reference}' has no artifact yet{why}"
-                )));
+                return Some(Failure::unfetched_source(&reference, failure.as_deref()));
             }
             Some(_) => {}
         }
