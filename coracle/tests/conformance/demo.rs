@@ -34,7 +34,7 @@ async fn every_command_works_on_a_real_api_server() {
     assert!(shown.contains("kustomization/shop-staging"), "{shown}");
     let shown = installation.succeeds("tree coracle");
     assert!(shown.contains("Deployment/shop-staging/web"), "{shown}");
-    let shown = installation.succeeds("events --for ks/shop-staging");
+    let shown = installation.succeeds("events --for ks/shop-staging -o yaml");
     assert!(shown.contains("Deployment/shop-staging/web created"), "{shown}");
     let shown = installation.succeeds("version");
     assert!(shown.contains("with the image coracle:"), "{shown}");

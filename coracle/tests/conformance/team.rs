@@ -122,12 +122,16 @@ impl Team {
         .await;
     }
 
-    /// Waits until the Kustomization has failed and its condition says this; gives all that it says.
+    /// Waits until the Kustomization has failed and its condition says this; gives all that it says. A source that was
+    /// made together with it may be seen a moment later.
     pub(crate) async fn fails(&self, part: &str) -> String {
         let what = format!("to fail with `{part}`");
         let failed = self
             .until(KUSTOMIZATION, self.name, &what, |object| {
-                has(object, "Ready", "False") && message(object).contains(part)
+                let message = message(object);
+                has(object, "Ready", "False")
+                    && message.contains(part)
+                    && !message.contains("' not found; create it")
             })
             .await;
         message(&failed).to_owned()
