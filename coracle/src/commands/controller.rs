@@ -69,7 +69,7 @@ pub struct Args {
     /// Share of a large inventory, in percent, above which a prune asks; 100 asks only before everything goes
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub prune_guard: u8,
-    /// How long a crash or a refused image may last before it counts as a failure
+    /// Age of a pod from which on a crash or a refused image counts as a failure at the first back-off
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub failure_grace: GoDuration,
     /// Leave log lines of containers out of what is said about failures
