@@ -12,6 +12,7 @@ pub mod demo;
 pub mod error;
 pub mod git_server;
 pub mod objects;
+pub mod parent;
 pub mod preview;
 pub mod standing;
 pub mod ui;

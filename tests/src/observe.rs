@@ -306,6 +306,15 @@ impl World {
         self.cluster.merge(&object, "somebody").unwrap();
     }
 
+    /// Has these finalizers, and no others, keep a ConfigMap of namespace `default` from going.
+    ///
+    /// # Panics
+    /// When the cluster refuses it.
+    pub fn keep_by(&self, config_map: &str, finalizers: &[&str]) {
+        let kept = json!({"metadata": {"finalizers": finalizers}});
+        self.amend("v1", "ConfigMap", "default", config_map, &kept);
+    }
+
     /// Deletes a Kustomization and waits until it is gone.
     ///
     /// # Panics

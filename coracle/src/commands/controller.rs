@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Global;
 use crate::connect::connect_as_controller;
-use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
+use crate::parent::stdin_closed;
 use crate::ui::Ui;
 
 /// Arguments of `controller`. Flags that Flux's controllers have carry Flux's names.

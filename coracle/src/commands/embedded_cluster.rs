@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use embedded_cluster::{Cluster, Config};
 
-use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
+use crate::parent::stdin_closed;
 use crate::ui::Ui;
 
 /// What every kubeconfig of an embedded cluster says, and hardly another.

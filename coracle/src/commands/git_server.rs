@@ -6,9 +6,9 @@ use std::pin::pin;
 
 use futures::FutureExt as _;
 
-use crate::demo::processes::stdin_closed;
 use crate::error::{Error, Kind};
 use crate::git_server::{Access, GitServer};
+use crate::parent::stdin_closed;
 use crate::ui::{Styled, Ui, WARN};
 
 /// Arguments of `git-server`.

@@ -37,7 +37,7 @@ pub(crate) fn patch(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<An
     };
     let Body { value: patch, notes } = parse_patch(request, prefix)?;
     if context.subresource == "scale" {
-        return super::scale::patch(api, kind, &context, &patch, request);
+        return super::scale::patch(api, kind, &context, &patch);
     }
     let mut state = api.store.lock();
     let key = Key::new(&context.namespace, &context.name);

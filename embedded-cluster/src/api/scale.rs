@@ -146,7 +146,6 @@ pub(crate) fn update(
     kind: &Arc<Kind>,
     context: &Context,
     body: &Value,
-    _request: &Request,
 ) -> Result<Answer, ApiError> {
     let mut state = api.store.lock();
     let stored = find(&state, kind, context)?;
@@ -155,13 +154,7 @@ pub(crate) fn update(
     if !version.is_empty() && version != object::meta(&stored.value, "resourceVersion") {
         return Err(ApiError::stale(kind.about(&context.name)));
     }
-    let answer = set(
-        &mut state,
-        kind,
-        context,
-        &stored,
-        object::number(body, &["spec", "replicas"]).unwrap_or(0),
-    )?;
+    let answer = set(&mut state, kind, context, &stored, body)?;
     drop(state);
     api.store.bell.notify_one();
     Ok(answer)
@@ -192,7 +185,6 @@ pub(crate) fn patch(
     kind: &Arc<Kind>,
     context: &Context,
     change: &Value,
-    _request: &Request,
 ) -> Result<Answer, ApiError> {
     let mut state = api.store.lock();
     let stored = find(&state, kind, context)?;
@@ -209,13 +201,7 @@ pub(crate) fn patch(
         let why = "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32";
         return Err(patches::misfit(ApiError::bad_request(why), &value.to_string()));
     }
-    let answer = set(
-        &mut state,
-        kind,
-        context,
-        &stored,
-        object::number(&value, &["spec", "replicas"]).unwrap_or(0),
-    )?;
+    let answer = set(&mut state, kind, context, &stored, &value)?;
     drop(state);
     api.store.bell.notify_one();
     Ok(answer)
@@ -248,13 +234,15 @@ pub(crate) fn apply(
     Ok(Answer::ok(render::bytes(&scale(kind, &written.stored))))
 }
 
+/// Writes what a Scale wants into the object itself.
 fn set(
     state: &mut State,
     kind: &Kind,
     context: &Context,
     stored: &Arc<Stored>,
-    replicas: i64,
+    wanted: &Value,
 ) -> Result<Answer, ApiError> {
+    let replicas = object::number(wanted, &["spec", "replicas"]).unwrap_or(0);
     if replicas < 0 && kind.custom.is_some() {
         let field = format!(".{}", path(kind).join("."));
         let cause =

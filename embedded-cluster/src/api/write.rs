@@ -71,7 +71,7 @@ pub(crate) fn update(api: &Api, kind: &Arc<Kind>, request: &Request) -> Result<A
     let context = Context::of(request, api.clock.now())?;
     let Body { mut value, notes } = parse_body(request, kind)?;
     if context.subresource == "scale" {
-        return super::scale::update(api, kind, &context, &value, request);
+        return super::scale::update(api, kind, &context, &value);
     }
     check_type(&value, kind)?;
     let warnings = decode(&mut value, &notes, kind, context.validation)?;

@@ -3,6 +3,7 @@
 //! In: a text compiled into the program. Out: messages by name. No I/O.
 
 use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 use std::sync::LazyLock;
 
 /// The fields of a message.
@@ -63,17 +64,17 @@ impl Message {
     }
 }
 
-impl Field {
-    /// What Go calls it.
-    pub(crate) fn go_name(&self) -> String {
+/// What Go calls it.
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = self.go_name {
-            return name.into();
+            return f.write_str(name);
         }
-        let mut name = self.name.to_owned();
-        if let Some(first) = name.get_mut(..1) {
-            first.make_ascii_uppercase();
+        let mut letters = self.name.chars();
+        if let Some(first) = letters.next() {
+            f.write_char(first.to_ascii_uppercase())?;
         }
-        name
+        f.write_str(letters.as_str())
     }
 }
 

@@ -13,6 +13,8 @@ mod messages;
 mod values;
 mod wire;
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use messages::{Field, Many, Message, Type};
@@ -112,18 +114,18 @@ impl<'a> Envelope<'a> {
 }
 
 /// The bytes of a field that has a length.
-fn part<'a>(wire: &mut Wire<'a>, tag: Tag, field: &str) -> Result<&'a [u8], WireError> {
+fn part<'a>(wire: &mut Wire<'a>, tag: Tag, field: impl fmt::Display) -> Result<&'a [u8], WireError> {
     expect(tag, BYTES, field)?;
     wire.bytes()
 }
 
-fn expect(tag: Tag, wanted: u8, field: &str) -> Result<(), WireError> {
+fn expect(tag: Tag, wanted: u8, field: impl fmt::Display) -> Result<(), WireError> {
     if tag.wire == wanted {
         return Ok(());
     }
     Err(WireError::WrongType {
         wire: tag.wire,
-        field: field.into(),
+        field: field.to_string(),
     })
 }
 
@@ -166,7 +168,7 @@ fn read_field(
             }
         }
         Many::Map | Many::MapOfLists => {
-            let (key, value) = entry(part(wire, tag, &field.go_name())?, field, depth)?;
+            let (key, value) = entry(part(wire, tag, field)?, field, depth)?;
             let map = into
                 .entry(field.name)
                 .or_insert_with(|| Value::Object(Map::new()));
@@ -186,7 +188,7 @@ fn read_one(
     depth: usize,
 ) -> Result<(), WireError> {
     if let Type::Message(name) = field.of {
-        let wire = Wire::new(part(wire, tag, &field.go_name())?);
+        let wire = Wire::new(part(wire, tag, field)?);
         let message = messages::message(name);
         if field.name.is_empty() {
             return read(wire, message, into, depth);
@@ -237,7 +239,7 @@ fn entry(bytes: &[u8], field: &Field, depth: usize) -> Result<(String, Value), W
         _ => "".into(),
     };
     let mut wire = Wire::new(bytes);
-    while let Some(tag) = wire.tag(&field.go_name())? {
+    while let Some(tag) = wire.tag(field)? {
         match (tag.number, field.many) {
             (1, _) => key = text(part(&mut wire, tag, "mapkey")?),
             (2, Many::MapOfLists) => found = list(part(&mut wire, tag, "mapvalue")?, field, depth)?,
@@ -252,7 +254,7 @@ fn entry(bytes: &[u8], field: &Field, depth: usize) -> Result<(String, Value), W
 fn list(bytes: &[u8], field: &Field, depth: usize) -> Result<Value, WireError> {
     let mut items = Vec::new();
     let mut wire = Wire::new(bytes);
-    while let Some(tag) = wire.tag(&field.go_name())? {
+    while let Some(tag) = wire.tag(field)? {
         match tag.number {
             1 => read_items(&mut wire, tag, field, &mut items, depth)?,
             _ => wire.skip(tag)?,
@@ -268,9 +270,7 @@ fn value(wire: &mut Wire<'_>, tag: Tag, field: &Field, depth: usize) -> Result<V
         Type::Double => FIXED64,
         _ => BYTES,
     };
-    if tag.wire != wanted {
-        expect(tag, wanted, &field.go_name())?;
-    }
+    expect(tag, wanted, field)?;
     Ok(match field.of {
         Type::Integer => wire.varint()?.cast_signed().into(),
         Type::Boolean => (wire.varint()? != 0).into(),

@@ -3,6 +3,8 @@
 //! In: bytes. Out: fields, one after the other, or what is wrong in the words of gogo/protobuf, whose generated
 //! code reads the bodies upstream. No I/O; nothing is copied, and nothing is read beyond its end.
 
+use std::fmt;
+
 /// Groups nested deeper than this are refused.
 const MAX_GROUPS: usize = 100;
 
@@ -70,18 +72,18 @@ impl<'a> Wire<'a> {
     }
 
     /// The next field's tag; nothing at the end. `message` is named in what is wrong.
-    pub(crate) fn tag(&mut self, message: &str) -> Result<Option<Tag>, WireError> {
+    pub(crate) fn tag(&mut self, message: impl fmt::Display) -> Result<Option<Tag>, WireError> {
         if self.0.is_empty() {
             return Ok(None);
         }
         let tag = self.varint()?;
         let (wire, number) = (tag & 7, (tag >> 3) as i32);
         if wire == u64::from(END_GROUP) {
-            return Err(WireError::EndOfGroup(message.into()));
+            return Err(WireError::EndOfGroup(message.to_string()));
         }
         if number <= 0 {
             return Err(WireError::IllegalTag {
-                message: message.into(),
+                message: message.to_string(),
                 number,
                 wire,
             });

@@ -1,5 +1,4 @@
 //! Fetching from servers on loopback: what is given, and the limits.
-#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

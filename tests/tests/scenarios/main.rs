@@ -43,7 +43,7 @@ mod variables;
 
 use std::time::Duration;
 
-use embedded_cluster::{Faults, Held, Holding, Workloads};
+use embedded_cluster::{Faults, Held, HoldAt, Holding, Workloads};
 use git_server::{GitServer, Upstream};
 use serde_json::{Value, json};
 use tests::World;
@@ -124,6 +124,14 @@ impl Scene {
     /// The workloads that the cluster plays.
     pub(crate) fn workloads(&self) -> &Workloads {
         self.world.cluster.workloads()
+    }
+
+    /// Asks for a run of the Kustomization `app` and holds it where it previews the ConfigMap `a`.
+    pub(crate) async fn held_at_its_preview(&self, token: &str) -> Held {
+        let previews = requests::previews().name("a");
+        let mut holding = self.faults().hold(previews.times(1), HoldAt::Before);
+        self.world.request(KUSTOMIZE_API, "Kustomization", "app", token);
+        held(&mut holding).await
     }
 
     /// Commits one file and has the GitRepository `app` look.

@@ -358,13 +358,7 @@ async fn rule_4_an_object_that_is_going_away_is_left_alone_and_created_when_it_i
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
     let world = &scene.world;
-    world.amend(
-        "v1",
-        "ConfigMap",
-        "default",
-        "a",
-        &json!({"metadata": {"finalizers": ["example.org/hold"]}}),
-    );
+    world.keep_by("a", &["example.org/hold"]);
     let before = world.get("v1", "ConfigMap", "default", "a").unwrap();
     world.cluster.delete("v1", "ConfigMap", "default", "a").unwrap();
     // The second look is the one that waits.
@@ -379,13 +373,7 @@ async fn rule_4_an_object_that_is_going_away_is_left_alone_and_created_when_it_i
             .iter()
             .any(|line| line.contains("configmaps"))
     );
-    world.amend(
-        "v1",
-        "ConfigMap",
-        "default",
-        "a",
-        &json!({"metadata": {"finalizers": null}}),
-    );
+    world.keep_by("a", &[]);
     look.release();
     world.until_applied("app", &commit).await;
     let after = world.get("v1", "ConfigMap", "default", "a").unwrap();

@@ -94,13 +94,7 @@ async fn wait_for_termination_keeps_the_finalizer_until_the_objects_are_gone() {
         )
         .await;
     let world = &scene.world;
-    world.amend(
-        "v1",
-        "ConfigMap",
-        "default",
-        "a",
-        &json!({"metadata": {"finalizers": ["example.org/hold"]}}),
-    );
+    world.keep_by("a", &["example.org/hold"]);
     let mut holding = world
         .cluster
         .faults()
@@ -122,13 +116,7 @@ async fn wait_for_termination_keeps_the_finalizer_until_the_objects_are_gone() {
         world.get_kustomization("app")["metadata"]["finalizers"],
         json!(["finalizers.fluxcd.io"])
     );
-    world.amend(
-        "v1",
-        "ConfigMap",
-        "default",
-        "a",
-        &json!({"metadata": {"finalizers": null}}),
-    );
+    world.keep_by("a", &[]);
     look.release();
     world
         .until_gone(

@@ -4,7 +4,7 @@ use embedded_cluster::HoldAt;
 use serde_json::{Value, json};
 use tests::world::{KUSTOMIZE_API, NAMESPACE};
 
-use crate::requests::{previews, statuses};
+use crate::requests::statuses;
 use crate::{Needs, Scene, config_map, held};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,12 +51,7 @@ async fn rule_25_the_generation_of_the_runs_start_is_observed() {
     let scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    let previews = previews().name("a");
-    let mut holding = scene.faults().hold(previews.times(1), HoldAt::Before);
-    scene
-        .world
-        .request(KUSTOMIZE_API, "Kustomization", "app", "first");
-    let preview = held(&mut holding).await;
+    let preview = scene.held_at_its_preview("first").await;
     scene.world.respec("app", &json!({"interval": "2h"}));
     let statuses = statuses();
     let mut written = scene.faults().hold(statuses.times(1), HoldAt::After);

@@ -4,7 +4,7 @@ use embedded_cluster::HoldAt;
 use serde_json::{Value, json};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
-use crate::requests::{looks, previews};
+use crate::requests::looks;
 use crate::{Needs, Scene, config_map, held};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,14 +37,7 @@ async fn rule_21_a_run_that_waits_for_an_object_to_go_holds_no_other_up() {
         .await;
     scene.world.stop().await;
     scene.world = scene.world.configured(|config| config.concurrent = 1);
-    let finalizers = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
-    scene.world.amend(
-        "v1",
-        "ConfigMap",
-        "default",
-        "a",
-        &finalizers(&["example.org/hold"]),
-    );
+    scene.world.keep_by("a", &["example.org/hold"]);
     scene
         .world
         .cluster
@@ -60,9 +53,7 @@ async fn rule_21_a_run_that_waits_for_an_object_to_go_holds_no_other_up() {
     scene.world.kustomization("marker", "app", "./marker", &json!({}));
     scene.world.until_applied("marker", &marked).await;
     assert!(scene.world.get("v1", "ConfigMap", "default", "a").is_some());
-    scene
-        .world
-        .amend("v1", "ConfigMap", "default", "a", &finalizers(&[]));
+    scene.world.keep_by("a", &[]);
     scene.world.until_applied("app", &marked).await;
     assert_eq!(scene.data("a")["key"], "1");
 }
@@ -83,12 +74,7 @@ async fn rule_22_a_request_that_comes_during_a_run_is_run_for_after_it() {
     let scene = Scene::with(Needs::Faults)
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
-    let previews = previews().name("a");
-    let mut holding = scene.faults().hold(previews.times(1), HoldAt::Before);
-    scene
-        .world
-        .request(KUSTOMIZE_API, "Kustomization", "app", "first");
-    let preview = held(&mut holding).await;
+    let preview = scene.held_at_its_preview("first").await;
     let runs = scene.world.runs("app");
     scene
         .world

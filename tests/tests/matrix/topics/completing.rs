@@ -230,6 +230,7 @@ fn secrets() -> Case {
         }
         secret
     };
+    let of_type = |name: &str| with(secret(json!({ "type": name })), "/metadata/name", json!("c"));
     let at = || core("secrets/a");
     case(
         "a Secret is written as text and kept as bytes",
@@ -273,47 +274,19 @@ fn secrets() -> Case {
             ),
             row(
                 "a Secret of TLS needs its keys",
-                dry(
-                    core("secrets"),
-                    &with(
-                        secret(json!({ "type": "kubernetes.io/tls" })),
-                        "/metadata/name",
-                        json!("c"),
-                    ),
-                ),
+                dry(core("secrets"), &of_type("kubernetes.io/tls")),
             ),
             row(
                 "a Secret of a registry needs its key",
-                dry(
-                    core("secrets"),
-                    &with(
-                        secret(json!({ "type": "kubernetes.io/dockerconfigjson" })),
-                        "/metadata/name",
-                        json!("c"),
-                    ),
-                ),
+                dry(core("secrets"), &of_type("kubernetes.io/dockerconfigjson")),
             ),
             row(
                 "a Secret of basic authentication needs a name or a word",
-                dry(
-                    core("secrets"),
-                    &with(
-                        secret(json!({ "type": "kubernetes.io/basic-auth" })),
-                        "/metadata/name",
-                        json!("c"),
-                    ),
-                ),
+                dry(core("secrets"), &of_type("kubernetes.io/basic-auth")),
             ),
             row(
                 "a Secret of a token needs an account",
-                dry(
-                    core("secrets"),
-                    &with(
-                        secret(json!({ "type": "kubernetes.io/service-account-token" })),
-                        "/metadata/name",
-                        json!("c"),
-                    ),
-                ),
+                dry(core("secrets"), &of_type("kubernetes.io/service-account-token")),
             ),
             row(
                 "a Secret becomes immutable",
