@@ -8,6 +8,7 @@ use crate::report::Failure;
 use super::build;
 use super::context::Context;
 use super::fleet::source_key;
+use super::heirs;
 use super::job::Job;
 use super::registry::{Claims, Entry};
 
@@ -48,8 +49,8 @@ pub(crate) struct OthersClaims {
     unknown: Vec<(Owner, Failure)>,
 }
 
-/// Finds out what the others want. One of another source need not be known: it cannot have been given an object in the
-/// commit that took it away here.
+/// Finds out what the others want. One of another source need not be known, since it cannot have been given an object
+/// in the commit that took it away here, unless it may be the heir of one that is being deleted.
 ///
 /// # Errors
 /// The run was canceled.
@@ -63,10 +64,12 @@ pub(crate) async fn of_others(cx: &Context, job: &Job) -> Result<OthersClaims, F
         match of(cx, &job.permit, &owner, &entry).await {
             Ok(claims) => others.known.push((owner, claims)),
             Err(failure @ Failure::Canceled(_)) => return Err(failure),
-            Err(failure) if source_key(&entry.kustomization) == source => {
-                others.unknown.push((owner, failure));
+            Err(failure) => {
+                let is_of_same_source = source_key(&entry.kustomization) == source;
+                if is_of_same_source || heirs::may_inherit(&entry, &job.kustomization) {
+                    others.unknown.push((owner, failure));
+                }
             }
-            Err(_) => {}
         }
     }
     Ok(others)

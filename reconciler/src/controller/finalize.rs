@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::{DeletionPolicy, KUSTOMIZATION_STATUS_MANAGER, Reason};
+use crate::api::{DeletionPolicy, KUSTOMIZATION_STATUS_MANAGER, KustomizationSpec, Reason};
 use crate::apply::Revoked;
 use crate::cluster::{ApiError, Kind};
 use crate::plan::{Action, Inventory, ObjectId};
@@ -25,15 +25,10 @@ use super::statuses::kustomization_kind;
 pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job, place: &Place) -> Result<(), Failure> {
     let spec = &job.kustomization.spec;
     let inventory = job.statuses.inventory().await;
-    let policy = spec.deletion_policy.unwrap_or(DeletionPolicy::MirrorPrune);
-    let delete = match policy {
-        DeletionPolicy::MirrorPrune => spec.prune,
-        DeletionPolicy::Delete | DeletionPolicy::WaitForTermination => true,
-        DeletionPolicy::Orphan => false,
-    };
-    if delete && !spec.suspend && account_is_gone(cx, job).await? {
+    let delete = deletes(spec);
+    if delete && account_is_gone(cx, job).await? {
         leave_behind(cx, job, &inventory);
-    } else if delete && !spec.suspend {
+    } else if delete {
         // Asked before: the time of doubt may end while an answer is on its way.
         let doubted = doubted_until(cx, job, &inventory);
         let deleted = delete_all(cx, job, &inventory).await?;
@@ -44,11 +39,21 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job, place: &Place) -> Res
             place.leave_for(job.permit.race(over)).await.map_err(revoked)?;
             delete_all(cx, job, &inventory).await?;
         }
-        if policy == DeletionPolicy::WaitForTermination {
+        if spec.deletion_policy == Some(DeletionPolicy::WaitForTermination) {
             place.leave_for(wait_until_gone(cx, job, &deleted)).await?;
         }
     }
     let_go(cx, job).await
+}
+
+/// Whether the objects of a Kustomization go with it.
+pub(crate) fn deletes(spec: &KustomizationSpec) -> bool {
+    let asked = match spec.deletion_policy.unwrap_or(DeletionPolicy::MirrorPrune) {
+        DeletionPolicy::MirrorPrune => spec.prune,
+        DeletionPolicy::Delete | DeletionPolicy::WaitForTermination => true,
+        DeletionPolicy::Orphan => false,
+    };
+    asked && !spec.suspend
 }
 
 async fn let_go(cx: &Context, job: &Job) -> Result<(), Failure> {

@@ -91,6 +91,8 @@ pub(crate) struct Fleet {
     members: HashMap<Arc<Owner>, Box<Member>>,
     sources: HashMap<SourceKey, SourceState>,
     timers: BTreeSet<(Timestamp, Arc<Owner>)>,
+    /// Those that are being deleted and wait for what their heirs want.
+    leaving: BTreeSet<Arc<Owner>>,
     runs: u64,
     /// Reports are written in the order in which they were decided.
     tickets: AtomicU64,
@@ -112,6 +114,7 @@ impl Fleet {
             members: HashMap::new(),
             sources: HashMap::new(),
             timers: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             runs: 0,
             tickets: AtomicU64::new(1),
             running: 0,
@@ -132,7 +135,10 @@ impl Fleet {
                 biased;
                 () = stop.cancelled() => break,
                 message = messages.recv() => match message {
-                    Some(message) => self.take(message),
+                    Some(message) => {
+                        self.take(message);
+                        self.let_leave();
+                    }
                     None => break,
                 },
                 () = self.cx.config.clock.until(next.unwrap_or_default()), if next.is_some() => self.fire(),

@@ -23,6 +23,7 @@ mod finalize;
 mod finalizer;
 mod fleet;
 mod gone;
+mod heirs;
 mod job;
 mod leadership;
 mod memory;

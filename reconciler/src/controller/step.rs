@@ -137,7 +137,8 @@ impl State {
         let mut effects = Vec::new();
         match event {
             Event::Inputs(inputs) => {
-                if inputs.deleting && !self.inputs.deleting {
+                let confirms = inputs.confirmed != self.inputs.confirmed;
+                if inputs.deleting && (!self.inputs.deleting || confirms) {
                     // What a failed run waits for holds no deletion up.
                     self.retry_at = None;
                 }
@@ -261,7 +262,7 @@ impl State {
             Phase::Gone => return,
         }
         if self.inputs.deleting {
-            if self.retry_at.is_none_or(|at| now >= at) {
+            if self.leaves_at(now).is_none_or(|at| now >= at) {
                 self.start(Scope::Finalize, now, effects);
             }
             return;
@@ -279,6 +280,12 @@ impl State {
         if let Some(scope) = self.due(now) {
             self.start(scope, now, effects);
         }
+    }
+
+    /// When what is being deleted is to be taken away; at once if nothing is given.
+    fn leaves_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let heirs = self.inputs.awaits_heirs.then(|| self.hold.for_heirs(now));
+        self.retry_at.max(heirs)
     }
 
     /// Stops a run that is not wanted any more; one that was overtaken only if it does nothing but wait.
@@ -391,7 +398,7 @@ impl State {
             return None;
         }
         if self.inputs.deleting {
-            return self.retry_at;
+            return self.retry_at.max(self.hold.heirs_due(self.inputs.awaits_heirs));
         }
         if self.inputs.suspended {
             return None;

@@ -31,6 +31,7 @@ mod ownership;
 mod preview;
 mod recording;
 mod removal;
+mod renames;
 mod replacement;
 mod requests;
 mod secrets;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::heirs;
 use super::super::job::annotation;
 use super::super::served::unserved;
 use super::super::step::{Event, Inputs};
@@ -18,8 +19,30 @@ impl Fleet {
         if !self.listed || self.awaits_source(owner) {
             return;
         }
-        if let Some(inputs) = self.inputs(owner) {
-            self.step(owner, Event::Inputs(Box::new(inputs)));
+        let Some(inputs) = self.inputs(owner) else {
+            return;
+        };
+        if inputs.awaits_heirs && self.leaving.insert(owner.clone()) {
+            tracing::info!(kustomization = %owner, "its objects stay until the source of a new Kustomization is fetched, which may want them");
+        }
+        self.step(owner, Event::Inputs(Box::new(inputs)));
+    }
+
+    /// Lets those go whose heirs are known now, or are no more.
+    pub(super) fn let_leave(&mut self) {
+        let awaits = |owner: &Arc<Owner>| {
+            let member = self.members.get(owner)?;
+            heirs::are_awaited(&self.cx.registry, owner, &member.kustomization).then_some(())
+        };
+        let ready: Vec<_> = self
+            .leaving
+            .iter()
+            .filter(|owner| awaits(owner).is_none())
+            .cloned()
+            .collect();
+        for owner in ready {
+            self.leaving.remove(&owner);
+            self.refresh(&owner);
         }
     }
 
@@ -36,6 +59,7 @@ impl Fleet {
             suspended: spec.suspend,
             deleting: kustomization.metadata.deletion_timestamp.is_some(),
             requested: requested.map(ToOwned::to_owned),
+            awaits_heirs: heirs::are_awaited(&self.cx.registry, owner, kustomization),
             confirmed: annotation(kustomization, PRUNE_CONFIRM).map(ToOwned::to_owned),
             blocked: self.block(owner, kustomization),
             revision: checkout.map(|checkout| checkout.revision().to_string()),

@@ -29,9 +29,20 @@ impl Fleet {
     /// A job about what a run would be for now.
     pub(super) fn job_now(&self, owner: &Arc<Owner>, member: &Member, scope: Scope) -> Job {
         let checkout = self.checkout(&member.kustomization);
+        // What is deleted together with its source is about what it was applied at.
+        let before = || {
+            member
+                .revisions
+                .stand()
+                .revision
+                .clone()
+                .filter(|_| scope == Scope::Finalize)
+        };
         let stand = Stand {
             generation: member.kustomization.metadata.generation.unwrap_or_default(),
-            revision: checkout.map(|checkout| checkout.revision().to_string()),
+            revision: checkout
+                .map(|checkout| checkout.revision().to_string())
+                .or_else(before),
         };
         Job {
             stand,

@@ -94,13 +94,15 @@ impl Run<'_> {
         }
     }
 
-    /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists, lists
+    /// Rule 16: an object that another Kustomization's labels claim is adopted, unless that one exists and stays, lists
     /// it in its inventory and still wants it at its newest revision.
     async fn adopt(&self, wanted: &Wanted, other: &Owner, preview: Preview) -> Result<Previewed, Failure> {
         let Some(entry) = self.cx.registry.get(other) else {
             return Ok(Previewed::Ok(preview));
         };
-        if !entry.inventory.contains(&wanted.id) {
+        // One that is being deleted wants nothing any more.
+        let leaves = entry.kustomization.metadata.deletion_timestamp.is_some();
+        if leaves || !entry.inventory.contains(&wanted.id) {
             return Ok(Previewed::Ok(preview));
         }
         let claims = super::super::claims::of(self.cx, &self.job.permit, other, &entry).await;

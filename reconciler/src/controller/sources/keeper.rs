@@ -121,6 +121,9 @@ impl Keeper {
     async fn look(&mut self, object: &GitRepository) -> Option<Duration> {
         self.handled = Some(facts(object));
         if object.metadata.deletion_timestamp.is_some() {
+            if self.held.is_none() {
+                self.tell(None, Some("it is being deleted".to_owned())).await;
+            }
             return self.let_go(object).await.err().map(|error| {
                 tracing::warn!(source = %self.id(), %error, "the finalizer could not be removed and is tried again");
                 UNWRITTEN_PAUSE

@@ -10,6 +10,9 @@ use crate::report::Failure;
 /// How long a source that does not exist may be on its way before that is told as trouble.
 pub(crate) const SOURCE_GRACE: Duration = Duration::from_secs(15);
 
+/// How long a deletion waits for those who may inherit: the usual bound of a fetch.
+const HEIRS_GRACE: Duration = Duration::from_secs(60);
+
 /// What holds it, if anything does.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hold {
@@ -17,6 +20,8 @@ pub(super) struct Hold {
     reported: Option<Failure>,
     /// Until when a source that does not exist may be on its way.
     source_due: Option<Timestamp>,
+    /// Until when its deletion waits for those who may inherit.
+    heirs_due: Option<Timestamp>,
 }
 
 impl Hold {
@@ -32,6 +37,16 @@ impl Hold {
             text,
             awaited: now < due,
         }
+    }
+
+    /// Until when a deletion is to wait, now that somebody may inherit.
+    pub(super) fn for_heirs(&mut self, now: Timestamp) -> Timestamp {
+        *self.heirs_due.get_or_insert(after(now, HEIRS_GRACE))
+    }
+
+    /// The same, if it waits for them.
+    pub(super) fn heirs_due(&self, awaited: bool) -> Option<Timestamp> {
+        self.heirs_due.filter(|_| awaited)
     }
 
     pub(super) fn is_reported(&self, block: &Failure) -> bool {

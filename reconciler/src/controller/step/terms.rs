@@ -19,6 +19,8 @@ pub struct Inputs {
     pub deleting: bool,
     /// The `requestedAt` annotation, if it is not handled yet.
     pub requested: Option<String>,
+    /// Whether one that may inherit from it cannot be known yet; only while it is being deleted.
+    pub awaits_heirs: bool,
     /// The prune confirmation, if there is one.
     pub confirmed: Option<String>,
     /// What keeps it from running: a missing source, a dependency, a field that is not served.

@@ -251,3 +251,43 @@ fn the_time_that_health_may_take_begins_with_the_run_and_not_with_its_wait_for_a
     assert_eq!(state.step(Event::Tick, at(130)), []);
     assert!(state.is_waiting());
 }
+
+fn leaving(awaits_heirs: bool) -> Inputs {
+    Inputs {
+        deleting: true,
+        awaits_heirs,
+        ..inputs("a")
+    }
+}
+
+#[test]
+fn a_deletion_waits_for_what_heirs_want_and_goes_on_once_that_is_known() {
+    let mut state = settled();
+    assert_eq!(given(&mut state, leaving(true), 10), []);
+    assert_eq!(state.next_wake(), Some(at(70)));
+    assert_eq!(
+        given(&mut state, leaving(false), 12),
+        [Effect::Start(Scope::Finalize)]
+    );
+}
+
+#[test]
+fn a_deletion_waits_no_longer_than_a_minute_for_heirs() {
+    let mut state = settled();
+    given(&mut state, leaving(true), 10);
+    assert_eq!(given(&mut state, leaving(true), 40), []);
+    assert_eq!(state.step(Event::Tick, at(70)), [Effect::Start(Scope::Finalize)]);
+}
+
+#[test]
+fn a_deletion_that_failed_is_tried_again_as_soon_as_it_is_confirmed() {
+    let mut state = settled();
+    given(&mut state, leaving(false), 10);
+    ended(&mut state, Ended::Failed(Failure::Prune("data".into())), 11);
+    assert_eq!(given(&mut state, leaving(false), 12), []);
+    let confirmed = Inputs {
+        confirmed: Some("main@sha1:a".to_owned()),
+        ..leaving(false)
+    };
+    assert_eq!(given(&mut state, confirmed, 13), [Effect::Start(Scope::Finalize)]);
+}

@@ -1,0 +1,113 @@
+//! A Kustomization that takes another's place: one commit makes the one and takes the other away.
+
+use serde_json::{Value, json};
+use tests::observe::{OWNER, uid};
+use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
+
+use crate::{CLAIM, Scene, config_map};
+
+/// A GitRepository and a Kustomization of this name, for the folder `app`.
+fn application(name: &str, url: &str) -> String {
+    format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {{name: {name}, namespace: {NAMESPACE}}}
+spec: {{interval: 1h, url: '{url}', ref: {{branch: main}}}}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {{name: {name}, namespace: {NAMESPACE}}}
+spec:
+  interval: 1h
+  retryInterval: 30m
+  prune: true
+  path: ./app
+  sourceRef: {{kind: GitRepository, name: {name}}}
+"
+    )
+}
+
+/// A Kustomization `root` of the folder `cluster`, which has the application `old`; both are applied.
+async fn cluster_with_old() -> Scene {
+    let mut scene = Scene::new().await;
+    let old = application("old", &scene.server.url("repo.git"));
+    scene.upstream.write("cluster/application.yaml", old);
+    scene.world.git_repository("root", "main");
+    scene.world.kustomization("root", "root", "./cluster", &json!({}));
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1")), ("claim.yaml", CLAIM)]);
+    scene.world.start().await;
+    for name in ["root", "old"] {
+        scene.world.until_applied(name, &commit).await;
+    }
+    scene
+}
+
+/// Commits `new` in the place of `old`, with its source there.
+fn rename(scene: &Scene, url: &str) -> String {
+    scene
+        .upstream
+        .write("cluster/application.yaml", application("new", url));
+    let commit = scene.upstream.commit_all("Rename the application");
+    scene.world.poll("root", &commit);
+    commit
+}
+
+fn of(scene: &Scene, kind: &str, name: &str) -> Option<Value> {
+    scene.world.get("v1", kind, "default", name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kustomization_that_is_renamed_together_with_its_source_keeps_its_objects() {
+    let scene = cluster_with_old().await;
+    let before = ["ConfigMap/a", "PersistentVolumeClaim/data"].map(|object| {
+        let (kind, name) = object.split_once('/').unwrap();
+        (kind, name, uid(&of(&scene, kind, name).unwrap()))
+    });
+    let commit = rename(&scene, &scene.server.url("repo.git"));
+    scene.world.until_applied("new", &commit).await;
+    scene
+        .world
+        .until_gone(KUSTOMIZE_API, "Kustomization", NAMESPACE, "old")
+        .await;
+    for (kind, name, uid_before) in before {
+        let object = of(&scene, kind, name).expect("it is there");
+        assert_eq!(uid(&object), uid_before, "{kind}/{name}");
+        assert_eq!(object["metadata"]["labels"][OWNER], "new");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_inherited_waits_a_minute_for_the_heir_and_data_until_it_is_confirmed() {
+    let scene = cluster_with_old().await;
+    let applied_at = scene.upstream.head();
+    // Nobody listens there.
+    rename(&scene, "http://127.0.0.1:1/repo.git");
+    let failed = |object: &Value| condition(object, "Ready").is_some_and(|ready| ready["status"] == "False");
+    scene
+        .world
+        .until(KUSTOMIZE_API, "Kustomization", NAMESPACE, "new", "failed", failed)
+        .await;
+    let is_leaving = |object: &Value| object["metadata"]["deletionTimestamp"].is_string();
+    scene
+        .world
+        .until(
+            KUSTOMIZE_API,
+            "Kustomization",
+            NAMESPACE,
+            "old",
+            "on its way out",
+            is_leaving,
+        )
+        .await;
+    assert_ne!(of(&scene, "ConfigMap", "a"), None);
+    scene.world.pass(std::time::Duration::from_secs(60));
+    let message = scene.world.until_failed("old", "PruneFailed").await;
+    assert_eq!(of(&scene, "ConfigMap", "a"), None);
+    assert_eq!(message, "");
+    scene.world.confirm_prune("old", &applied_at);
+    scene
+        .world
+        .until_gone(KUSTOMIZE_API, "Kustomization", NAMESPACE, "old")
+        .await;
+    assert_eq!(of(&scene, "PersistentVolumeClaim", "data"), None);
+}
