@@ -137,9 +137,7 @@ impl State {
         let mut effects = Vec::new();
         match event {
             Event::Inputs(inputs) => {
-                let confirms = inputs.confirmed != self.inputs.confirmed;
-                if inputs.deleting && (!self.inputs.deleting || confirms) {
-                    // What a failed run waits for holds no deletion up.
+                if inputs.deleting && self.may_leave_now(&inputs) {
                     self.retry_at = None;
                 }
                 self.inputs = *inputs;
@@ -280,6 +278,13 @@ impl State {
         if let Some(scope) = self.due(now) {
             self.start(scope, now, effects);
         }
+    }
+
+    /// Whether a deletion has a reason not to wait for another try: what a failed run waits for holds none up.
+    fn may_leave_now(&self, inputs: &Inputs) -> bool {
+        let confirms = inputs.confirmed != self.inputs.confirmed;
+        let knows_heirs = self.inputs.awaits_heirs && !inputs.awaits_heirs;
+        !self.inputs.deleting || confirms || knows_heirs
     }
 
     /// When what is being deleted is to be taken away; at once if nothing is given.

@@ -22,10 +22,11 @@ impl Fleet {
         let Some(inputs) = self.inputs(owner) else {
             return;
         };
-        if inputs.awaits_heirs && self.leaving.insert(owner.clone()) {
+        let awaits_heirs = inputs.awaits_heirs;
+        self.step(owner, Event::Inputs(Box::new(inputs)));
+        if awaits_heirs && self.leaving.insert(owner.clone()) {
             tracing::info!(kustomization = %owner, "its objects stay until the source of a new Kustomization is fetched, which may want them");
         }
-        self.step(owner, Event::Inputs(Box::new(inputs)));
     }
 
     /// Lets those go whose heirs are known now, or are no more.
