@@ -63,6 +63,8 @@ pub(crate) struct Done {
 pub(crate) struct Applied {
     /// Whether health is to be waited for.
     pub(crate) wait: bool,
+    /// Whether the status says that something is under way, so that the end has to be said as well.
+    pub(crate) told: bool,
     /// When entries that stay in the inventory until a late write can no longer arrive are to be looked at.
     pub(crate) recheck: Option<Timestamp>,
 }

@@ -11,6 +11,7 @@ mod settle;
 mod writes;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -50,6 +51,7 @@ pub(crate) async fn run(cx: &Arc<Context>, job: &Job, place: &Place) -> Done {
         recheck: None,
         built_digest: None,
         was_applied: false,
+        told: AtomicBool::new(false),
     };
     let end = run.reconcile().await;
     let (changes, corrections, built) = (run.changes, run.corrections, run.built_digest);
@@ -97,6 +99,8 @@ struct Run<'a> {
     built_digest: Option<String>,
     /// The status says that the last run applied what this one is to apply.
     was_applied: bool,
+    /// The status says what this run waits for.
+    told: AtomicBool,
 }
 
 impl Run<'_> {
@@ -156,7 +160,8 @@ impl Run<'_> {
         memory.targets = self.targets(memory.targets);
         self.check_access(&memory.targets).await?;
         let wait = !memory.targets.is_empty();
-        Ok((Applied { wait, recheck }, memory))
+        let told = self.told.load(Ordering::Relaxed);
+        Ok((Applied { wait, told, recheck }, memory))
     }
 
     /// Lets others know what this Kustomization wants at this revision.

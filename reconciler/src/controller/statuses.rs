@@ -29,6 +29,8 @@ struct Cell {
     resource_version: String,
     /// Ticket of the report that was written last: an earlier one comes too late.
     run: u64,
+    /// The answer to the last write was lost: the server may hold it, or what stood before.
+    unsure: bool,
     /// The inventory of a finished run, to be written with its outcome.
     staged: Option<Inventory>,
     /// The last versions that came of our own writes: a watch shows them late.
@@ -64,6 +66,7 @@ impl StatusWriter {
             status,
             resource_version,
             run: 0,
+            unsure: false,
             staged: None,
             ours: VecDeque::new(),
         };
@@ -132,7 +135,7 @@ impl StatusWriter {
                 ..patch.clone()
             };
             let next = next_status(&cell.status, &patch, Timestamp::now());
-            if next == *cell.status {
+            if next == *cell.status && !cell.unsure {
                 return Ok(None);
             }
             match self.write(api, &mut cell, next).await {
@@ -211,9 +214,17 @@ impl StatusWriter {
     ) -> Result<Arc<KustomizationStatus>, ApiError> {
         let patch = status_patch(&next, Some(&cell.resource_version));
         let id = ObjectId::from(&*self.owner);
+        // Stays so when the answer is lost, or nobody waits for it any more.
+        let before = std::mem::replace(&mut cell.unsure, true);
         let answer = api
             .merge_status(&kustomization_kind(), &id, &patch, KUSTOMIZATION_STATUS_MANAGER)
-            .await?;
+            .await;
+        match &answer {
+            Ok(_) => cell.unsure = false,
+            Err(error) if error.is_conflict() => cell.unsure = before,
+            Err(_) => {}
+        }
+        let answer = answer?;
         if let Some(version) = resource_version(&answer) {
             version.clone_into(&mut cell.resource_version);
             cell.ours.push_back(version.to_owned());

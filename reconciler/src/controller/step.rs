@@ -167,9 +167,19 @@ impl State {
         };
         self.phase = Phase::Idle;
         match ended {
-            Ended::Applied { wait, recheck } => {
+            Ended::Applied { wait, told, recheck } => {
                 self.absent.succeeded();
-                self.applied(work == Some(Work::Drift), wait, recheck, effects);
+                self.recheck_at = match work {
+                    Some(Work::Drift) => self.recheck_at.max(recheck),
+                    _ => recheck,
+                };
+                // A correction says nothing of the way to health, unless the status says that it is under way.
+                if work != Some(Work::Drift) || told {
+                    self.applied(wait);
+                }
+                if wait {
+                    effects.push(Effect::Judge);
+                }
             }
             Ended::Failed(failure) => self.failed(&failure, work, now),
             Ended::Canceled => self.attempted = None,
@@ -180,18 +190,10 @@ impl State {
         }
     }
 
-    /// A correction says nothing of the way to health but that it is worth a look.
-    fn applied(&mut self, drift: bool, wait: bool, recheck: Option<Timestamp>, effects: &mut Vec<Effect>) {
-        if drift {
-            self.recheck_at = self.recheck_at.max(recheck);
-            effects.push(Effect::Judge);
-            return;
-        }
-        self.recheck_at = recheck;
+    fn applied(&mut self, wait: bool) {
         self.settling = Settling::No;
         if wait {
             self.settling = Settling::Until(after(self.run_started, self.inputs.timeout));
-            effects.push(Effect::Judge);
         }
     }
 

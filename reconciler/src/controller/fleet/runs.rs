@@ -146,6 +146,7 @@ impl Fleet {
                 }
                 Ended::Applied {
                     wait: applied.wait,
+                    told: applied.told,
                     recheck: applied.recheck,
                 }
             }

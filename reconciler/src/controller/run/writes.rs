@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -396,6 +397,7 @@ impl Run<'_> {
         tokio::time::sleep(SOON_GONE).await;
         let held = what_holds(&self.api, kind, id).await;
         let outcome = Outcome::Progressing(Progress::Deleting(held));
+        self.told.store(true, Ordering::Relaxed);
         report_outcome(self.cx, self.job, outcome, None).await;
         std::future::pending().await
     }

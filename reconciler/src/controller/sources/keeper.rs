@@ -139,34 +139,43 @@ impl Keeper {
         let fetched = self.fetch(object).await;
         match fetched {
             Ok(Fetched::Unchanged) => {
-                self.failures = 0;
                 let held = self.held.clone()?;
-                self.tell(Some(held.clone()), None).await;
-                self.report_fetched(object, &held, false).await;
-                Some(object.spec.interval.0)
+                Some(self.fetched(object, &held, false).await)
             }
             Ok(Fetched::Changed(checkout)) => {
-                self.failures = 0;
                 self.held = Some(checkout.clone());
                 self.checkouts.put(&self.key, checkout.clone());
-                // Kustomizations need not wait for the archive's digest.
-                self.tell(Some(checkout.clone()), None).await;
-                self.report_fetched(object, &checkout, true).await;
-                Some(object.spec.interval.0)
+                Some(self.fetched(object, &checkout, true).await)
             }
             Err(failure) => {
-                self.failures += 1;
-                let pause = Duration::from_millis(750) * 2_u32.saturating_pow(self.failures.min(12));
                 let message = self.cx.redactor.mask(&failure.message).into_owned();
                 self.tell(self.held.clone(), Some(message.clone())).await;
-                let pause = pause
-                    .min(MAX_PAUSE)
-                    .min(object.spec.interval.0.max(Duration::from_secs(1)));
-                let again = (!failure.stalled).then_some(pause);
+                let again = (!failure.stalled).then_some(self.back_off(object));
                 self.report_failure(object, &Failure { message, ..failure }).await;
                 again
             }
         }
+    }
+
+    /// Passes on what was fetched, and says when to look again.
+    async fn fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) -> Duration {
+        // Kustomizations need not wait for the archive's digest.
+        self.tell(Some(checkout.clone()), None).await;
+        let is_stored = self.report_fetched(object, checkout, changed).await;
+        if !is_stored {
+            return self.back_off(object);
+        }
+        self.failures = 0;
+        object.spec.interval.0
+    }
+
+    /// The pause after one more failure.
+    fn back_off(&mut self, object: &GitRepository) -> Duration {
+        self.failures += 1;
+        let pause = Duration::from_millis(750) * 2_u32.saturating_pow(self.failures.min(12));
+        pause
+            .min(MAX_PAUSE)
+            .min(object.spec.interval.0.max(Duration::from_secs(1)))
     }
 
     /// Tells the fleet, with what differs from what it was given before: comparing takes time that the fleet has not.
@@ -189,7 +198,8 @@ impl Keeper {
         let _ = self.cx.messages.send(message).await;
     }
 
-    async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) {
+    /// Reports a revision; gives whether its artifact could be made.
+    async fn report_fetched(&mut self, object: &GitRepository, checkout: &Checkout, changed: bool) -> bool {
         let old = self.standing(object);
         let revision = checkout.revision().to_string();
         let artifact = match &old.artifact {
@@ -205,7 +215,7 @@ impl Keeper {
                     stalled: false,
                 };
                 self.report_failure(object, &failure).await;
-                return;
+                return false;
             }
         };
         let is_new = old.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(&revision);
@@ -215,11 +225,12 @@ impl Keeper {
         let reason = match (is_new, self.told.take()) {
             (true, _) => Reason::NewArtifact,
             (false, Some(_)) => Reason::Succeeded,
-            (false, None) => return,
+            (false, None) => return true,
         };
         let subject = self.cx.redactor.mask(checkout.subject());
         let message = format!("stored artifact for commit '{subject}'");
         self.event(object, Severity::Info, reason, Some(revision), message);
+        true
     }
 
     async fn report_failure(&mut self, object: &GitRepository, failure: &Failure) {
@@ -270,7 +281,8 @@ impl Keeper {
     async fn write(&mut self, object: &GitRepository, status: GitRepositoryStatus) {
         let standing = self.written.as_ref().or(object.status.as_ref());
         publish(&self.cx, object, &status);
-        if standing == Some(&status) {
+        // A write that failed may have been carried out.
+        if standing == Some(&status) && !self.unwritten {
             self.written = Some(status);
             return;
         }

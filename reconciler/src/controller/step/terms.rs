@@ -107,6 +107,8 @@ pub enum Ended {
     Applied {
         /// Whether there is something to wait for.
         wait: bool,
+        /// Whether the status says that it is under way.
+        told: bool,
         /// When everything is to be looked at again, because a late write may bring back until then what was
         /// pruned (rule 2).
         recheck: Option<Timestamp>,

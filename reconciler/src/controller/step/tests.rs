@@ -30,7 +30,11 @@ fn ended(state: &mut State, ended: Ended, second: i64) -> Vec<Effect> {
 }
 
 fn applied(wait: bool) -> Ended {
-    Ended::Applied { wait, recheck: None }
+    Ended::Applied {
+        wait,
+        told: false,
+        recheck: None,
+    }
 }
 
 fn settled() -> State {
@@ -204,6 +208,7 @@ fn rule_2_everything_is_looked_at_again_when_no_late_write_can_arrive_any_more()
         &mut state,
         Ended::Applied {
             wait: false,
+            told: false,
             recheck: Some(at(60)),
         },
         1,
