@@ -138,6 +138,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         watches,
         index,
         registry: registry::Registry::default(),
+        digests: memory::Digests::default(),
         recorder,
         messages,
         leadership: leadership.clone(),
