@@ -327,7 +327,7 @@ async fn asked_to_end_in_the_middle_of_a_run_it_ends_at_its_next_write_and_the_n
     scene.request(SOURCE_API, "GitRepository", "app", "again");
     let held = held(&mut holding).await;
     signal("TERM", &controller.child);
-    controller.until_says("a second signal ends the process at once");
+    controller.until_says("what is under way ends at its next write");
     // What is on its way is waited for.
     assert!(controller.child.try_wait().unwrap().is_none());
     held.release();

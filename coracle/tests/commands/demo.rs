@@ -200,14 +200,14 @@ impl Screen {
     }
 }
 
-/// Command lines of the processes that name a folder.
-fn processes_about(folder: &Path) -> Vec<String> {
+/// Command lines of the roles that run with their files in a folder.
+fn roles_in(folder: &Path) -> Vec<String> {
     let folder = folder.to_string_lossy();
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     processes
         // One that ends meanwhile has none.
         .filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok())
-        .filter(|line| line.contains(&*folder))
+        .filter(|line| line.contains(&*folder) && line.contains("--until-stdin-closes"))
         .map(|line| line.replace('\0', " "))
         .collect()
 }
@@ -235,7 +235,7 @@ async fn on_a_terminal_it_stays_up_tells_of_a_push_and_ends_with_ctrl_c() {
     );
     assert_eq!(screen.until("git clone -b staging "), format!("{git} && cd shop"));
     assert_eq!(
-        processes_about(scratch.path()).len(),
+        roles_in(scratch.path()).len(),
         2,
         "the cluster and the controller"
     );
@@ -258,7 +258,7 @@ async fn on_a_terminal_it_stays_up_tells_of_a_push_and_ends_with_ctrl_c() {
     screen.keys.write_all(CTRL_C).unwrap();
     let ended = tokio::task::spawn_blocking(move || child.wait()).await.unwrap();
     assert_eq!(ended.unwrap().code(), Some(0), "{}", screen.shown);
-    assert_eq!(processes_about(scratch.path()), [] as [&str; 0]);
+    assert_eq!(roles_in(scratch.path()), [] as [&str; 0]);
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     let git: SocketAddr = git["http://".len()..].split_once('/').unwrap().0.parse().unwrap();
     for address in [api, git] {
