@@ -137,20 +137,23 @@ impl Target {
         }
     }
 
-    /// Looks whether it exists: anywhere, if no namespace is meant, which then is said of the usual one.
+    /// Looks whether it exists, in a namespace or in any.
     ///
     /// # Errors
-    /// It does not exist, or the cluster refuses.
-    pub async fn exists(&self, cluster: &Cluster, scope: Option<&str>, usual: &str) -> Result<(), Error> {
-        if scope.is_none()
-            && list(cluster, self.kind, None)
-                .await?
-                .iter()
-                .any(|it| it.name == self.name)
-        {
+    /// It does not exist: then the error says what may have been meant. The cluster refuses.
+    pub async fn exists(&self, cluster: &Cluster, scope: Option<&str>) -> Result<(), Error> {
+        if let Some(namespace) = scope {
+            return self.fetch(cluster, namespace).await.map(drop);
+        }
+        let known = list(cluster, self.kind, None).await?;
+        if known.iter().any(|object| object.name == self.name) {
             return Ok(());
         }
-        self.fetch(cluster, usual).await.map(drop)
+        let missing = Error::new(
+            Kind::NotFound,
+            format!("there is no {} in any namespace", self.display()),
+        );
+        Err(self.hinted(missing, &known))
     }
 
     async fn not_found(&self, cluster: &Cluster, namespace: &str) -> Error {
@@ -170,7 +173,12 @@ impl Target {
             ));
         }
         let here = known.iter().filter(|object| object.namespace == namespace);
-        match nearest(&self.name, here.map(|object| object.name.as_str())) {
+        self.hinted(missing, here)
+    }
+
+    /// Adds which of those that exist may have been meant.
+    fn hinted<'a>(&self, missing: Error, known: impl IntoIterator<Item = &'a Summary>) -> Error {
+        match nearest(&self.name, known.into_iter().map(|object| object.name.as_str())) {
             Some(name) => missing.hint(format!("Is `{name}` meant?")),
             None => missing.hint("`coracle get all -A` prints those that exist."),
         }

@@ -12,6 +12,7 @@ use reconciler::report::redact::Redactor;
 use serde_json::{Value, json};
 use telemetry::logs::Format;
 use telemetry::metrics::Metrics;
+use telemetry::server::Server;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -39,6 +40,7 @@ pub struct World {
     directory: TempDir,
     url: String,
     config: Config,
+    tells_artifacts: bool,
     metrics: Metrics,
     controller: Option<Running>,
     redactor: Redactor,
@@ -114,7 +116,6 @@ impl World {
         }
         let config = Config {
             storage: directory.path().join("storage"),
-            artifact_address: ([127, 0, 0, 1], 0).into(),
             failure_grace: Duration::from_millis(300),
             debounce: Duration::from_millis(200),
             ..Config::default()
@@ -130,6 +131,7 @@ impl World {
             directory,
             url,
             config,
+            tells_artifacts: false,
             metrics,
             redactor,
             log,
@@ -169,6 +171,13 @@ impl World {
         self
     }
 
+    /// Has statuses say where artifacts are served.
+    #[must_use]
+    pub fn telling_artifacts(mut self) -> Self {
+        self.tells_artifacts = true;
+        self
+    }
+
     /// Changes the controller's configuration for its next start.
     pub fn configure(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config);
@@ -182,7 +191,7 @@ impl World {
         assert!(self.controller.is_none(), "the controller runs already");
         self.metrics = Metrics::new().unwrap();
         let kubeconfig = self.cluster.kubeconfig();
-        let (config, metrics, redactor, stop) = (
+        let (mut config, metrics, redactor, stop) = (
             self.config.clone(),
             self.metrics.clone(),
             self.redactor.clone(),
@@ -199,12 +208,18 @@ impl World {
             .build()
             .unwrap();
         let stopping = stop.clone();
+        let told = self.tells_artifacts;
         let task = runtime.spawn(async move {
+            let artifacts = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+            if told {
+                config.artifact_host = artifacts.address().to_string();
+            }
             let services = Services {
                 client: client_of_controller(&kubeconfig).await,
                 redactor,
                 metrics,
                 ready: telemetry::health::Readiness::default().check("controller"),
+                artifacts,
             };
             controller::run(config, services, stopping).await
         });

@@ -163,33 +163,40 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     }
 
     let metrics = Metrics::new().map_err(cannot("set up metrics"))?;
+    let server = bind(args.metrics_addr, "metrics", "--metrics-addr").await?;
+    let metrics_and_health = server.address();
     let readiness = Readiness::default();
     let services = Services {
         client: cluster.client,
         redactor,
         metrics: metrics.clone(),
         ready: readiness.check("leadership"),
+        artifacts: bind(args.storage_addr, "artifacts", "--storage-addr").await?,
     };
     let endpoints = Endpoints {
         metrics,
         readiness,
         redaction,
     };
-    let server = Server::bind(args.metrics_addr).await.map_err(|error| {
-        let taken = format!("cannot serve metrics at {}", args.metrics_addr);
-        Error::new(Kind::Machine, taken)
-            .caused_by(error)
-            .hint("--metrics-addr names another address.")
-    })?;
     // It answers until the controller has ended, so that probes see the end.
     let served = CancellationToken::new();
     let serving = tokio::spawn(server.serve(endpoints.router(), served.clone()));
-    let config = args.config(global);
-    say_start(args, &cluster.address, &config);
+    let artifacts = services.artifacts.address();
+    let config = args.config(global, artifacts);
+    say_start(&cluster.address, &config, metrics_and_health, artifacts);
     let ended = reconciler::controller::run(config, services, stop).await;
     served.cancel();
     let _ = serving.await;
     ended.map_err(|error| explain(error, args))
+}
+
+/// Listens on an address that an option names.
+async fn bind(address: SocketAddr, what: &str, option: &str) -> Result<Server, Error> {
+    Server::bind(address).await.map_err(|error| {
+        Error::new(Kind::Machine, format!("cannot serve {what} at {address}"))
+            .caused_by(error)
+            .hint(format!("{option} names another address."))
+    })
 }
 
 /// Makes the directory for repositories and artifacts, and says so: run by hand, nobody expects it.
@@ -211,7 +218,7 @@ fn prepare_storage(path: &Path, ui: &mut Ui) -> Result<(), Error> {
 }
 
 /// The first line of the log: which controller this is, and where.
-fn say_start(args: &Args, cluster: &str, config: &Config) {
+fn say_start(cluster: &str, config: &Config, metrics_and_health: SocketAddr, artifacts: SocketAddr) {
     let namespaces = config.watch_namespace.as_deref().unwrap_or("all");
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -219,15 +226,15 @@ fn say_start(args: &Args, cluster: &str, config: &Config) {
         namespace = config.namespace,
         identity = config.identity,
         namespaces,
-        metrics_and_health = %args.metrics_addr,
-        artifacts = %args.storage_addr,
+        %metrics_and_health,
+        %artifacts,
         "the controller starts: it reconciles GitRepositories and Kustomizations"
     );
 }
 
 impl Args {
-    /// What the flags mean.
-    fn config(&self, global: &Global) -> Config {
+    /// What the flags mean, with the address that artifacts are served at: a port 0 has become one.
+    fn config(&self, global: &Global, artifacts: SocketAddr) -> Config {
         let defaults = Config::default();
         let namespace = self
             .runtime_namespace
@@ -238,11 +245,10 @@ impl Args {
             namespace,
             identity: self.identity.clone().unwrap_or_else(identity),
             storage: self.storage_path.clone(),
-            artifact_address: self.storage_addr,
             artifact_host: self
                 .storage_adv_addr
                 .clone()
-                .unwrap_or_else(|| self.storage_addr.to_string()),
+                .unwrap_or_else(|| artifacts.to_string()),
             default_service_account: self
                 .default_service_account
                 .clone()
@@ -306,13 +312,6 @@ fn explain(error: ControllerError, args: &Args) -> Error {
             Some(format!(
                 "{} has to be writable and used by one controller only: --storage-path names another.",
                 args.storage_path.display()
-            )),
-        ),
-        ControllerError::Artifacts(_) => (
-            Kind::Machine,
-            Some(format!(
-                "{} may be taken: --storage-addr names another address.",
-                args.storage_addr
             )),
         ),
         ControllerError::Broken => (Kind::Internal, None),

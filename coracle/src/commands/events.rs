@@ -110,7 +110,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     // Events outlive their object, so it is looked for only when there are none.
     if let (Some(target), true) = (&about, events.is_empty()) {
         target
-            .exists(&cluster, scope(args.all_namespaces, global), global.namespace())
+            .exists(&cluster, scope(args.all_namespaces, global))
             .await?;
     }
     if !args.watch {

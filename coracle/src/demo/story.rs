@@ -88,9 +88,10 @@ pub async fn tell(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), Demo
 }
 
 async fn environments_come_up(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
-    const CHAPTER: &str = "the environments come up";
-    teller
-        .chapter("The cluster is pointed at clusters/demo on the branch main. The environments come up.")?;
+    teller.chapter(
+        "the environments come up",
+        "The cluster is pointed at clusters/demo on the branch main. The environments come up.",
+    )?;
     let started = Instant::now();
     let mut coming: FuturesUnordered<_> = ENVIRONMENTS
         .map(|environment| async move {
@@ -124,13 +125,15 @@ async fn environments_come_up(stage: &Props<'_>, teller: &mut Teller<'_>) -> Res
             "   {environment} is up: {objects} objects, {running} of {wanted} web pods"
         ))?;
     }
-    teller.good(CHAPTER, format!("4 environments after {}", millis(started)))?;
+    teller.good(format!("4 environments after {}", millis(started)))?;
     Ok(())
 }
 
 async fn a_merge_goes_live(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
-    const CHAPTER: &str = "a merge goes live";
-    teller.chapter("Somebody merges `Turn the search on or off` to the branch staging.")?;
+    teller.chapter(
+        "a merge goes live",
+        "Somebody merges `Turn the search on or off` to the branch staging.",
+    )?;
     let work = stage.work;
     work.checkout("staging").await?;
     work.branch("search").await?;
@@ -159,24 +162,22 @@ async fn a_merge_goes_live(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result
     let (applied, _) = (applied?, healthy?);
     let live_after = pushed.elapsed();
     tell_changes(stage, teller, "shop-staging", seen).await?;
-    teller.good(
-        CHAPTER,
-        format!(
-            "applied {} ms after the push, healthy after {} ms",
-            applied.as_millis(),
-            live_after.as_millis()
-        ),
-    )?;
+    teller.good(format!(
+        "applied {} ms after the push, healthy after {} ms",
+        applied.as_millis(),
+        live_after.as_millis()
+    ))?;
     Ok(())
 }
 
 async fn an_edit_by_hand_is_put_back(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
-    const CHAPTER: &str = "an edit by hand is put back";
     let before = number(&deployment(stage, "staging", "web").await?, "/spec/replicas");
     let more = before + 3;
-    teller.chapter(format!(
-        "Somebody scales the front end of staging to {more} by hand."
-    ))?;
+    teller.chapter(
+        "an edit by hand is put back",
+        format!("Somebody scales the front end of staging to {more} by hand."),
+    )?;
+    let seen = last_event(stage, "shop-staging").await?;
     let edited = Instant::now();
     let generation = stage
         .world
@@ -201,16 +202,16 @@ async fn an_edit_by_hand_is_put_back(stage: &Props<'_>, teller: &mut Teller<'_>)
             },
         )
         .await?;
-    teller.good(
-        CHAPTER,
-        format!("{before} replicas again after {} ms", after.as_millis()),
-    )?;
+    tell_changes(stage, teller, "shop-staging", seen).await?;
+    teller.good(format!("{before} replicas again after {} ms", after.as_millis()))?;
     Ok(())
 }
 
 async fn a_broken_image_is_explained(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
-    const CHAPTER: &str = "a broken image is explained";
-    teller.chapter("Somebody commits an image to staging that does not exist.")?;
+    teller.chapter(
+        "a broken image is explained",
+        "Somebody commits an image to staging that does not exist.",
+    )?;
     let production = deployment(stage, "production", "web").await?;
     let image = image_of(&deployment(stage, "staging", "web").await?)
         .ok_or_else(|| untrue("the front end has no image".to_owned()))?;
@@ -219,6 +220,7 @@ async fn a_broken_image_is_explained(stage: &Props<'_>, teller: &mut Teller<'_>)
         .work
         .write(STAGING, &edits::with_tag(&overlay, &image, "does-not-exist"))?;
     let commit = stage.work.commit("Take the newest front end").await?;
+    let seen = last_event(stage, "shop-staging").await?;
     let pushed = push(stage, "staging").await?;
     let failed = stage
         .world
@@ -232,6 +234,7 @@ async fn a_broken_image_is_explained(stage: &Props<'_>, teller: &mut Teller<'_>)
         })
         .await?;
     let noticed = pushed.elapsed();
+    tell_changes(stage, teller, "shop-staging", seen).await?;
     teller.detail(format!("{}: {}", failed.reason, short_revisions(&failed.message)))?;
     for expected in ["web", "does-not-exist"] {
         if !failed.message.contains(expected) {
@@ -250,27 +253,22 @@ async fn a_broken_image_is_explained(stage: &Props<'_>, teller: &mut Teller<'_>)
     if untouched.metadata.resource_version != production.metadata.resource_version || serving == 0 {
         return Err(untrue("production changed, or staging serves no more".to_owned()));
     }
-    teller.good(
-        CHAPTER,
-        format!(
-            "failed with its reason after {} ms, production untouched",
-            noticed.as_millis()
-        ),
-    )?;
+    teller.good(format!(
+        "failed with its reason after {} ms, production untouched",
+        noticed.as_millis()
+    ))?;
     Ok(())
 }
 
 async fn a_revert_brings_it_back(stage: &Props<'_>, teller: &mut Teller<'_>) -> Result<(), DemoError> {
-    const CHAPTER: &str = "a revert takes it back";
-    teller.chapter("`git revert` on staging.")?;
+    teller.chapter("a revert takes it back", "`git revert` on staging.")?;
     let commit = stage.work.revert().await?;
+    let seen = last_event(stage, "shop-staging").await?;
     let pushed = push(stage, "staging").await?;
     live(stage, "staging", &commit).await?;
     let after = pushed.elapsed();
-    teller.good(
-        CHAPTER,
-        format!("healthy again {} ms after the push", after.as_millis()),
-    )?;
+    tell_changes(stage, teller, "shop-staging", seen).await?;
+    teller.good(format!("healthy again {} ms after the push", after.as_millis()))?;
     Ok(())
 }
 
@@ -278,9 +276,11 @@ async fn a_removed_file_removes_its_objects(
     stage: &Props<'_>,
     teller: &mut Teller<'_>,
 ) -> Result<(), DemoError> {
-    const CHAPTER: &str = "a removed file removes its objects";
     const POLICY: &str = "networking.k8s.io/v1/NetworkPolicy";
-    teller.chapter("Somebody removes network-policy.yaml on the branch dev.")?;
+    teller.chapter(
+        "a removed file removes its objects",
+        "Somebody removes network-policy.yaml on the branch dev.",
+    )?;
     let work = stage.work;
     work.checkout("dev").await?;
     work.write(BASE, &without_policy(work)?)?;
@@ -300,13 +300,10 @@ async fn a_removed_file_removes_its_objects(
     if stage.world.get(POLICY, "shop-staging", "web").await?.is_none() {
         return Err(untrue("the policy of staging is gone as well".to_owned()));
     }
-    teller.good(
-        CHAPTER,
-        format!(
-            "gone {} ms after the push, staging keeps its own",
-            after.as_millis()
-        ),
-    )?;
+    teller.good(format!(
+        "gone {} ms after the push, staging keeps its own",
+        after.as_millis()
+    ))?;
     Ok(())
 }
 

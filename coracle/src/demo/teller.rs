@@ -13,6 +13,8 @@ use super::world::Said;
 pub struct Teller<'a> {
     ui: &'a mut Ui,
     start: Instant,
+    /// The step that is told.
+    step: &'static str,
     results: Vec<(&'static str, String)>,
 }
 
@@ -22,6 +24,7 @@ impl<'a> Teller<'a> {
         Self {
             ui,
             start: Instant::now(),
+            step: "",
             results: Vec::new(),
         }
     }
@@ -49,28 +52,31 @@ impl<'a> Teller<'a> {
         })
     }
 
-    pub(super) fn chapter(&mut self, text: impl Into<String>) -> Result<(), Error> {
+    /// Begins a step.
+    pub(super) fn chapter(&mut self, step: &'static str, text: impl Into<String>) -> Result<(), Error> {
+        self.step = step;
         self.tell(Styled::new(STRONG, text))
     }
 
-    pub(super) fn good(&mut self, chapter: &'static str, text: String) -> Result<(), Error> {
+    /// Ends the step with what came of it.
+    pub(super) fn good(&mut self, text: String) -> Result<(), Error> {
         self.tell(format_args!("{} {text}", Styled::new(GOOD, "ok")))?;
-        self.results.push((chapter, text));
+        self.results.push((self.step, text));
         Ok(())
     }
 
-    /// Prints each step with its result.
+    /// Prints each step with its result; the one that is told failed if the story did.
     ///
     /// # Errors
     /// The output cannot be written.
     pub fn summary(&mut self, failed: bool) -> Result<(), Error> {
         self.ui.line("")?;
         let mut table = Table::new(["STEP", "RESULT"]);
-        for (chapter, text) in &self.results {
-            table.row(vec![(*chapter).into(), Styled::new(GOOD, text.as_str())]);
+        for (step, text) in &self.results {
+            table.row(vec![(*step).into(), Styled::new(GOOD, text.as_str())]);
         }
         if failed {
-            table.row(vec!["what came next".into(), Styled::new(BAD, "failed")]);
+            table.row(vec![self.step.into(), Styled::new(BAD, "failed")]);
         }
         table.print(self.ui)
     }

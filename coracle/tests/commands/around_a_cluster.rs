@@ -261,8 +261,13 @@ async fn events_about_nothing_are_refused() {
     [3]
     ");
     insta::assert_snapshot!(terminal.run("events --for nope -A").await, @r"
-    error: there is no kustomization/nope in namespace flux-system
+    error: there is no kustomization/nope in any namespace
     hint: `coracle get all -A` prints those that exist.
+    [3]
+    ");
+    insta::assert_snapshot!(terminal.run("events --for stagin -A").await, @r"
+    error: there is no kustomization/stagin in any namespace
+    hint: Is `staging` meant?
     [3]
     ");
     insta::assert_snapshot!(terminal.run("events --for ks/cluster").await, @r"

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::terminal::{program, show};
+use crate::terminal::{program, show, signal};
 
 /// Starts it, waits until it serves, ends it as Ctrl-C does; what it printed, without its address and folder.
 fn session(folder: &Path, options: &str) -> String {
@@ -19,11 +19,7 @@ fn session(folder: &Path, options: &str) -> String {
     let mut url = String::new();
     out.read_line(&mut url).unwrap();
     assert!(folder.join("embedded-cluster.kubeconfig").exists());
-    let ended = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(ended.success());
+    signal("INT", &child);
     let mut said = url.clone();
     out.read_to_string(&mut said).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();

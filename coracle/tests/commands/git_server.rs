@@ -1,11 +1,10 @@
 //! `coracle git-server`: what it refuses, and what it says when `git` does not work.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::terminal::program;
+use crate::terminal::{get, program};
 
 /// A directory with the bare repository `shop.git`, which takes pushes by its own configuration.
 fn with_repository() -> tempfile::TempDir {
@@ -45,15 +44,8 @@ impl Serving {
         Self { child, address }
     }
 
-    /// The status and the body of an answer.
     fn get(&self, path: &str) -> (String, String) {
-        let mut connection = TcpStream::connect(&self.address).unwrap();
-        write!(connection, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split_whitespace().nth(1).unwrap();
-        (status.to_owned(), body.to_owned())
+        get(&self.address, path)
     }
 
     /// Ends it, and gives what it said beside its output.

@@ -26,11 +26,10 @@ async fn an_address_that_is_taken_is_named_with_the_option_for_another() {
         .run(&format!("controller --storage-path data --metrics-addr 127.0.0.1:0 --storage-addr {address} --log-level error"))
         .await;
     insta::assert_snapshot!(shown.replace(&address, "127.0.0.1:9090"), @r"
-    error: the controller ended
-      because artifacts cannot be served
+    error: cannot serve artifacts at 127.0.0.1:9090
       because cannot listen on 127.0.0.1:9090: is another process using it?
       because Address already in use (os error 98)
-    hint: 127.0.0.1:9090 may be taken: --storage-addr names another address.
+    hint: --storage-addr names another address.
     [7]
     ");
     let shown = show(&mut program(&format!("embedded-cluster --listen {address}")));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the functions that tests share fail the test")]
 
 mod around_a_cluster;
+mod controller;
 mod demo;
 mod embedded_cluster;
 mod git_server;
@@ -10,6 +11,7 @@ mod help;
 mod install;
 mod machine;
 mod preview;
+mod secrets;
 mod terminal;
 mod uninstalling;
 mod who_works;

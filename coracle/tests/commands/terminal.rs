@@ -1,7 +1,9 @@
 //! A cluster, a kubeconfig, and the program run against them.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use embedded_cluster::{Cluster, Config};
@@ -99,14 +101,24 @@ impl Terminal {
         std::fs::create_dir_all(self.directory.path().join(name)).unwrap();
     }
 
-    /// Runs a command line and returns what it printed and how it ended, machine-specific text taken out.
-    pub(crate) async fn run(&self, line: &str) -> String {
-        let kubeconfig = self.directory.path().join("kubeconfig");
-        let url = self.cluster.url();
+    /// Where the person is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A command line of the person.
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = program(line);
         command
-            .env("KUBECONFIG", &kubeconfig)
-            .current_dir(self.directory.path());
+            .env("KUBECONFIG", self.directory().join("kubeconfig"))
+            .current_dir(self.directory());
+        command
+    }
+
+    /// Runs a command line and returns what it printed and how it ended, machine-specific text taken out.
+    pub(crate) async fn run(&self, line: &str) -> String {
+        let url = self.cluster.url();
+        let mut command = self.command(line);
         let shown = tokio::task::spawn_blocking(move || show(&mut command))
             .await
             .unwrap();
@@ -185,6 +197,24 @@ pub(crate) fn show(command: &mut Command) -> String {
         text(&output.stderr),
         output.status.code().unwrap_or(-1)
     )
+}
+
+/// The status and the body of an answer by HTTP.
+pub(crate) fn get(address: &str, path: &str) -> (String, String) {
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(connection, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split_whitespace().nth(1).unwrap();
+    (status.to_owned(), body.to_owned())
+}
+
+/// Sends a signal, such as `TERM`, to a process of the test.
+pub(crate) fn signal(name: &str, child: &Child) {
+    let number = child.id().to_string();
+    let sent = Command::new("kill").args([&format!("-{name}"), &number]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// The objects that `coracle install` prints.

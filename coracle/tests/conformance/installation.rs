@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -121,15 +120,12 @@ impl Installation {
         let flags = installed
             .filter_map(Value::as_str)
             .filter(|flag| !flag.starts_with("--storage"));
-        let artifacts = free_address();
         let log = self.controller_log();
         let child = program("")
             .args(flags)
             .arg(format!("--kubeconfig={}", path.display()))
             .arg(format!("--storage-path={}", self.folder().join("data").display()))
-            .arg(format!("--metrics-addr={}", free_address()))
-            .arg(format!("--storage-addr={artifacts}"))
-            .arg(format!("--storage-adv-addr={artifacts}"))
+            .args(["--metrics-addr=127.0.0.1:0", "--storage-addr=127.0.0.1:0"])
             .arg("--failure-grace=1s")
             .arg("--log-level=debug")
             .arg("--until-stdin-closes")
@@ -332,9 +328,4 @@ fn folder(control_plane: &ControlPlane) -> PathBuf {
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// An address of loopback that was free a moment ago.
-fn free_address() -> std::net::SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }

@@ -34,9 +34,11 @@ pub(crate) async fn client(cluster: &Cluster) -> Result<Client> {
     client_of(&cluster.kubeconfig()).await
 }
 
+/// A client that tries nothing again by itself.
 pub(crate) async fn client_of(kubeconfig: &str) -> Result<Client> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.default_retry = false;
     Ok(Client::try_from(config)?)
 }
 

@@ -156,6 +156,47 @@ async fn a_stateful_set_starts_its_pods_in_order_with_bound_claims() -> Result<(
 }
 
 #[tokio::test]
+async fn a_daemon_set_has_one_pod_on_a_node_that_it_fits_and_rolls_over() -> Result<()> {
+    let running = start().await?;
+    let mut set = workload("DaemonSet", "web:1");
+    if let Some(spec) = set["spec"].as_object_mut() {
+        spec.remove("replicas");
+    }
+    let status = || {
+        let set = running.cluster.get("apps/v1", "DaemonSet", "default", "web");
+        let mut status = set.unwrap_or_default()["status"].clone();
+        status["observedGeneration"].take();
+        status
+    };
+    let up = json!({
+        "observedGeneration": null, "desiredNumberScheduled": 1, "currentNumberScheduled": 1, "numberMisscheduled": 0,
+        "numberReady": 1, "numberAvailable": 1, "updatedNumberScheduled": 1,
+    });
+    running.cluster.apply(&set, "t")?;
+    let_pass(&running, Duration::from_secs(1)).await;
+    assert_eq!(status(), up);
+    let first = pod(&running);
+    assert_eq!(first["metadata"]["ownerReferences"][0]["kind"], "DaemonSet");
+
+    set["spec"]["template"]["spec"]["containers"][0]["image"] = "web:2".into();
+    running.cluster.apply(&set, "t")?;
+    let_pass(&running, Duration::from_secs(1)).await;
+    assert_eq!(status(), up);
+    let second = pod(&running);
+    assert_eq!(second["spec"]["containers"][0]["image"], "web:2");
+    assert_ne!(second["metadata"]["uid"], first["metadata"]["uid"]);
+    assert_eq!(running.cluster.list("v1", "Pod", "default").len(), 1);
+
+    // A node that there is not.
+    set["spec"]["template"]["spec"]["nodeSelector"] = json!({"disk": "fast"});
+    running.cluster.apply(&set, "t")?;
+    let_pass(&running, Duration::from_secs(1)).await;
+    assert_eq!(running.cluster.list("v1", "Pod", "default"), Vec::<Value>::new());
+    assert_eq!(status()["desiredNumberScheduled"], 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_job_completes_or_reaches_its_backoff_limit() -> Result<()> {
     let running = start().await?;
     running.cluster.workloads().when_image(

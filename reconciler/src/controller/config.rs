@@ -1,6 +1,5 @@
 //! How the controller is set up: values only.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +18,6 @@ pub struct Config {
     pub watch_namespace: Option<String>,
     /// Where repositories are kept; lost without harm.
     pub storage: PathBuf,
-    /// Where artifacts are served.
-    pub artifact_address: SocketAddr,
     /// Host and port under which others reach the artifacts.
     pub artifact_host: String,
     /// The ServiceAccount of Kustomizations that name none.
@@ -64,7 +61,6 @@ impl Default for Config {
             identity: "coracle".to_owned(),
             watch_namespace: None,
             storage: PathBuf::from("/data"),
-            artifact_address: SocketAddr::from(([0, 0, 0, 0], 9090)),
             artifact_host: "coracle.flux-system.svc.cluster.local.:9090".to_owned(),
             default_service_account: None,
             no_cross_namespace_refs: false,

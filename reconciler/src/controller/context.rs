@@ -10,6 +10,7 @@ use super::configs::Configs;
 use super::doubts::Doubts;
 use super::events::Recorder;
 use super::fleet::Message;
+use super::memory::Digests;
 use super::places::Places;
 use super::registry::Registry;
 use crate::cluster::{Api, Discovery, Index, Watches};
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) configs: Arc<Configs>,
     pub(crate) index: Arc<Index>,
     pub(crate) registry: Registry,
+    /// By which what is wanted is compared with what was.
+    pub(crate) digests: Digests,
     /// Bounds renders: each takes a core and the memory of one application.
     pub(crate) renders: Arc<Semaphore>,
     /// Bounds runs under way.

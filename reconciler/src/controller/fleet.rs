@@ -147,6 +147,9 @@ impl Fleet {
         for member in self.members.values() {
             member.cancel.cancel();
         }
+        if self.running > 0 {
+            tracing::info!(runs = self.running, "what is under way ends at its next write");
+        }
         while self.running > 0 {
             match messages.recv().await {
                 Some(Message::RunEnded(..) | Message::Finalized(..)) => self.running -= 1,

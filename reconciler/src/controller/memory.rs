@@ -1,7 +1,7 @@
 //! What a successful run leaves behind so that the next one can leave out what did not change. No I/O.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher, RandomState};
 use std::sync::Arc;
 
 use kustomize_rs::fs::ReadSet;
@@ -71,14 +71,21 @@ pub(crate) fn version(seen: &Seen) -> u64 {
     hasher.finish()
 }
 
-/// Digest of a wanted object.
-pub(crate) fn digest(value: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hash(value, &mut hasher);
-    hasher.finish()
+/// Digests of wanted objects, which may hold secrets: by a key that a controller makes when it starts and that never
+/// leaves it, so that a digest tells nobody what it is of (rule 27).
+#[derive(Debug, Default)]
+pub(crate) struct Digests(RandomState);
+
+impl Digests {
+    /// Digest of a wanted object.
+    pub(crate) fn of(&self, value: &Value) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hash(value, &mut hasher);
+        hasher.finish()
+    }
 }
 
-fn hash(value: &Value, hasher: &mut DefaultHasher) {
+fn hash(value: &Value, hasher: &mut impl Hasher) {
     match value {
         Value::Null => 0_u8.hash(hasher),
         Value::Bool(b) => b.hash(hasher),
@@ -105,6 +112,18 @@ mod tests {
 
     use super::*;
     use crate::assess::reduce::Observed;
+
+    #[test]
+    fn rule_27_digests_are_comparable_within_a_controller_and_tell_nothing_outside() {
+        let secret = json!({"data": {"password": "aHVudGVyMg=="}, "list": [1, null, true]});
+        let (ours, theirs) = (Digests::default(), Digests::default());
+        assert_eq!(ours.of(&secret), ours.of(&secret.clone()));
+        assert_ne!(
+            ours.of(&secret),
+            ours.of(&json!({"data": {"password": "aHVudGVyMw=="}}))
+        );
+        assert_ne!(ours.of(&secret), theirs.of(&secret), "by another key");
+    }
 
     fn seen(generation: i64, fields: &Value) -> Seen {
         let object = json!({"metadata": {

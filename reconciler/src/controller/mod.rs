@@ -74,9 +74,6 @@ pub enum ControllerError {
         "the cluster does not know {0}: install Coracle's definitions first: coracle install | kubectl apply --server-side -f -"
     )]
     NotInstalled(String),
-    /// The address for artifacts cannot be listened on.
-    #[error("artifacts cannot be served")]
-    Artifacts(#[source] telemetry::server::ServeError),
     /// The task that decides what runs broke off by a defect; the log has the place.
     #[error("the controller broke off by a defect; its log has the place")]
     Broken,
@@ -95,6 +92,8 @@ pub struct Services {
     pub metrics: telemetry::metrics::Metrics,
     /// Says that the controller does its work.
     pub ready: telemetry::health::Check,
+    /// Where artifacts are served.
+    pub artifacts: telemetry::server::Server,
 }
 
 /// Runs until `stop`, then finishes or abandons runs under way and lets the leases go.
@@ -139,6 +138,7 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         watches,
         index,
         registry: registry::Registry::default(),
+        digests: memory::Digests::default(),
         recorder,
         messages,
         leadership: leadership.clone(),
@@ -149,10 +149,8 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
     });
 
     let checkouts = Arc::new(sources::Checkouts::default());
-    let server = telemetry::server::Server::bind(cx.config.artifact_address)
-        .await
-        .map_err(ControllerError::Artifacts)?;
-    tokio::spawn(server.serve(artifacts::routes(checkouts.clone()), tasks.clone()));
+    let routes = artifacts::routes(checkouts.clone());
+    tokio::spawn(services.artifacts.serve(routes, tasks.clone()));
 
     let (leads, leading) = watch::channel(false);
     let sources = sources::Sources::new(cx.clone(), store, checkouts, tasks.clone());

@@ -99,7 +99,8 @@ pub struct Rendered {
     pub objects: Vec<Object>,
     /// Everything that was looked up in the tree, and what was not there.
     pub read_set: ReadSet,
-    /// `sha256:` and the digest of the built YAML, as Flux keeps it in the history.
+    /// `sha256:` and the digest of the built YAML, as Flux keeps it in the history: without a key, although Secrets are
+    /// part of what was built, since whoever reads a history compares it with what Flux would write.
     pub digest: String,
     /// Values to redact wherever they would show.
     pub secrets: SecretValues,

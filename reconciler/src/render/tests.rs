@@ -1,3 +1,5 @@
+//! From the files of a Kustomization to its objects, and what a person reads when that fails.
+
 use std::collections::BTreeMap;
 
 use kustomize_rs::fs::MemoryFs;

@@ -8,6 +8,7 @@
 use reconciler::controller::{self, Config, Services};
 use reconciler::report::redact::Redactor;
 use telemetry::logs::{Format, LogConfig};
+use telemetry::server::Server;
 use tests::world::client_of_controller;
 use tokio_util::sync::CancellationToken;
 
@@ -32,10 +33,10 @@ async fn main() {
         redactor,
         metrics: telemetry::metrics::Metrics::new().unwrap(),
         ready: telemetry::health::Readiness::default().check("controller"),
+        artifacts: Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap(),
     };
     let config = Config {
         storage: storage.into(),
-        artifact_address: ([127, 0, 0, 1], 0).into(),
         ..Config::default()
     };
     let (clock, bound) = (config.clock.clone(), config.late_write_bound);

@@ -2,6 +2,7 @@
 //! shows that the event has led to nothing.
 
 use serde_json::{Value, json};
+use tests::world::condition;
 
 use crate::{Scene, config_map, deployment};
 
@@ -186,4 +187,33 @@ async fn a_restart_costs_a_look_at_each_object_and_no_write() {
         .collect();
     assert_eq!(writes, Vec::<&String>::new());
     assert_eq!(cost.len(), 5 + 5, "{cost:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_health_costs_nothing_until_an_event_comes() {
+    let scene = scene(&json!({})).await;
+    let mark = scene.world.mark();
+    let gate = json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": "default", "name": "gate"});
+    scene
+        .world
+        .respec("app", &json!({"timeout": "5m", "healthChecks": [gate]}));
+    // Why it is not there is looked for once; by then the status says what is waited for.
+    let look = |line: &String| line.starts_with("get configmaps default/gate ");
+    scene
+        .world
+        .until_seen("a look at the gate", |world| world.since(mark).iter().any(look))
+        .await;
+    let waits = condition(&scene.world.get_kustomization("app"), "Reconciling").cloned();
+    let waits = waits.unwrap_or_default()["message"].to_string();
+    assert!(waits.contains("Running health checks for revision"), "{waits}");
+
+    let mark = scene.world.mark();
+    scene.mark_a_config_map().await;
+    scene.mark_a_deployment().await;
+    assert_eq!(scene.cost(mark).await, Vec::<String>::new());
+    scene.world.apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate", "namespace": "default"},
+    }));
+    scene.world.until_applied("app", &scene.upstream.head()).await;
+    assert_eq!(scene.world.since(mark).last().map(String::as_str), Some(STATUS));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::memory::{Left, digest};
+use super::super::memory::Left;
 use super::super::step::Scope;
 use super::{Run, text};
 use crate::apply::Absent;
@@ -44,7 +44,7 @@ impl Run<'_> {
                         watchable: false,
                     },
                 };
-                let digest = digest(&wanted.value);
+                let digest = self.cx.digests.of(&wanted.value);
                 let before = self.cx.index.get(&wanted.id);
                 let settled = self.is_settled(&wanted.id, digest) && self.serves(&wanted);
                 items.push(Item {

@@ -1,7 +1,7 @@
 //! Keeps one GitRepository fetched: looks, tells the fleet, reports, sleeps until its interval or a change. Does I/O.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use super::super::context::Context;
 use super::super::events::Subject;
 use super::super::finalizer;
 use super::super::fleet::{Message, SourceKey, SourceState};
+use super::super::metrics;
 use super::super::skip::Changes;
 use super::fetching::suspended_commit;
 use super::status::{self, Failure, requested};
@@ -136,6 +137,15 @@ impl Keeper {
             self.tell(None, Some("it is suspended".to_owned())).await;
             return None;
         }
+        let started = Instant::now();
+        let pause = self.follow(object).await;
+        let key = metrics::key("GitRepository", &self.key.0, &self.key.1);
+        self.cx.metrics.observe_reconcile(&key, started.elapsed());
+        pause
+    }
+
+    /// Fetches, and reports what came of it.
+    async fn follow(&mut self, object: &GitRepository) -> Option<Duration> {
         let fetched = self.fetch(object).await;
         match fetched {
             Ok(Fetched::Unchanged) => {
@@ -386,11 +396,11 @@ fn publish(cx: &Context, object: &GitRepository, status: &GitRepositoryStatus) {
         .map(|c| c.status);
     let (namespace, name) = key_of(object);
     cx.metrics.set_resource(
-        super::super::metrics::key("GitRepository", &namespace, &name),
+        metrics::key("GitRepository", &namespace, &name),
         telemetry::metrics::ResourceInfo {
             group: "source.toolkit.fluxcd.io",
             version: "v1",
-            ready: super::super::metrics::ready(ready),
+            ready: metrics::ready(ready),
             suspended: object.spec.suspend,
             details: vec![
                 (

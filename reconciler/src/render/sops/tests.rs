@@ -1,3 +1,5 @@
+//! Files that the program `sops` encrypted, as they are read here; and what is said about those that cannot be.
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Variables as Flux and the shell read them, and what is said about those that cannot be replaced.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
