@@ -249,7 +249,7 @@ impl SshScene {
         let upstream = Upstream::empty();
         let commit = upstream.commit("app/config.yaml", &config_map("settings", "one"));
         let server = SshServer::start(HostKey::Ed25519, &[user]);
-        let mut world = World::new(tempfile::tempdir().unwrap(), server.url(&upstream.git_dir())).await;
+        let world = World::new(tempfile::tempdir().unwrap(), server.url(&upstream.git_dir())).await;
         let spec = json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}});
         world.git_repository_with("app", &spec);
         world.kustomization("app", "app", "./app", &json!({}));
