@@ -10,6 +10,8 @@ use crate::world::{NAMESPACE, PATIENCE, World, resource};
 
 /// The label that names the owner of an object.
 pub const OWNER: &str = "kustomize.toolkit.fluxcd.io/name";
+/// The label that says where that one is.
+pub const OWNER_NAMESPACE: &str = "kustomize.toolkit.fluxcd.io/namespace";
 /// Kinds whose objects scenarios put into Git.
 const KINDS: [(&str, &str); 7] = [
     ("v1", "ConfigMap"),

@@ -40,7 +40,7 @@ impl<'a> Election<'a> {
         Self { cx, api, hold }
     }
 
-    /// Leads until `stop`; gives who took over if leadership was lost.
+    /// Leads until `stop`; gives why leadership was lost, if it was.
     pub(crate) async fn lead(
         &self,
         ready: &Check,
@@ -57,7 +57,7 @@ impl<'a> Election<'a> {
             let asked = Instant::now();
             let attempt = tokio::select! {
                 () = stop.cancelled() => return None,
-                () = at(until) => return Some(NOBODY.to_owned()),
+                () = at(until) => return Some(RAN_OUT.to_owned()),
                 attempt = self.attempt() => attempt,
             };
             let pause = match attempt {
@@ -97,7 +97,7 @@ impl<'a> Election<'a> {
             };
             tokio::select! {
                 () = stop.cancelled() => return None,
-                () = at(until) => return Some(NOBODY.to_owned()),
+                () = at(until) => return Some(RAN_OUT.to_owned()),
                 () = self.rest(pause, until.is_some(), &mut version) => {}
             }
         }
@@ -208,8 +208,8 @@ impl<'a> Election<'a> {
 
 /// What keeps this process from leading is said again after this long.
 const SAID_AGAIN: Duration = Duration::from_secs(300);
-/// Who leads when the leases ran out before they could be renewed.
-const NOBODY: &str = "nobody: the leases could not be renewed before they ran out";
+/// Why leadership is lost when nobody took over.
+const RAN_OUT: &str = "the leases could not be renewed before they ran out";
 
 async fn at(instant: Option<Instant>) {
     match instant {

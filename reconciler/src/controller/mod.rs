@@ -77,8 +77,8 @@ pub enum ControllerError {
     /// The task that decides what runs broke off by a defect; the log has the place.
     #[error("the controller broke off by a defect; its log has the place")]
     Broken,
-    /// Leadership was lost to another process.
-    #[error("leadership was lost to {0}")]
+    /// Leadership was lost: why.
+    #[error("leadership was lost: {0}")]
     Deposed(String),
 }
 
@@ -169,6 +169,9 @@ pub async fn run(config: Config, services: Services, stop: CancellationToken) ->
         deposed = election.lead(&services.ready, leads, stop.clone()) => {
             leadership.cancel();
             stop.cancel();
+            if let Some(by) = &deposed {
+                tracing::warn!("leadership is lost, and nothing is written any more: {by}");
+            }
             outcome(fleet.await.is_ok(), deposed)
         }
         // It ends when it is told to, or by a defect: a process that leads and does nothing would be worse than none.

@@ -26,16 +26,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The key of a render now: generation and revision.
+    /// The key of a render now.
     pub(crate) fn key(&self) -> ClaimKey {
-        ClaimKey {
-            generation: self.kustomization.metadata.generation.unwrap_or_default(),
-            revision: self
-                .checkout
-                .as_ref()
-                .map(|checkout| checkout.revision().to_string())
-                .unwrap_or_default(),
-        }
+        let generation = self.kustomization.metadata.generation.unwrap_or_default();
+        ClaimKey::of(generation, self.checkout.as_ref())
     }
 
     /// Its claims, if they were made from what is current.
@@ -49,6 +43,21 @@ impl Entry {
 pub(crate) struct ClaimKey {
     pub(crate) generation: i64,
     pub(crate) revision: String,
+    /// What the source leaves out of that.
+    ignore: Option<String>,
+}
+
+impl ClaimKey {
+    /// Of a generation and a checkout, if there is one.
+    pub(crate) fn of(generation: i64, checkout: Option<&Checkout>) -> Self {
+        Self {
+            generation,
+            revision: checkout
+                .map(|checkout| checkout.revision().to_string())
+                .unwrap_or_default(),
+            ignore: checkout.and_then(|checkout| checkout.ignore().map(ToOwned::to_owned)),
+        }
+    }
 }
 
 /// The objects that a Kustomization wants, as digests: eight bytes each.

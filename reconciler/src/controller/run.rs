@@ -166,10 +166,7 @@ impl Run<'_> {
 
     /// Lets others know what this Kustomization wants at this revision.
     fn claim(&self, wanted: &[Wanted]) {
-        let key = ClaimKey {
-            generation: self.job.generation(),
-            revision: self.job.revision().unwrap_or_default(),
-        };
+        let key = ClaimKey::of(self.job.generation(), self.job.checkout.as_ref());
         let claims = Claims::new(key, wanted);
         self.cx
             .registry

@@ -111,11 +111,14 @@ impl State {
     }
 
     /// A commit that touches nothing of this Kustomization counts as applied without a run.
-    pub fn skip_to(&mut self, revision: &str) {
+    pub fn skip_to(&mut self, revision: &str, ignore: Option<&str>) {
+        let (revision, ignore) = (Some(revision.to_owned()), ignore.map(ToOwned::to_owned));
         if let Some(attempted) = &mut self.attempted {
-            attempted.revision = Some(revision.to_owned());
+            attempted.revision.clone_from(&revision);
+            attempted.ignore.clone_from(&ignore);
         }
-        self.inputs.revision = Some(revision.to_owned());
+        self.inputs.revision = revision;
+        self.inputs.ignore = ignore;
     }
 
     /// Whether a new revision may be skipped when none of its changes were read: the last run succeeded, with

@@ -86,7 +86,50 @@ impl Guard {
                 "has no objects at all, so all {prunes} in the inventory would be deleted"
             ));
         }
-        let is_large = inventory >= self.large && prunes as f64 > self.share * inventory as f64;
+        let is_large = inventory >= self.large && prunes as f64 / inventory as f64 > self.share;
         is_large.then(|| format!("would delete {prunes} of {inventory} objects"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a prune of so many of an inventory needs a confirmation.
+    fn asks(share: f64, prunes: usize, inventory: usize) -> bool {
+        let guard = Guard {
+            share,
+            ..Guard::default()
+        };
+        guard.too_much(inventory, inventory - prunes, prunes).is_some()
+    }
+
+    #[test]
+    fn more_than_the_share_of_a_large_inventory_is_asked_for_and_just_the_share_is_not() {
+        for (share, prunes, inventory, expected) in [
+            (0.5, 5, 10, false),
+            (0.5, 6, 10, true),
+            (0.5, 6, 12, false),
+            (0.5, 7, 12, true),
+            (0.9, 7, 12, false),
+            (0.9, 11, 12, true),
+            // 0.29 of 100 is less than 29 when it is multiplied.
+            (0.29, 29, 100, false),
+            (0.29, 30, 100, true),
+            (1.0, 11, 12, false),
+            (0.0, 1, 12, true),
+            (0.5, 0, 12, false),
+            // An inventory that is not large.
+            (0.5, 8, 9, false),
+        ] {
+            let name = format!("{prunes} of {inventory} with {share}");
+            assert_eq!(asks(share, prunes, inventory), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_of_an_inventory_is_asked_for_whatever_the_share() {
+        assert!(asks(1.0, 1, 1));
+        assert!(asks(1.0, 12, 12));
     }
 }

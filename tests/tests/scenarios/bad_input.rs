@@ -1,7 +1,8 @@
 //! Bad input is told by a condition and an Event that name the cause and what to do; nothing else changes, and it
 //! recovers by itself when the input is mended.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tests::world::{KUSTOMIZE_API, NAMESPACE, SOURCE_API, condition, workspace};
 
 use crate::{Scene, config_map, kustomization_of};
 
@@ -175,34 +176,134 @@ async fn a_path_that_is_suddenly_empty_deletes_nothing_and_says_how_to_confirm()
     scene.world.until_applied("app", &mended).await;
 }
 
+/// The fields of a kind that `docs/flux-differences.md` lists as not served, as messages name them.
+fn unserved(kind: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(workspace("docs/flux-differences.md")).unwrap();
+    let (_, list) = text.split_once(&format!("   - `{kind}`: ")).unwrap();
+    // The dots before that are those of fields.
+    let (list, _) = list.split_once(".\n").unwrap();
+    let list = list.split_whitespace().collect::<Vec<_>>().join(" ");
+    list.replace('`', "")
+        .split(", ")
+        .map(|field| format!("spec.{field}"))
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_that_is_not_served_yet_stalls_and_is_named() {
+async fn a_field_of_a_kustomization_that_is_not_served_yet_stalls_and_is_named() {
     let scene = Scene::live().await;
     let before = scene.settings();
-    scene.world.kustomization(
-        "app",
-        "app",
-        "./app",
-        &json!({"buildMetadata": ["originAnnotations"]}),
+    let source = |kind: &str| json!({"sourceRef": {"kind": kind, "name": "app"}});
+    let other_source = "spec.sourceRef.kind other than GitRepository";
+    let check = json!({"apiVersion": "example.org/v1", "kind": "Widget", "current": "true"});
+    let ignored = json!({"paths": ["/spec/replicas"], "target": {"kind": "Deployment"}});
+    let rows = [
+        (other_source, source("OCIRepository")),
+        (other_source, source("Bucket")),
+        (other_source, source("ExternalArtifact")),
+        (
+            "spec.kubeConfig",
+            json!({"kubeConfig": {"secretRef": {"name": "there"}}}),
+        ),
+        (
+            "spec.kubeConfig",
+            json!({"kubeConfig": {"configMapRef": {"name": "there"}}}),
+        ),
+        ("spec.healthCheckExprs", json!({"healthCheckExprs": [check]})),
+        (
+            "spec.buildMetadata",
+            json!({"buildMetadata": ["originAnnotations"]}),
+        ),
+        ("spec.ignore", json!({"ignore": [ignored]})),
+        (
+            "spec.dependsOn[].readyExpr",
+            json!({"dependsOn": [{"name": "app", "readyExpr": "true"}]}),
+        ),
+        (
+            "spec.decryption.serviceAccountName",
+            json!({"decryption": {"provider": "sops", "serviceAccountName": "keys"}}),
+        ),
+    ];
+    for (number, (field, spec)) in rows.iter().enumerate() {
+        let name = format!("row-{number}");
+        scene.world.kustomization(&name, "app", "./app", spec);
+        assert_stalled(&scene, KUSTOMIZE_API, "Kustomization", &name, field).await;
+    }
+    assert_eq!(listed(&rows), unserved("Kustomization"));
+    // One that ran before stays as it is.
+    scene.world.kustomization("app", "app", "./app", &rows[9].1);
+    assert_stalled(&scene, KUSTOMIZE_API, "Kustomization", "app", rows[9].0).await;
+    assert_eq!(scene.settings(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_of_a_git_repository_that_is_not_served_yet_stalls_and_is_named() {
+    let scene = Scene::live().await;
+    let other = "spec.provider other than generic";
+    let rows = [
+        (
+            "spec.verify",
+            json!({"verify": {"mode": "HEAD", "secretRef": {"name": "keys"}}}),
+        ),
+        ("spec.recurseSubmodules", json!({"recurseSubmodules": true})),
+        (
+            "spec.include",
+            json!({"include": [{"repository": {"name": "app"}}]}),
+        ),
+        ("spec.sparseCheckout", json!({"sparseCheckout": ["app"]})),
+        (other, json!({"provider": "aws"})),
+        (other, json!({"provider": "azure"})),
+        (other, json!({"provider": "github"})),
+        // Without one of these providers the API server refuses it.
+        (
+            "spec.serviceAccountName",
+            json!({"serviceAccountName": "reader", "provider": "aws"}),
+        ),
+    ];
+    scene.server.take_requests();
+    for (number, (field, spec)) in rows.iter().enumerate() {
+        let name = format!("row-{number}");
+        scene.world.git_repository_with(&name, spec);
+        let named = match *field {
+            "spec.serviceAccountName" => format!("{other}, {field}"),
+            field => field.to_owned(),
+        };
+        assert_stalled(&scene, SOURCE_API, "GitRepository", &name, &named).await;
+    }
+    assert_eq!(scene.server.take_requests(), [] as [&str; 0]);
+    assert_eq!(listed(&rows), unserved("GitRepository"));
+    scene.world.git_repository_with(
+        "generic",
+        &json!({"provider": "generic", "ref": {"branch": "main"}}),
     );
-    let told = scene
-        .world
-        .until_told(
-            "kustomize.toolkit.fluxcd.io/v1",
-            "Kustomization",
-            "app",
-            "InvalidSpec",
-        )
-        .await;
+    scene.world.until_fetched("generic", &scene.upstream.head()).await;
+}
+
+/// The fields of rows, each once.
+fn listed(rows: &[(&str, Value)]) -> Vec<String> {
+    let mut fields: Vec<String> = rows.iter().map(|(field, _)| (*field).to_owned()).collect();
+    fields.dedup();
+    fields
+}
+
+/// An object is refused for these fields, and an Event says so.
+async fn assert_stalled(scene: &Scene, api: &str, kind: &str, name: &str, fields: &str) {
+    let told = scene.world.until_told(api, kind, name, "InvalidSpec").await;
+    let done = if kind == "Kustomization" {
+        "reconciled"
+    } else {
+        "fetched"
+    };
     assert_eq!(
         told,
-        "not supported yet: spec.buildMetadata; remove it to have this reconciled"
+        format!("not supported yet: {fields}; remove it to have this {done}")
     );
-    let stalled = tests::world::condition(&scene.world.get_kustomization("app"), "Stalled")
-        .cloned()
-        .unwrap();
-    assert_eq!(stalled["status"], "True");
-    assert_eq!(scene.settings(), before);
+    let object = scene.world.get(api, kind, NAMESPACE, name).unwrap();
+    assert_eq!(
+        condition(&object, "Stalled").unwrap()["status"],
+        "True",
+        "{fields}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,8 +156,9 @@ async fn a_server_that_is_no_git_server_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repository_that_does_not_exist_is_told() {
+async fn a_repository_that_does_not_exist_is_told_and_fetched_when_its_url_is_mended() {
     let scene = Scene::live().await;
+    let before = scene.settings();
     let absent = scene.server.url("absent.git");
     scene.world.git_repository_with("app", &json!({"url": absent}));
     let message = scene
@@ -168,6 +169,12 @@ async fn a_repository_that_does_not_exist_is_told() {
         message.replace(&absent, "URL"),
         "no repository at 'URL': the server says so (HTTP 404); check the path, and, for a private repository, that the credentials may read it (servers hide what they may not)"
     );
+    assert_eq!(scene.settings(), before);
+    let mended = scene
+        .upstream
+        .commit("app/config.yaml", &config_map("settings", "two"));
+    scene.world.git_repository("app", "main");
+    scene.world.until_applied("app", &mended).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,107 +237,100 @@ async fn a_missing_secret_is_told_and_used_at_once_when_it_comes() {
     scene.world.until_fetched("app", &scene.upstream.head()).await;
 }
 
-/// A world whose repository is served over SSH.
-async fn ssh_scene(users: &[&UserKey]) -> (Upstream, SshServer, World) {
-    let upstream = Upstream::empty();
-    upstream.commit("app/config.yaml", &config_map("settings", "one"));
-    let server = SshServer::start(HostKey::Ed25519, users);
-    let mut world = World::new(tempfile::tempdir().unwrap(), server.url(&upstream.git_dir())).await;
-    world.git_repository_with(
-        "app",
-        &json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}}),
-    );
-    world.kustomization("app", "app", "./app", &json!({}));
-    world.start().await;
-    (upstream, server, world)
+/// A world whose repository is served over SSH, and is applied with this key.
+struct SshScene {
+    upstream: Upstream,
+    server: SshServer,
+    world: World,
+}
+
+impl SshScene {
+    async fn live(user: &UserKey) -> Self {
+        let upstream = Upstream::empty();
+        let commit = upstream.commit("app/config.yaml", &config_map("settings", "one"));
+        let server = SshServer::start(HostKey::Ed25519, &[user]);
+        let world = World::new(tempfile::tempdir().unwrap(), server.url(&upstream.git_dir())).await;
+        let spec = json!({"ref": {"branch": "main"}, "secretRef": {"name": "git"}});
+        world.git_repository_with("app", &spec);
+        world.kustomization("app", "app", "./app", &json!({}));
+        let mut scene = Self {
+            upstream,
+            server,
+            world,
+        };
+        scene.identify(user, &scene.server.known_hosts());
+        scene.world.start().await;
+        scene.world.until_applied("app", &commit).await;
+        scene
+    }
+
+    /// Has the source use this key, and know these hosts.
+    fn identify(&self, user: &UserKey, known_hosts: &str) {
+        let data = [("identity", &*user.private), ("known_hosts", known_hosts)];
+        self.world.secret("git", &data);
+    }
+
+    /// What the source says that is refused now, and has an Event said; what was applied is as it was before.
+    async fn refused(&self, user: &UserKey, known_hosts: &str, reason: &str) -> String {
+        let settings = || {
+            let object = self.world.get("v1", "ConfigMap", "default", "settings");
+            object.unwrap()["metadata"]["resourceVersion"].clone()
+        };
+        let before = settings();
+        self.identify(user, known_hosts);
+        let told = self
+            .world
+            .until_told(SOURCE_API, "GitRepository", "app", reason)
+            .await;
+        assert_eq!(settings(), before);
+        told.replace(self.world.url(), "URL")
+    }
+
+    /// A commit is applied once the source uses this key, and knows these hosts.
+    async fn mended(&self, user: &UserKey, known_hosts: &str) {
+        let commit = self
+            .upstream
+            .commit("app/config.yaml", &config_map("settings", "two"));
+        self.identify(user, known_hosts);
+        self.world.until_applied("app", &commit).await;
+        assert_eq!(self.world.value("settings", "key").unwrap(), "two");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_the_ssh_server_does_not_know_is_told_and_the_right_one_is_used_at_once() {
     let (right, wrong) = (UserKey::generate("ed25519", ""), UserKey::generate("ed25519", ""));
-    let (upstream, server, world) = ssh_scene(&[&right]).await;
-    world.secret(
-        "git",
-        &[
-            ("identity", &wrong.private),
-            ("known_hosts", &server.known_hosts()),
-        ],
-    );
-    let message = world
-        .until(
-            SOURCE_API,
-            "GitRepository",
-            "flux-system",
-            "app",
-            "refused",
-            |object| {
-                tests::world::condition(object, "Ready").is_some_and(|c| {
-                    c["status"] == "False" && c["message"].as_str().is_some_and(|m| !m.contains("not found"))
-                })
-            },
-        )
-        .await;
-    let message = tests::world::condition(&message, "Ready").unwrap()["message"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    std::fs::write(world.directory().join("wrong.pub"), &wrong.public).unwrap();
-    let listed = program(world.directory(), "ssh-keygen", &["-lf", "wrong.pub"]);
+    let scene = SshScene::live(&right).await;
+    let hosts = scene.server.known_hosts();
+    let message = scene.refused(&wrong, &hosts, "AuthenticationFailed").await;
+    let directory = scene.world.directory();
+    std::fs::write(directory.join("wrong.pub"), &wrong.public).unwrap();
+    let listed = program(directory, "ssh-keygen", &["-lf", "wrong.pub"]);
     let fingerprint = listed.split(' ').nth(1).unwrap();
-    let user = program(world.directory(), "id", &["-un"]);
+    let user = program(directory, "id", &["-un"]);
     assert_eq!(
         message
-            .replace(world.url(), "URL")
             .replace(fingerprint, "KEY")
             .replace(&format!("'{user}'"), "USER"),
         "access to 'URL' was refused: the server does not accept the key KEY for user USER; add its public key as a \
          deploy key"
     );
-    world.secret(
-        "git",
-        &[
-            ("identity", &right.private),
-            ("known_hosts", &server.known_hosts()),
-        ],
-    );
-    world.until_applied("app", &upstream.head()).await;
+    scene.mended(&right, &hosts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_host_key_is_refused_and_told_with_the_line_to_add() {
     let user = UserKey::generate("ed25519", "");
-    let (upstream, server, world) = ssh_scene(&[&user]).await;
-    world.secret(
-        "git",
-        &[("identity", &user.private), ("known_hosts", "# none yet\n")],
-    );
-    let object = world
-        .until(
-            SOURCE_API,
-            "GitRepository",
-            "flux-system",
-            "app",
-            "refused",
-            |object| {
-                tests::world::condition(object, "Ready").is_some_and(|c| {
-                    c["status"] == "False" && c["message"].as_str().is_some_and(|m| m.contains("host key"))
-                })
-            },
-        )
-        .await;
-    let message = tests::world::condition(&object, "Ready").unwrap()["message"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let line = server.known_hosts();
+    let scene = SshScene::live(&user).await;
+    let message = scene.refused(&user, "# none yet\n", "AuthenticationFailed").await;
+    let line = scene.server.known_hosts();
     let mut words: Vec<&str> = line.split_whitespace().collect();
     words.truncate(3);
-    assert!(message.ends_with(&words.join(" ")), "{message}");
-    world.secret(
-        "git",
-        &[("identity", &user.private), ("known_hosts", &words.join(" "))],
+    assert!(
+        message.contains("host key") && message.ends_with(&words.join(" ")),
+        "{message}"
     );
-    world.until_applied("app", &upstream.head()).await;
+    scene.mended(&user, &words.join(" ")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,13 @@
 //! Rules 9 to 14: when something is done, and when nothing.
 
+use std::time::Duration;
+
 use embedded_cluster::{HoldAt, Verb};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tests::observe::uid;
 
-use crate::requests::requests;
+use crate::requests::{previews, requests};
 use crate::{Needs, Scene, config_map, deployment, held};
 
 fn is(value: &'static str) -> impl Fn(&Value) -> bool {
@@ -73,6 +75,45 @@ async fn rule_9_a_changed_variable_is_a_change() {
         .world
         .until("v1", "ConfigMap", "default", "a", "two", is("two"))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_9_what_a_repository_has_ignored_is_part_of_what_was_read() {
+    let scene = Scene::applied(
+        &[
+            ("a.yaml", &config_map("a", "1")),
+            ("b.yaml", &config_map("b", "1")),
+        ],
+        &json!({}),
+    )
+    .await;
+    scene.upstream.write(".sourceignore", "/app/b.yaml\n");
+    scene.deploy(&[]).await;
+    assert_eq!(scene.world.inventory("app"), ["default_a__ConfigMap"]);
+    assert_eq!(scene.data("b"), Value::Null);
+    scene.upstream.write(".sourceignore", "/app/a.yaml\n");
+    scene.deploy(&[]).await;
+    assert_eq!(scene.world.inventory("app"), ["default_b__ConfigMap"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_9_so_is_what_a_source_has_ignored_though_its_commit_stays() {
+    let scene = Scene::applied(
+        &[
+            ("a.yaml", &config_map("a", "1")),
+            ("b.yaml", &config_map("b", "1")),
+        ],
+        &json!({}),
+    )
+    .await;
+    let ignoring = |paths: &str| json!({"ref": {"branch": "main"}, "ignore": paths});
+    let world = &scene.world;
+    world.git_repository_with("app", &ignoring("/app/b.yaml\n"));
+    world.until_inventory("app", &["default_a__ConfigMap"]).await;
+    assert_eq!(scene.data("b"), Value::Null);
+    world.git_repository_with("app", &ignoring("/app/a.yaml\n"));
+    world.until_inventory("app", &["default_b__ConfigMap"]).await;
+    assert_eq!(scene.data("a"), Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +219,29 @@ async fn rule_11_a_field_that_was_set_and_set_back_by_somebody_is_taken_back() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_11_so_is_one_that_was_set_and_set_back_while_it_was_watched() {
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
+    let mut holding = scene.faults().hold(previews().name("a").times(1), HoldAt::Before);
+    let set = async |value: &str| {
+        let patch = json!({"data": {"key": value}});
+        scene.world.edit("v1", "ConfigMap", "default", "a", &patch).await;
+    };
+    set("2").await;
+    // It is looked at for that, and finds the value that it wants.
+    let look = held(&mut holding).await;
+    set("1").await;
+    let live = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
+    assert!(!owns_key(&live));
+    look.release();
+    scene
+        .world
+        .until("v1", "ConfigMap", "default", "a", "ours", owns_key)
+        .await;
+}
+
 fn owns_key(object: &Value) -> bool {
     let entries = object
         .pointer("/metadata/managedFields")
@@ -271,6 +335,7 @@ async fn rule_13_a_label_stripped_by_hand_is_put_back_on_the_same_object() {
     let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
     let before = scene.world.get("v1", "ConfigMap", "default", "a").unwrap();
     let none = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": null}}});
+    let mark = scene.world.mark();
     scene.world.edit("v1", "ConfigMap", "default", "a", &none).await;
     let labelled = |object: &Value| object["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "app";
     let after = scene
@@ -278,12 +343,23 @@ async fn rule_13_a_label_stripped_by_hand_is_put_back_on_the_same_object() {
         .until("v1", "ConfigMap", "default", "a", "labelled", labelled)
         .await;
     assert_eq!(uid(&after), uid(&before));
+    // The watch shows a deletion, which the look does not believe: nothing is created.
+    let mut requests = scene.world.since(mark);
+    requests.retain(|line| line.contains("configmaps default/a"));
+    assert_eq!(
+        requests,
+        [
+            "patch configmaps default/a (dry run) -> 200",
+            "get configmaps default/a -> 200",
+            "patch configmaps default/a -> 200",
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_14_a_field_that_is_changed_back_three_times_is_left_alone_and_told() {
     let web = deployment("web", "").replace("spec:\n  selector", "spec:\n  replicas: 1\n  selector");
-    let scene = Scene::applied(&[("web.yaml", &web)], &json!({})).await;
+    let scene = Scene::applied(&[("web.yaml", &web)], &json!({"interval": "5m"})).await;
     let replicas = |number: i64| move |object: &Value| object["spec"]["replicas"] == number;
     let world = &scene.world;
     let deployments: Api<k8s_openapi::api::apps::v1::Deployment> =
@@ -340,9 +416,9 @@ async fn rule_14_a_field_that_is_changed_back_three_times_is_left_alone_and_told
         world.get("apps/v1", "Deployment", "default", "web").unwrap()["spec"]["replicas"],
         5
     );
-    world.reconcile("app", "look").await;
-    assert_eq!(
-        world.get("apps/v1", "Deployment", "default", "web").unwrap()["spec"]["replicas"],
-        1
-    );
+    // An interval passes, or one and a half: its phase is by the uid. It is still contested then.
+    world.pass(Duration::from_secs(450));
+    world
+        .until("apps/v1", "Deployment", "default", "web", "put back", replicas(1))
+        .await;
 }

@@ -10,7 +10,8 @@ use tests::world::NAMESPACE;
 use crate::requests::{looks, requests};
 use crate::{Needs, Scene, config_map, held};
 
-fn lease(name: &str, holder: &str) -> Value {
+/// A lease that somebody has just renewed.
+pub(crate) fn lease(name: &str, holder: &str) -> Value {
     json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": {"name": name, "namespace": NAMESPACE},
@@ -21,49 +22,66 @@ fn lease(name: &str, holder: &str) -> Value {
     })
 }
 
+/// The leases of Flux's two controllers.
+const LEASES: [&str; 2] = [
+    "source-controller-leader-election",
+    "kustomize-controller-leader-election",
+];
+
+/// A scene with a Kustomization `app` that was not looked at yet, and its commit.
+async fn untouched() -> (Scene, String) {
+    let scene = Scene::with(Needs::Faults).empty().await;
+    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+    scene.world.git_repository("app", "main");
+    scene.world.kustomization("app", "app", "./app", &json!({}));
+    (scene, commit)
+}
+
+/// Nothing of Flux's was written since a mark, nor anything applied.
+fn assert_untouched(scene: &Scene, mark: u64) {
+    assert_eq!(scene.world.writes_since(mark), Vec::<String>::new());
+    for status in [
+        &scene.world.get_kustomization("app")["status"],
+        &scene.world.get_source("app")["status"],
+    ] {
+        assert_eq!(*status, json!({"observedGeneration": -1}));
+    }
+}
+
+fn holder_of(scene: &Scene, lease: &str) -> Option<String> {
+    let api = "coordination.k8s.io/v1";
+    let lease = scene.world.get(api, "Lease", NAMESPACE, lease)?;
+    Some(lease["spec"]["holderIdentity"].as_str()?.to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_another_holds_a_lease_of_flux_nothing_is_touched() {
-    let mut scene = Scene::with(Needs::Faults).empty().await;
-    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
-    let world = &mut scene.world;
-    world.git_repository("app", "main");
-    world.kustomization("app", "app", "./app", &json!({}));
-    world.apply(&lease(
-        "kustomize-controller-leader-election",
-        "kustomize-controller-7d",
-    ));
-    let looks = looks("coordination.k8s.io", "leases").name("kustomize-controller-leader-election");
-    let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
-    let mark = world.mark();
-    world.start().await;
-    held(&mut holding).await.release();
-    let again = held(&mut holding).await;
-    assert_eq!(world.writes_since(mark), Vec::<String>::new());
-    assert_eq!(
-        world.get_kustomization("app")["status"],
-        json!({"observedGeneration": -1})
-    );
-    world.apply(&lease("kustomize-controller-leader-election", ""));
-    again.release();
-    world.until_applied("app", &commit).await;
-    let held = world
-        .get(
-            "coordination.k8s.io/v1",
-            "Lease",
-            NAMESPACE,
-            "kustomize-controller-leader-election",
-        )
-        .unwrap();
-    assert_eq!(held["spec"]["holderIdentity"], "coracle");
-    world.stop().await;
-    for name in [
-        "kustomize-controller-leader-election",
-        "source-controller-leader-election",
-    ] {
-        let lease = world
-            .get("coordination.k8s.io/v1", "Lease", NAMESPACE, name)
-            .unwrap();
-        assert_eq!(lease["spec"]["holderIdentity"], "", "{name} is let go");
+    for name in LEASES {
+        let (mut scene, commit) = untouched().await;
+        scene.world.apply(&lease(name, "flux-7d"));
+        let looks = looks("coordination.k8s.io", "leases").name(name);
+        let mut holding = scene.faults().hold(looks.times(2), HoldAt::After);
+        let mark = scene.world.mark();
+        scene.world.start().await;
+        held(&mut holding).await.release();
+        let said = format!(
+            "another controller reconciles, and nothing is touched until it stops: flux-7d holds the lease \
+             flux-system/{name}, which is taken over once it is not renewed any more"
+        );
+        scene.world.log().until(&said).await;
+        scene.world.pass(Duration::from_secs(6));
+        let again = held(&mut holding).await;
+        assert_untouched(&scene, mark);
+        scene.world.apply(&lease(name, ""));
+        again.release();
+        scene.world.until_applied("app", &commit).await;
+        for name in LEASES {
+            assert_eq!(holder_of(&scene, name).as_deref(), Some("coracle"), "{name}");
+        }
+        scene.world.stop().await;
+        for name in LEASES {
+            assert_eq!(holder_of(&scene, name).as_deref(), Some(""), "{name} is let go");
+        }
     }
 }
 
@@ -79,11 +97,8 @@ struct Standby {
 
 impl Standby {
     async fn of(lease: &Value, looks_held: u64) -> Self {
-        let mut scene = Scene::with(Needs::Faults).empty().await;
-        let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
+        let (mut scene, commit) = untouched().await;
         let world = &mut scene.world;
-        world.git_repository("app", "main");
-        world.kustomization("app", "app", "./app", &json!({}));
         world.apply(lease);
         let looks = looks("coordination.k8s.io", "leases").name(KUSTOMIZE_LEASE);
         let looks = world
@@ -113,12 +128,7 @@ impl Standby {
     }
 
     fn holder(&self) -> String {
-        let world = &self.scene.world;
-        let lease = world.get("coordination.k8s.io/v1", "Lease", NAMESPACE, KUSTOMIZE_LEASE);
-        lease.unwrap()["spec"]["holderIdentity"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        holder_of(&self.scene, KUSTOMIZE_LEASE).unwrap()
     }
 
     async fn until_it_leads(&self) {
@@ -211,39 +221,60 @@ async fn what_keeps_the_controller_from_leading_is_logged_once_with_the_remedy()
     world.until_applied("app", &commit).await;
 }
 
+/// A Deployment of one of Flux's controllers.
+fn flux(name: &str, replicas: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "m", "image": "m"}]},
+            },
+        },
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_24_while_a_deployment_of_flux_runs_nothing_is_touched() {
-    let mut scene = Scene::with(Needs::Faults).empty().await;
-    let commit = scene.commit(&[("a.yaml", &config_map("a", "1"))]);
-    let world = &mut scene.world;
-    world.git_repository("app", "main");
-    world.kustomization("app", "app", "./app", &json!({}));
-    let flux = |replicas: u32| {
-        json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "kustomize-controller", "namespace": NAMESPACE},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": {"app": "kc"}},
-                "template": {"metadata": {"labels": {"app": "kc"}}, "spec": {"containers": [{"name": "m", "image": "m"}]}},
-            },
-        })
-    };
-    world.apply(&flux(1));
-    let looks = requests().verb(Verb::Get).name("kustomize-controller");
-    let mut holding = world.cluster.faults().hold(looks.times(2), HoldAt::After);
-    let mark = world.mark();
-    world.start().await;
-    held(&mut holding).await.release();
-    let again = held(&mut holding).await;
-    assert_eq!(world.writes_since(mark), Vec::<String>::new());
-    assert_eq!(
-        world.cluster.list("coordination.k8s.io/v1", "Lease", NAMESPACE),
-        Vec::<Value>::new()
-    );
-    world.apply(&flux(0));
-    again.release();
-    world.until_applied("app", &commit).await;
+    for name in ["source-controller", "kustomize-controller"] {
+        let (mut scene, commit) = untouched().await;
+        scene.world.apply(&flux(name, 1));
+        let looks = looks("apps", "deployments").name(name);
+        let mut holding = scene.faults().hold(looks.times(2), HoldAt::After);
+        let mark = scene.world.mark();
+        scene.world.start().await;
+        held(&mut holding).await.release();
+        let said = format!(
+            "another controller reconciles, and nothing is touched until it stops: Flux's Deployment \
+             flux-system/{name} (stop it: kubectl -n flux-system scale deployment {name} --replicas=0)"
+        );
+        scene.world.log().until(&said).await;
+        scene.world.pass(Duration::from_secs(6));
+        let again = held(&mut holding).await;
+        assert_untouched(&scene, mark);
+        for lease in LEASES {
+            assert_eq!(holder_of(&scene, lease), None);
+        }
+        scene.world.apply(&flux(name, 0));
+        again.release();
+        scene.world.until_applied("app", &commit).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_24_controllers_of_flux_that_coracle_does_not_replace_may_run() {
+    let (mut scene, commit) = untouched().await;
+    for name in ["helm-controller", "notification-controller"] {
+        scene.world.apply(&flux(name, 1));
+        scene
+            .world
+            .apply(&lease(&format!("{name}-leader-election"), "flux-7d"));
+    }
+    scene.world.start().await;
+    scene.world.until_applied("app", &commit).await;
+    assert!(!scene.world.log().text().contains("another controller reconciles"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,7 +296,7 @@ async fn rule_24_a_controller_that_cannot_renew_its_leases_ends_before_another_m
     let why = world.until_ended().await;
     assert_eq!(
         why,
-        "leadership was lost to nobody: the leases could not be renewed before they ran out"
+        "leadership was lost: the leases could not be renewed before they ran out"
     );
     drop(holding);
 }

@@ -23,6 +23,7 @@ mod bad_sources;
 mod budgets;
 mod dependencies;
 mod drift;
+mod faults;
 mod health;
 mod kill;
 mod leadership;
@@ -133,6 +134,15 @@ impl Scene {
         let mut holding = self.faults().hold(previews.times(1), HoldAt::Before);
         self.world.request(KUSTOMIZE_API, "Kustomization", "app", token);
         held(&mut holding).await
+    }
+
+    /// Waits until the controller has taken in what happened to Kustomizations until now: one that is seen after all
+    /// that was told by then. It is gone again afterwards.
+    pub(crate) async fn until_seen_so_far(&self) {
+        let world = &self.world;
+        world.kustomization("marker", "app", "./none", &json!({"prune": false}));
+        world.until_failed("marker", "ArtifactFailed").await;
+        world.delete_kustomization("marker").await;
     }
 
     /// Commits one file and has the GitRepository `app` look.

@@ -2,7 +2,7 @@
 
 use embedded_cluster::HoldAt;
 use serde_json::{Value, json};
-use tests::observe::{OWNER, uid};
+use tests::observe::{OWNER, OWNER_NAMESPACE, uid};
 use tests::world::{KUSTOMIZE_API, NAMESPACE};
 
 use crate::requests::deletes;
@@ -22,7 +22,7 @@ async fn rule_15_labels_alone_are_no_reason_to_delete() {
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {
             "name": "inherited", "namespace": "default",
-            "labels": {OWNER: "app", "kustomize.toolkit.fluxcd.io/namespace": NAMESPACE},
+            "labels": {OWNER: "app", OWNER_NAMESPACE: NAMESPACE},
         },
     }));
     scene.deploy(&[("b.yaml", "")]).await;
@@ -33,6 +33,76 @@ async fn rule_15_labels_alone_are_no_reason_to_delete() {
             .get("v1", "ConfigMap", "default", "inherited")
             .is_some()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_15_an_object_that_lacks_one_of_the_two_labels_or_has_anothers_is_not_deleted() {
+    let relabelled = [
+        ("nameless", json!({OWNER: null})),
+        ("homeless", json!({OWNER_NAMESPACE: null})),
+        ("of-another-name", json!({OWNER: "other"})),
+        ("of-another-namespace", json!({OWNER_NAMESPACE: "other"})),
+    ];
+    let names = relabelled.iter().map(|(name, _)| *name).chain(["ours", "stays"]);
+    let files: Vec<(String, String)> = names
+        .map(|name| (format!("{name}.yaml"), config_map(name, "1")))
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&**path, &**text)).collect();
+    let mut scene = Scene::applied(&files, &json!({})).await;
+    // What is changed while the controller runs, it puts back.
+    scene.world.stop().await;
+    for (name, labels) in &relabelled {
+        let patch = json!({"metadata": {"labels": labels}});
+        scene.world.amend("v1", "ConfigMap", "default", name, &patch);
+    }
+    let removed: Vec<(&str, &str)> = files[..5].iter().map(|(path, _)| (*path, "")).collect();
+    let commit = scene.commit(&removed);
+    scene.world.start().await;
+    scene.world.until_applied("app", &commit).await;
+    scene.world.let_late_writes_expire();
+    scene
+        .world
+        .until_inventory("app", &["default_stays__ConfigMap"])
+        .await;
+    for (name, _) in &relabelled {
+        assert_eq!(scene.data(name)["key"], "1", "{name}");
+    }
+    assert_eq!(scene.data("ours"), Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_15_an_object_that_was_made_anew_since_it_was_looked_at_is_not_deleted_in_its_place() {
+    let scene = Scene::with(Needs::Faults)
+        .applied(
+            &[
+                ("a.yaml", &config_map("a", "1")),
+                ("b.yaml", &config_map("b", "1")),
+            ],
+            &json!({}),
+        )
+        .await;
+    let mut holding = scene
+        .faults()
+        .hold(deletes("configmaps").times(1), HoldAt::Before);
+    let mark = scene.world.mark();
+    let commit = scene.push(&[("b.yaml", "")]);
+    let delete = held(&mut holding).await;
+    scene
+        .world
+        .cluster
+        .delete("v1", "ConfigMap", "default", "b")
+        .unwrap();
+    scene.world.apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "b", "namespace": "default"}, "data": {"key": "somebody's"},
+    }));
+    delete.release();
+    scene.world.until_applied("app", &commit).await;
+    let mut deletes = scene.world.writes_since(mark);
+    deletes.retain(|line| line.starts_with("delete configmaps"));
+    assert_eq!(deletes, ["delete configmaps default/b -> 409"]);
+    assert_eq!(scene.data("b")["key"], "somebody's");
+    assert_eq!(scene.world.inventory("app"), ["default_a__ConfigMap"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,6 +251,35 @@ async fn rule_16_an_object_whose_labels_name_a_kustomization_that_is_gone_is_ado
         (uid(&after), &after["metadata"]["labels"][OWNER]),
         (uid(&before), &json!("heir"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_16_an_object_that_its_owner_does_not_list_is_adopted() {
+    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({})).await;
+    scene.upstream.write("other/c.yaml", config_map("c", "1"));
+    let commit = scene.push(&[]);
+    scene.world.kustomization("other", "app", "./other", &json!({}));
+    scene.world.until_applied("other", &commit).await;
+    scene.world.apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "b", "namespace": "default", "labels": {OWNER: "other", OWNER_NAMESPACE: NAMESPACE},
+        },
+        "data": {"key": "found"},
+    }));
+    let before = scene.world.get("v1", "ConfigMap", "default", "b").unwrap();
+    scene.deploy(&[("b.yaml", &config_map("b", "1"))]).await;
+    let after = scene.world.get("v1", "ConfigMap", "default", "b").unwrap();
+    assert_eq!(uid(&after), uid(&before));
+    assert_eq!(
+        (&after["metadata"]["labels"][OWNER], &after["data"]["key"]),
+        (&json!("app"), &json!("1"))
+    );
+    assert_eq!(
+        scene.world.inventory("app"),
+        ["default_a__ConfigMap", "default_b__ConfigMap"]
+    );
+    assert_eq!(scene.world.inventory("other"), ["default_c__ConfigMap"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

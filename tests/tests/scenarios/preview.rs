@@ -236,3 +236,46 @@ async fn rule_8_what_somebody_changes_during_a_write_is_seen_afterwards() {
         .until("v1", "ConfigMap", "default", "a", "put back", right)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_is_written_when_the_one_before_it_is_and_each_in_its_order() {
+    let role = "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: c}
+rules: [{apiGroups: [''], resources: [configmaps], verbs: [get]}]
+";
+    let class = "apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: b}
+provisioner: example.org/disk
+";
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("first.yaml", &config_map("first", "1"))], &json!({}))
+        .await;
+    let roles = applies().resource("rbac.authorization.k8s.io", "clusterroles");
+    let classes = applies().resource("storage.k8s.io", "storageclasses");
+    let mut stages = [roles, classes].map(|writes| scene.faults().hold(writes.times(1), HoldAt::Before));
+    let mark = scene.world.mark();
+    let commit = scene.push(&[
+        ("a.yaml", &config_map("a", "1")),
+        ("b.yaml", class),
+        ("c.yaml", role),
+    ]);
+    let written = || {
+        let mut writes = scene.world.writes_since(mark);
+        writes.retain(|line| !line.contains("toolkit.fluxcd.io"));
+        writes
+    };
+    let order = [
+        "patch clusterroles.rbac.authorization.k8s.io /c -> 201",
+        "patch storageclasses.storage.k8s.io /b -> 201",
+        "patch configmaps default/a -> 201",
+    ];
+    for (number, stage) in stages.iter_mut().enumerate() {
+        let write = held(stage).await;
+        assert_eq!(written(), order[..number]);
+        write.release();
+    }
+    scene.world.until_applied("app", &commit).await;
+    assert_eq!(written(), order);
+}

@@ -1,11 +1,14 @@
 //! Rules 1 to 5: what is recorded before anything is written, and what a write may touch.
 
+use std::time::Duration;
+
 use embedded_cluster::{Fault, HoldAt};
 use serde_json::{Value, json};
 use tests::observe::{ids, uid};
-use tests::world::NAMESPACE;
+use tests::world::{KUSTOMIZE_API, NAMESPACE};
 
-use crate::requests::{applies, deletes, looks, statuses};
+use crate::leadership::lease;
+use crate::requests::{applies, deletes, looks, previews, statuses};
 use crate::{Needs, Scene, config_map, held};
 
 /// Applies of objects of a kind: no previews, no statuses.
@@ -417,6 +420,106 @@ async fn rule_4_an_update_of_an_object_that_is_gone_does_not_create_it_but_looks
     assert_eq!(scene.data("a")["key"], "2");
 }
 
+/// A Namespace, which is written before the rest.
+const SHOP: &str = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n";
+
+/// Writes of the controller to ConfigMaps since a mark.
+fn writes_of_config_maps(scene: &Scene, mark: u64) -> Vec<String> {
+    let mut writes = scene.world.writes_since(mark);
+    writes.retain(|line| line.contains("configmaps"));
+    writes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_5_a_run_whose_time_is_over_stops_before_its_next_write() {
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
+    scene.world.respec("app", &json!({"timeout": "2s"}));
+    scene.world.reconcile("app", "with a timeout").await;
+    let mut holding = scene
+        .faults()
+        .hold(applies().resource("", "namespaces").times(1), HoldAt::After);
+    let mut asked = scene
+        .faults()
+        .hold(previews().resource("", "configmaps").name("m"), HoldAt::Before);
+    scene.upstream.write("marker/m.yaml", config_map("m", "1"));
+    let mark = scene.world.mark();
+    let commit = scene.push(&[("a.yaml", &config_map("a", "2")), ("shop.yaml", SHOP)]);
+    let write = held(&mut holding).await;
+    // A run that begins later and has as long is over by its deadline, so that this one is too.
+    scene
+        .world
+        .kustomization("marker", "app", "./marker", &json!({"timeout": "2s"}));
+    let unanswered = held(&mut asked).await;
+    scene.world.until_failed("marker", "ReconciliationFailed").await;
+    write.release();
+    let message = scene
+        .until_failed_at("app", &commit, "ReconciliationFailed")
+        .await;
+    assert_eq!(message, "the run took longer than spec.timeout");
+    assert_eq!(writes_of_config_maps(&scene, mark), [] as [&str; 0]);
+    assert_eq!(scene.data("a")["key"], "1");
+    assert!(scene.world.get("v1", "Namespace", "", "shop").is_some());
+    drop(unanswered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_5_a_run_whose_process_leads_no_more_stops_before_its_next_write() {
+    let mut scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
+    let mut holding = scene
+        .faults()
+        .hold(applies().resource("", "namespaces").times(1), HoldAt::After);
+    let mark = scene.world.mark();
+    scene.push(&[("a.yaml", &config_map("a", "2")), ("shop.yaml", SHOP)]);
+    let write = held(&mut holding).await;
+    scene
+        .world
+        .apply(&lease("kustomize-controller-leader-election", "another"));
+    // It looks at its leases when it is to renew them.
+    scene.world.pass(Duration::from_secs(30));
+    scene.world.log().until("leadership is lost").await;
+    write.release();
+    let why = scene.world.until_ended().await;
+    assert!(
+        why.starts_with("leadership was lost: another holds the lease"),
+        "{why}"
+    );
+    assert_eq!(writes_of_config_maps(&scene, mark), [] as [&str; 0]);
+    assert_eq!(scene.data("a")["key"], "1");
+    assert!(scene.world.get("v1", "Namespace", "", "shop").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_5_a_finalizer_stays_until_a_write_under_way_is_answered() {
+    let scene = Scene::with(Needs::Faults)
+        .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
+        .await;
+    let writes = applies().resource("", "configmaps").times(1);
+    let mut holding = scene.faults().hold(writes, HoldAt::Before);
+    let mark = scene.world.mark();
+    scene.push(&[("b.yaml", &config_map("b", "1"))]);
+    let write = held(&mut holding).await;
+    scene
+        .world
+        .cluster
+        .delete(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app")
+        .unwrap();
+    scene.until_seen_so_far().await;
+    let leaving = scene.world.get_kustomization("app");
+    assert!(leaving["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(leaving["metadata"]["finalizers"], json!(["finalizers.fluxcd.io"]));
+    assert_eq!(writes_of_config_maps(&scene, mark), [] as [&str; 0]);
+    write.release();
+    scene
+        .world
+        .until_gone(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app")
+        .await;
+    assert_eq!(scene.world.labelled(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
     let scene = Scene::with(Needs::Faults)
@@ -425,15 +528,10 @@ async fn rule_5_a_run_that_is_no_longer_wanted_stops_before_its_next_write() {
     let mut holding = scene
         .faults()
         .hold(applies().resource("", "namespaces").times(1), HoldAt::After);
-    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n";
-    scene.push(&[("a.yaml", &config_map("a", "2")), ("shop.yaml", namespace)]);
+    scene.push(&[("a.yaml", &config_map("a", "2")), ("shop.yaml", SHOP)]);
     let write = held(&mut holding).await;
     scene.world.respec("app", &json!({"suspend": true}));
-    // A Kustomization that is seen after it has been reconciled when the suspension was seen.
-    scene
-        .world
-        .kustomization("marker", "app", "./app/none", &json!({}));
-    scene.world.until_failed("marker", "ArtifactFailed").await;
+    scene.until_seen_so_far().await;
     write.release();
     let mut scene = scene;
     scene.world.stop().await;
@@ -457,10 +555,7 @@ async fn rule_5_a_write_that_failed_is_not_sent_again_once_the_run_is_not_wanted
     scene.push(&[("a.yaml", &config_map("a", "2"))]);
     let write = held(&mut holding).await;
     scene.world.respec("app", &json!({"suspend": true}));
-    scene
-        .world
-        .kustomization("marker", "app", "./app/none", &json!({}));
-    scene.world.until_failed("marker", "ArtifactFailed").await;
+    scene.until_seen_so_far().await;
     write.cut();
     scene.world.stop().await;
     let writes: Vec<String> = scene

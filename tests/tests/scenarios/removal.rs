@@ -27,20 +27,32 @@ async fn a_revision_without_objects_stops_and_says_how_to_confirm() {
     assert_eq!(scene.world.inventory("app"), Vec::<String>::new());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revision_that_deletes_more_than_half_of_many_objects_stops_and_the_next_one_goes_on() {
-    let names: Vec<String> = (0..12).map(|number| format!("c{number:02}")).collect();
-    let files: Vec<(String, String)> = names
-        .iter()
-        .map(|name| (format!("{name}.yaml"), config_map(name, "1")))
-        .collect();
-    let borrowed: Vec<(&str, &str)> = files
+/// Twelve ConfigMaps: file and content.
+fn twelve() -> Vec<(String, String)> {
+    let names = (0..12).map(|number| format!("c{number:02}"));
+    names
+        .map(|name| (format!("{name}.yaml"), config_map(&name, "1")))
+        .collect()
+}
+
+fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
+    files
         .iter()
         .map(|(path, text)| (path.as_str(), text.as_str()))
-        .collect();
-    let scene = Scene::applied(&borrowed, &json!({})).await;
-    let gone: Vec<(&str, &str)> = borrowed[..7].iter().map(|(path, _)| (*path, "")).collect();
-    let commit = scene.push(&gone);
+        .collect()
+}
+
+/// The same files, removed.
+fn removed<'a>(files: &[(&'a str, &str)]) -> Vec<(&'a str, &'static str)> {
+    files.iter().map(|(path, _)| (*path, "")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_deletes_more_than_half_of_many_objects_stops_and_the_next_one_goes_on() {
+    let files = twelve();
+    let files = borrowed(&files);
+    let scene = Scene::applied(&files, &json!({})).await;
+    let commit = scene.push(&removed(&files[..7]));
     let message = scene.world.until_failed("app", "PruneFailed").await;
     assert!(
         message.starts_with(&format!(
@@ -49,8 +61,47 @@ async fn a_revision_that_deletes_more_than_half_of_many_objects_stops_and_the_ne
         "{message}"
     );
     assert_eq!(scene.world.labelled().len(), 12);
-    scene.deploy(&[borrowed[0]]).await;
+    // Just the half is not too much.
+    scene.deploy(&[files[0]]).await;
     assert_eq!(scene.world.labelled().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_share_that_a_revision_may_delete_is_the_one_that_is_configured() {
+    let files = twelve();
+    let files = borrowed(&files);
+    let mut scene = Scene::applied(&files, &json!({})).await;
+    scene.world.stop().await;
+    scene.world.configure(|config| config.prune_guard.share = 0.9);
+    scene.world.start().await;
+    scene.deploy(&removed(&files[..7])).await;
+    assert_eq!(scene.world.labelled().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_prune_an_object_that_leaves_git_stays_and_is_forgotten() {
+    let scene = Scene::applied(
+        &[
+            ("a.yaml", &config_map("a", "1")),
+            ("b.yaml", &config_map("b", "1")),
+        ],
+        &json!({"prune": false}),
+    )
+    .await;
+    let before = scene.world.get("v1", "ConfigMap", "default", "b").unwrap();
+    let mark = scene.world.mark();
+    scene.deploy(&[("b.yaml", "")]).await;
+    assert_eq!(scene.world.inventory("app"), ["default_a__ConfigMap"]);
+    // Nor is it pruned when pruning is allowed again: nothing remembers it.
+    scene.world.respec("app", &json!({"prune": true}));
+    scene.world.reconcile("app", "with prune").await;
+    let requests = scene.world.since(mark);
+    assert!(
+        !requests.iter().any(|line| line.contains("default/b")),
+        "{requests:#?}"
+    );
+    let after = scene.world.get("v1", "ConfigMap", "default", "b");
+    assert_eq!(after, Some(before));
 }
 
 /// Whether the object of a Kustomization is there after its deletion.

@@ -4,7 +4,7 @@ use embedded_cluster::HoldAt;
 use serde_json::{Value, json};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, condition};
 
-use crate::requests::looks;
+use crate::requests::{looks, previews};
 use crate::{Needs, Scene, config_map, held};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,16 +75,29 @@ async fn rule_22_a_request_that_comes_during_a_run_is_run_for_after_it() {
         .applied(&[("a.yaml", &config_map("a", "1"))], &json!({}))
         .await;
     let preview = scene.held_at_its_preview("first").await;
-    let runs = scene.world.runs("app");
-    scene
-        .world
-        .request(KUSTOMIZE_API, "Kustomization", "app", "second");
-    scene
-        .world
-        .request(KUSTOMIZE_API, "Kustomization", "app", "third");
+    let mut second_run = scene.faults().hold(previews().name("a").times(1), HoldAt::Before);
+    let mark = scene.world.mark();
+    for token in ["second", "third"] {
+        scene.world.request(KUSTOMIZE_API, "Kustomization", "app", token);
+    }
+    scene.until_seen_so_far().await;
     preview.release();
+    let again = held(&mut second_run).await;
+    // The first run is over, and has answered what it was asked for.
+    assert_eq!(
+        scene.world.get_kustomization("app")["status"]["lastHandledReconcileAt"],
+        "first"
+    );
+    again.release();
     scene.world.until_handled("app", "third").await;
-    assert!(scene.world.runs("app") <= runs + 3);
+    scene.until_seen_so_far().await;
+    let previews: Vec<String> = scene
+        .world
+        .since(mark)
+        .into_iter()
+        .filter(|line| line.contains("default/a (dry run)"))
+        .collect();
+    assert_eq!(previews.len(), 2, "{previews:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,6 +64,7 @@ impl Fleet {
             confirmed: annotation(kustomization, PRUNE_CONFIRM).map(ToOwned::to_owned),
             blocked: self.block(owner, kustomization),
             revision: checkout.map(|checkout| checkout.revision().to_string()),
+            ignore: checkout.and_then(|checkout| checkout.ignore().map(ToOwned::to_owned)),
             interval,
             retry_interval: spec.retry_interval.map_or(interval, |retry| retry.0),
             timeout: timeout(kustomization),

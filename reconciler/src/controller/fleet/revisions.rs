@@ -150,10 +150,10 @@ impl Fleet {
             return false;
         }
         let revision = checkout.revision().to_string();
+        member.state.skip_to(&revision, checkout.ignore());
         if member.revisions.applied() == Some(&revision) {
             return true;
         }
-        member.state.skip_to(&revision);
         let before = member.revisions.move_on(revision);
         self.put_in_line(owner);
         self.cx.registry.update(owner, |entry| {

@@ -16,10 +16,10 @@ const PUBLIC_KEYS: [&str; 4] = ["known_hosts", "ca.crt", "caFile", "tls.crt"];
 impl Keeper {
     /// Looks at the repository, with the credentials that stand in the cluster now.
     pub(super) async fn fetch(&mut self, object: &GitRepository) -> Result<Fetched, Failure> {
-        if let Some(field) = unserved(object) {
+        if let Some(fields) = unserved(object) {
             return Err(Failure {
                 reason: Reason::InvalidSpec,
-                message: format!("not supported yet: {field}; remove it to have this fetched"),
+                message: format!("not supported yet: {fields}; remove it to have this fetched"),
                 stalled: true,
             });
         }
@@ -134,7 +134,8 @@ pub(super) fn suspended_commit(object: &GitRepository) -> Option<Reference> {
     })
 }
 
-fn unserved(object: &GitRepository) -> Option<&'static str> {
+/// What of a spec is not served.
+fn unserved(object: &GitRepository) -> Option<String> {
     let spec = &object.spec;
     let fields = [
         (spec.verify.is_some(), "spec.verify"),
@@ -148,7 +149,12 @@ fn unserved(object: &GitRepository) -> Option<&'static str> {
         ),
         (spec.service_account_name.is_some(), "spec.serviceAccountName"),
     ];
-    fields.iter().find(|(set, _)| *set).map(|(_, field)| *field)
+    let refused: Vec<&str> = fields
+        .iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, field)| *field)
+        .collect();
+    (!refused.is_empty()).then(|| refused.join(", "))
 }
 
 fn source_failure(error: &SourceError) -> Failure {

@@ -25,6 +25,7 @@ impl From<&Scope> for Work {
 pub(super) struct Attempt {
     pub(super) generation: i64,
     pub(super) revision: Option<String>,
+    pub(super) ignore: Option<String>,
     pub(super) confirmed: Option<String>,
     pub(super) failed: bool,
 }
@@ -34,6 +35,7 @@ impl Attempt {
         Self {
             generation: inputs.generation,
             revision: inputs.revision.clone(),
+            ignore: inputs.ignore.clone(),
             confirmed: inputs.confirmed.clone(),
             failed: false,
         }
@@ -43,6 +45,7 @@ impl Attempt {
     pub(super) fn differs(&self, inputs: &Inputs) -> bool {
         self.generation != inputs.generation
             || self.revision != inputs.revision
+            || self.ignore != inputs.ignore
             || self.confirmed != inputs.confirmed
     }
 }

@@ -27,6 +27,8 @@ pub struct Inputs {
     pub blocked: Option<Failure>,
     /// The newest revision of its source.
     pub revision: Option<String>,
+    /// What its source leaves out of that.
+    pub ignore: Option<String>,
     /// How often everything is checked.
     pub interval: Duration,
     /// How long until a failed run is tried again.

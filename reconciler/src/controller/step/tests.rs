@@ -296,3 +296,19 @@ fn a_deletion_that_failed_is_tried_again_as_soon_as_it_is_confirmed() {
     };
     assert_eq!(given(&mut state, confirmed, 13), [Effect::Start(Scope::Finalize)]);
 }
+
+#[test]
+fn rule_9_what_the_source_leaves_out_is_run_for_unless_it_touches_nothing() {
+    let ignoring = |paths: &str| Inputs {
+        ignore: Some(paths.to_owned()),
+        ..inputs("a")
+    };
+    let mut state = settled();
+    assert_eq!(
+        given(&mut state, ignoring("/a.yaml"), 10),
+        [Effect::Start(Scope::Changes)]
+    );
+    ended(&mut state, applied(false), 11);
+    state.skip_to("a", Some("/b.yaml"));
+    assert_eq!(given(&mut state, ignoring("/b.yaml"), 12), []);
+}
