@@ -33,6 +33,7 @@ scenarios! {
     a_field_that_cannot_change
     a_first_apply
     a_refusal
+    a_suspended_dependency
     a_takeover
     an_edit
     an_object_that_moves
