@@ -49,12 +49,13 @@ conformance: install-tools ## Test against upstream's own Kubernetes and Flux, w
 	@$(CONTROL_PLANE) && $(KWOK) && $(FLUX) && set -x && \
 	cargo test -p coracle --test conformance -- --test-threads $(CONFORMANCE_THREADS) && \
 	CORACLE_TEST_CLUSTER=upstream cargo test -p tests && \
-	CORACLE_TEST_CLUSTER=upstream cargo test -p tests --test beside_flux && \
+	CORACLE_TEST_CLUSTER=upstream cargo test -p tests --test beside_flux_upstream && \
 	CORACLE_SEQUENCES=$(SEQUENCES) CORACLE_SEED=$(SEQUENCES_SEED) cargo test -p tests --test differential -- --nocapture
 
 flux-goldens: install-tools ## Write again what Flux does in the scenarios that Coracle is compared in (ARGS=name: only those)
 	@$(CONTROL_PLANE) && $(FLUX) && set -x && \
-	CORACLE_TEST_CLUSTER=upstream CORACLE_RECORD_FLUX=1 cargo test -p tests --test beside_flux -- $(ARGS)
+	CORACLE_TEST_CLUSTER=upstream CORACLE_RECORD_FLUX=1 \
+	  cargo test -p tests --test beside_flux --test beside_flux_upstream -- $(ARGS)
 
 matrix-goldens: ## Record again what upstream answers to the matrix of requests
 	@$(CONTROL_PLANE) && set -x && \
@@ -95,7 +96,7 @@ lint: fmt-check ## Check the format and let clippy find nothing
 	cargo clippy -p coracle --test conformance --test node -- -D warnings
 	cargo clippy -p tests --test differential -- -D warnings
 	cargo clippy -p tests --features mutants --test matrix -- -D warnings
-	cargo clippy -p tests --test beside_flux --bench beside_flux -- -D warnings
+	cargo clippy -p tests --test beside_flux_upstream --bench beside_flux -- -D warnings
 
 fmt: ## Format the sources
 	cargo fmt --all

@@ -96,6 +96,12 @@ impl Cluster {
         }
     }
 
+    /// Whether it is in this process.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        matches!(self, Self::Embedded(_))
+    }
+
     /// A kubeconfig of an administrator.
     #[must_use]
     pub fn kubeconfig(&self) -> String {

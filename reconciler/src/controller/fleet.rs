@@ -288,6 +288,7 @@ impl Fleet {
             Effect::ReportUnhealthy(_) => self.report_unhealthy(owner),
             Effect::ReportReady => self.report_ready(owner),
             Effect::ReportBlocked(failure) => self.report_blocked(owner, failure),
+            Effect::ReportSuspended => self.report_suspended(owner),
             Effect::Forget => self.forget(owner),
         }
     }

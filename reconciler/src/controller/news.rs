@@ -60,7 +60,7 @@ impl News {
         }
         said.ticket = ticket;
         match outcome {
-            Outcome::Progressing(_) => None,
+            Outcome::Progressing(_) | Outcome::Suspended => None,
             Outcome::Succeeded { .. } => said.succeed(revision),
             Outcome::Failed(failure) => said.fail(failure, revision),
         }

@@ -60,6 +60,15 @@ pub(crate) async fn report_outcome(
     told
 }
 
+/// Writes the status of what is suspended: nothing was tried, and no request is handled.
+pub(crate) async fn report_suspended(cx: &Arc<Context>, job: &Job) {
+    let of_nothing = Report {
+        revision: None,
+        ..job.report(Outcome::Suspended, None, None)
+    };
+    report(cx, of_nothing).await;
+}
+
 /// Sends the Event that an outcome is worth; gives whether there was one.
 fn tell(cx: &Context, job: &Job, outcome: &Outcome) -> bool {
     let event = job.news.of(job.ticket, outcome, job.stand.revision.as_deref());

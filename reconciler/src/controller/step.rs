@@ -54,6 +54,8 @@ pub struct State {
     /// The `requestedAt` that a run was last started for.
     handled: Option<String>,
     hold: Hold,
+    /// The generation that was last reported as suspended.
+    suspended: Option<i64>,
     pending: Pending,
     absent: Absent,
     next_full: Timestamp,
@@ -73,6 +75,7 @@ impl State {
             attempted: None,
             handled: None,
             hold: Hold::default(),
+            suspended: None,
             pending: Pending::default(),
             absent: Absent::default(),
             next_full: now,
@@ -272,6 +275,10 @@ impl State {
         }
         if self.inputs.suspended {
             self.settling = Settling::No;
+            let generation = self.inputs.generation;
+            if self.suspended.replace(generation) != Some(generation) {
+                effects.push(Effect::ReportSuspended);
+            }
             return;
         }
         if let Some(block) = self.inputs.blocked.clone() {

@@ -43,6 +43,8 @@ pub enum Outcome {
     },
     /// It failed.
     Failed(Failure),
+    /// It is suspended: nothing is done, and what is Ready stays so.
+    Suspended,
 }
 
 /// What the next status is made of.
@@ -52,7 +54,7 @@ pub struct StatusPatch<'a> {
     pub outcome: &'a Outcome,
     /// The object's generation when the run started.
     pub generation: i64,
-    /// The revision that was tried.
+    /// The revision that was tried, if one was.
     pub revision: Option<&'a str>,
     /// The inventory, when it is known.
     pub inventory: Option<&'a Inventory>,
@@ -130,6 +132,12 @@ pub fn next_status(
                 conditions.remove(STALLED);
             }
         }
+        Outcome::Suspended => {
+            if conditions.is_true(READY) {
+                conditions.remove(RECONCILING);
+                status.observed_generation = Some(patch.generation);
+            }
+        }
     }
     status.conditions = conditions.0;
     if let Some(revision) = patch.revision {
@@ -145,7 +153,7 @@ pub fn next_status(
         let reason = match patch.outcome {
             Outcome::Succeeded { .. } => Reason::ReconciliationSucceeded,
             Outcome::Failed(failure) => failure.reason(),
-            Outcome::Progressing(_) => Reason::Progressing,
+            Outcome::Progressing(_) | Outcome::Suspended => Reason::Progressing,
         };
         upsert(&mut status.history, digest, took, reason, revision, now);
     }
@@ -272,6 +280,30 @@ mod tests {
             ]
         );
         assert_eq!(status.observed_generation, Some(2));
+    }
+
+    #[test]
+    fn what_is_ready_stays_so_at_the_generation_that_suspends_it_and_what_failed_does_not() {
+        let succeeded = Outcome::Succeeded { health_checked: true };
+        let start = KustomizationStatus::default();
+        let ready = next_status(&start, &patch(&succeeded), Timestamp::UNIX_EPOCH);
+        let suspended = StatusPatch {
+            generation: 3,
+            revision: None,
+            ..patch(&Outcome::Suspended)
+        };
+        let after = next_status(&ready, &suspended, Timestamp::UNIX_EPOCH);
+        assert_eq!(after.observed_generation, Some(3));
+        assert_eq!(
+            KustomizationStatus {
+                observed_generation: Some(2),
+                ..after
+            },
+            ready
+        );
+        let failed = Outcome::Failed(Failure::Health("Deployment/a/web failed".into()));
+        let failed = next_status(&ready, &patch(&failed), Timestamp::UNIX_EPOCH);
+        assert_eq!(next_status(&failed, &suspended, Timestamp::UNIX_EPOCH), failed);
     }
 
     #[test]

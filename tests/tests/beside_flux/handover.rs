@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tests::observe::ids;
 use tests::world::{KUSTOMIZE_API, NAMESPACE, SOURCE_API, furniture};
 
+use crate::holding::{folder, read};
 use crate::player::{Contender, Stage};
 use crate::recording::title;
 use crate::scenario::{Flags, Scenario};
-use crate::{folder, read};
 
 /// What tells that an object was written.
 fn versions(objects: &[Value]) -> BTreeMap<String, Value> {

@@ -11,7 +11,7 @@ use tests::flux::{self, Flux};
 use tests::world::{KUSTOMIZE_API, NAMESPACE, SOURCE_API, condition, resource, workspace};
 
 use crate::git_server::{GitServer, Upstream};
-use crate::scenario::{By, FieldValue, Flags, Reason, Scenario, Step, Target, Until};
+use crate::scenario::{By, FieldValue, Flags, Needs, Reason, Scenario, Step, Target, Until};
 
 /// When the first commit was made; each next one is a minute younger, so that commits have the same ids in every play.
 const FIRST_COMMIT: u64 = 1_750_000_000;
@@ -47,6 +47,9 @@ impl Drop for Stage {
 /// Plays a scenario and gives what was recorded.
 pub(crate) async fn play(scenario: &Scenario, contender: Contender) -> Value {
     let mut stage = Stage::new().await;
+    let embedded = stage.world.cluster.is_embedded();
+    let will_do = scenario.needs == Needs::Kubernetes && contender == Contender::Coracle;
+    assert!(!embedded || will_do, "this is played upstream: make conformance");
     stage.start(contender, &scenario.flags).await;
     stage.play(&scenario.steps).await
 }

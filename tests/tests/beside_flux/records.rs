@@ -15,6 +15,8 @@ use crate::scenario::Record;
 /// How long nothing has to change until a record is taken: events come after the statuses that tests wait for, and
 /// nothing says that no more will come.
 const QUIET_FOR: Duration = Duration::from_millis(1200);
+/// The same on the embedded cluster, which answers at once.
+const QUIET_FOR_EMBEDDED: Duration = Duration::from_millis(400);
 /// How often is looked whether it is quiet.
 const MOST_LOOKS: usize = 30;
 /// Kinds whose objects are looked at when a Kustomization owns them.
@@ -39,9 +41,14 @@ const KINDS: [(&str, &str); 14] = [
 impl Stage {
     /// Looks until nothing changes any more.
     pub(crate) async fn record(&self, record: &Record) -> Value {
+        let quiet_for = if self.world.cluster.is_embedded() {
+            QUIET_FOR_EMBEDDED
+        } else {
+            QUIET_FOR
+        };
         let mut before = self.look(record);
         for _ in 0..MOST_LOOKS {
-            tokio::time::sleep(QUIET_FOR).await;
+            tokio::time::sleep(quiet_for).await;
             let now = self.look(record);
             if now == before && !is_busy(&now) {
                 return now;

@@ -11,10 +11,26 @@ use serde_json::Value;
 pub(crate) struct Scenario {
     /// What it shows, in a sentence.
     pub(crate) about: String,
+    /// What it needs.
+    #[serde(default)]
+    pub(crate) needs: Needs,
     /// Flags of the controllers, by their names.
     #[serde(default)]
     pub(crate) flags: Flags,
     pub(crate) steps: Vec<Step>,
+}
+
+/// What a scenario needs to be played.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Needs {
+    /// A Kubernetes API and pods that come up: any cluster.
+    #[default]
+    Kubernetes,
+    /// An API server that knows who may do what. The embedded cluster lets everybody do everything.
+    Authorization,
+    /// The command line of Flux, which `make conformance` builds.
+    CommandLine,
 }
 
 /// The flags that both know and scenarios set.

@@ -76,6 +76,22 @@ async fn what_depends_on_a_failed_one_waits_names_it_and_goes_on_when_it_is_mend
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dependency_that_is_suspended_while_it_is_ready_stays_so() {
+    let mut scene = scene_of(&["a", "b"]).await;
+    scene.world.kustomization("a", "app", "./a", &json!({}));
+    scene.world.kustomization("b", "app", "./b", &depends_on("a"));
+    scene.world.start().await;
+    scene.world.until_applied("b", &scene.upstream.head()).await;
+    scene.world.respec("a", &json!({"suspend": true}));
+    let prefixed = json!({"dependsOn": [{"name": "a"}], "namePrefix": "new-"});
+    scene.world.kustomization("b", "app", "./b", &prefixed);
+    scene
+        .world
+        .until_inventory("b", &["default_new-b__ConfigMap"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dependency_that_does_not_exist_is_named_and_waited_for() {
     let mut scene = scene_of(&["a", "b"]).await;
     scene.world.kustomization("b", "app", "./b", &depends_on("a"));

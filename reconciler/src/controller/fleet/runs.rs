@@ -14,7 +14,7 @@ use super::super::events::subject_of;
 use super::super::finalize::finalize;
 use super::super::job::{Done, Job, Stand};
 use super::super::places::Place;
-use super::super::reports::report_outcome;
+use super::super::reports::{report_outcome, report_suspended};
 use super::super::run::run;
 use super::super::step::{Ended, Event, Scope};
 use super::super::{elsewhere, metrics};
@@ -226,6 +226,15 @@ impl Fleet {
         tokio::spawn(async move {
             report_outcome(&cx, &job, Outcome::Failed(failure), None).await;
         });
+    }
+
+    pub(super) fn report_suspended(&self, owner: &Arc<Owner>) {
+        let Some(member) = self.members.get(owner) else {
+            return;
+        };
+        let job = self.job_now(owner, member, Scope::Changes);
+        let cx = self.cx.clone();
+        tokio::spawn(async move { report_suspended(&cx, &job).await });
     }
 }
 

@@ -151,6 +151,8 @@ pub enum Effect {
     ReportReady,
     /// Report what keeps it from running.
     ReportBlocked(Failure),
+    /// Report that it is suspended.
+    ReportSuspended,
     /// Forget it.
     Forget,
 }

@@ -149,9 +149,19 @@ fn a_suspended_kustomization_stops_before_its_next_write_and_runs_for_nothing() 
         ..inputs("b")
     };
     assert_eq!(given(&mut state, suspended.clone(), 1), [Effect::Cancel]);
-    assert_eq!(given(&mut state, suspended, 2), []);
-    assert_eq!(ended(&mut state, Ended::Canceled, 3), []);
-    assert_eq!(given(&mut state, inputs("b"), 4), [Effect::Start(Scope::Full)]);
+    assert_eq!(given(&mut state, suspended.clone(), 2), []);
+    assert_eq!(ended(&mut state, Ended::Canceled, 3), [Effect::ReportSuspended]);
+    assert_eq!(
+        given(&mut state, suspended.clone(), 4),
+        [],
+        "once for each generation"
+    );
+    let changed = Inputs {
+        generation: 2,
+        ..suspended
+    };
+    assert_eq!(given(&mut state, changed, 5), [Effect::ReportSuspended]);
+    assert_eq!(given(&mut state, inputs("b"), 6), [Effect::Start(Scope::Full)]);
 }
 
 #[test]
