@@ -12,4 +12,5 @@ mod machine;
 mod preview;
 mod terminal;
 mod uninstalling;
+mod watching;
 mod who_works;

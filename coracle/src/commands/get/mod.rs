@@ -15,7 +15,7 @@ use crate::objects::{ObjectKind, Summary, Target, list};
 use crate::standing;
 use crate::ui::{Styled, Ui, align, as_one};
 
-use super::{ASIDE, scope, tell_if_nobody_works};
+use super::{ASIDE, scope, tell_if_nobody_works, tell_of_broken_watch};
 use selector::StatusSelector;
 use table::{header, print_tables, print_the_rest, row};
 
@@ -216,10 +216,7 @@ async fn watch(
                 ))?;
             }
             Ok(_) => {}
-            Err(watcher::Error::InitialListFailed(error)) => {
-                return Err(cluster.explain("watch objects", error));
-            }
-            Err(error) => ui.progress(format_args!("watching again: {error}"))?,
+            Err(error) => tell_of_broken_watch(cluster, "watch objects", error, ui)?,
         }
     }
     Ok(())
