@@ -137,6 +137,29 @@ impl Target {
         }
     }
 
+    /// The object, or those of this name in all namespaces.
+    ///
+    /// # Errors
+    /// There is none: then the error says what may have been meant. The cluster refuses.
+    pub async fn find(&self, cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Summary>, Error> {
+        if let Some(namespace) = namespace {
+            let object = self.fetch(cluster, namespace).await?;
+            return Ok(vec![Summary::new(self.kind, &object)]);
+        }
+        let (found, others): (Vec<Summary>, Vec<Summary>) = list(cluster, self.kind, None)
+            .await?
+            .into_iter()
+            .partition(|object| object.name == self.name);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let missing = Error::new(
+            Kind::NotFound,
+            format!("there is no {} in any namespace", self.display()),
+        );
+        Err(self.perhaps_meant(missing, others.iter()))
+    }
+
     /// Looks whether it exists: anywhere, if no namespace is meant, which then is said of the usual one.
     ///
     /// # Errors
@@ -170,7 +193,11 @@ impl Target {
             ));
         }
         let here = known.iter().filter(|object| object.namespace == namespace);
-        match nearest(&self.name, here.map(|object| object.name.as_str())) {
+        self.perhaps_meant(missing, here)
+    }
+
+    fn perhaps_meant<'a>(&self, missing: Error, known: impl Iterator<Item = &'a Summary>) -> Error {
+        match nearest(&self.name, known.map(|object| object.name.as_str())) {
             Some(name) => missing.hint(format!("Is `{name}` meant?")),
             None => missing.hint("`coracle get all -A` prints those that exist."),
         }

@@ -53,3 +53,26 @@ async fn events_that_cannot_be_watched_are_an_error() {
     [4]
     "#);
 }
+
+#[tokio::test]
+async fn an_object_that_is_not_there_is_not_waited_for() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("get ks stagin --watch").await, @r"
+    error: there is no kustomization/stagin in namespace flux-system
+    hint: Is `staging` meant?
+    [3]
+    ");
+    insta::assert_snapshot!(terminal.run("get ks staging nope -A --watch").await, @r"
+    error: there is no kustomization/nope in any namespace
+    hint: `coracle get all -A` prints those that exist.
+    [3]
+    ");
+}
+
+#[tokio::test]
+async fn an_object_is_followed() {
+    let terminal = two_kustomizations().await;
+    let mut watching = terminal.start("get ks staging --watch");
+    assert!(watching.line().await.starts_with("NAME"));
+    assert!(watching.line().await.starts_with("staging"));
+}

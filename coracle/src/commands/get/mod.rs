@@ -109,8 +109,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
                 kind: *kind,
                 name: name.clone(),
             };
-            let object = target.fetch(&cluster, global.namespace()).await?;
-            there.push(Summary::new(*kind, &object));
+            there.extend(target.find(&cluster, scope(args.all_namespaces, global)).await?);
         }
     }
     let is_table = matches!(args.output, Output::Table | Output::Wide);
@@ -179,6 +178,16 @@ async fn watch(
 ) -> Result<(), Error> {
     if !matches!(args.output, Output::Table | Output::Wide) {
         return Err(Error::new(Kind::Usage, "`--watch` prints a table only"));
+    }
+    for (kind, name) in kinds
+        .iter()
+        .flat_map(|kind| names.iter().map(move |name| (*kind, name)))
+    {
+        let target = Target {
+            kind,
+            name: name.clone(),
+        };
+        target.find(cluster, scope(args.all_namespaces, global)).await?;
     }
     // The API server selects by one name at most.
     let config = match names {
