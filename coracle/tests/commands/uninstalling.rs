@@ -265,3 +265,22 @@ async fn a_namespace_that_coracle_did_not_make_is_not_deleted() {
     let shown = terminal.run("uninstall --delete-namespace --yes").await;
     assert!(shown.contains("deleted Namespace flux-system\n"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_lease_that_does_not_say_how_long_it_lasts_is_held() {
+    let terminal = two_kustomizations().await;
+    let renewed = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(30);
+    let renewed = renewed.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+    let mut held = lease("laptop_1", &renewed);
+    held["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("leaseDurationSeconds");
+    terminal.cluster.apply(&held, "test").unwrap();
+    insta::assert_snapshot!(terminal.run("uninstall --yes").await, @r"
+    error: a controller still runs: `laptop_1` holds the lease flux-system/kustomize-controller-leader-election
+    hint: End it first; it would delete what it applied. --force goes on without it.
+    [1]
+    ");
+    assert!(is_installed(&terminal));
+}
