@@ -72,7 +72,8 @@ fn hold(name: &'static str, lease: &Lease, now: Timestamp) -> Option<Hold> {
         holder,
         renewed,
         duration,
-        lasts: renewed.is_some_and(|renewed| renewed + duration > now),
+        // What runs out after the last moment that there is has not run out.
+        lasts: renewed.is_some_and(|renewed| renewed.checked_add(duration).map_or(true, |end| end > now)),
     })
 }
 
@@ -136,6 +137,15 @@ mod tests {
                 (Duration::from_secs(90), true),
                 "{spec}"
             );
+        }
+    }
+
+    #[test]
+    fn a_lease_of_the_last_moment_that_there_is_lasts() {
+        for renewed in ["9999-12-30T22:00:00Z", "9999-12-30T21:59:00Z"] {
+            let spec =
+                json!({ "holderIdentity": "laptop", "renewTime": renewed, "leaseDurationSeconds": 90 });
+            assert!(held(&spec).lasts, "{renewed}");
         }
     }
 

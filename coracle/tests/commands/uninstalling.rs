@@ -284,3 +284,17 @@ async fn a_lease_that_does_not_say_how_long_it_lasts_is_held() {
     ");
     assert!(is_installed(&terminal));
 }
+
+#[tokio::test]
+async fn a_lease_of_the_last_moment_that_there_is_is_held() {
+    let terminal = two_kustomizations().await;
+    let last = lease("laptop_1", "9999-12-30T22:00:00.000000Z");
+    terminal.cluster.apply(&last, "test").unwrap();
+    let shown = terminal.run("version").await;
+    assert!(
+        shown.contains("lease: held by laptop_1, renewed 0s ago\n"),
+        "{shown}"
+    );
+    let shown = terminal.run("uninstall --yes").await;
+    assert!(shown.contains("a controller still runs: `laptop_1`"), "{shown}");
+}
