@@ -61,7 +61,9 @@ pub(super) fn best(holds: Vec<Hold>) -> Option<Hold> {
     holds.into_iter().max_by_key(|hold| (hold.lasts, hold.renewed))
 }
 
-fn hold(name: &'static str, lease: &Lease, now: Timestamp) -> Option<Hold> {
+/// Who holds a lease, or held it last, if it was not let go.
+#[must_use]
+pub fn hold(name: &'static str, lease: &Lease, now: Timestamp) -> Option<Hold> {
     let spec = lease.spec.as_ref()?;
     let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty())?;
     let renewed = spec.renew_time.as_ref().map(|time| time.0);
@@ -87,6 +89,13 @@ impl Hold {
             Some(renewed) if now.duration_since(renewed).unsigned_abs() >= WRONG_CLOCK => Duration::ZERO,
             _ => self.duration / 2,
         }
+    }
+
+    /// Whether the same one holds it, and has not renewed it in between.
+    #[must_use]
+    pub fn stands_as(&self, other: &Self) -> bool {
+        let stand = |it: &Self| (it.lease, it.namespace.clone(), it.holder.clone(), it.renewed);
+        stand(self) == stand(other)
     }
 
     /// Whether its holder renews it within this time. What cannot be watched counts as renewed.
