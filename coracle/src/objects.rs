@@ -137,23 +137,35 @@ impl Target {
         }
     }
 
-    /// Looks whether it exists, in a namespace or in any.
+    /// The object, or those of this name in all namespaces.
     ///
     /// # Errors
-    /// It does not exist: then the error says what may have been meant. The cluster refuses.
-    pub async fn exists(&self, cluster: &Cluster, scope: Option<&str>) -> Result<(), Error> {
-        if let Some(namespace) = scope {
-            return self.fetch(cluster, namespace).await.map(drop);
+    /// There is none: then the error says what may have been meant. The cluster refuses.
+    pub async fn find(&self, cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Summary>, Error> {
+        if let Some(namespace) = namespace {
+            let object = self.fetch(cluster, namespace).await?;
+            return Ok(vec![Summary::new(self.kind, &object)]);
         }
-        let known = list(cluster, self.kind, None).await?;
-        if known.iter().any(|object| object.name == self.name) {
-            return Ok(());
+        let (found, others): (Vec<Summary>, Vec<Summary>) = list(cluster, self.kind, None)
+            .await?
+            .into_iter()
+            .partition(|object| object.name == self.name);
+        if !found.is_empty() {
+            return Ok(found);
         }
         let missing = Error::new(
             Kind::NotFound,
             format!("there is no {} in any namespace", self.display()),
         );
-        Err(self.hinted(missing, &known))
+        Err(self.perhaps_meant(missing, others.iter()))
+    }
+
+    /// Looks whether it exists, in a namespace or in any.
+    ///
+    /// # Errors
+    /// It does not exist: then the error says what may have been meant. The cluster refuses.
+    pub async fn exists(&self, cluster: &Cluster, scope: Option<&str>) -> Result<(), Error> {
+        self.find(cluster, scope).await.map(drop)
     }
 
     async fn not_found(&self, cluster: &Cluster, namespace: &str) -> Error {
@@ -173,12 +185,11 @@ impl Target {
             ));
         }
         let here = known.iter().filter(|object| object.namespace == namespace);
-        self.hinted(missing, here)
+        self.perhaps_meant(missing, here)
     }
 
-    /// Adds which of those that exist may have been meant.
-    fn hinted<'a>(&self, missing: Error, known: impl IntoIterator<Item = &'a Summary>) -> Error {
-        match nearest(&self.name, known.into_iter().map(|object| object.name.as_str())) {
+    fn perhaps_meant<'a>(&self, missing: Error, known: impl Iterator<Item = &'a Summary>) -> Error {
+        match nearest(&self.name, known.map(|object| object.name.as_str())) {
             Some(name) => missing.hint(format!("Is `{name}` meant?")),
             None => missing.hint("`coracle get all -A` prints those that exist."),
         }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use kube::Api;
-use reconciler::api::{Kustomization, KustomizationStatus};
+use reconciler::api::Kustomization;
 use reconciler::plan::Action;
 use reconciler::report::redact::{MASK, Redactor};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::cli::Global;
 use crate::connect::{Cluster, connect};
 use crate::error::{Error, Kind};
 use crate::preview::changes::{Change, Changes, Effect, Field, changes};
-use crate::preview::{self, inputs};
+use crate::preview::{self, inputs, secrets};
 use crate::ui::{BAD, DIM, GOOD, Styled, Ui, WARN};
 
 /// Arguments of `diff`.
@@ -56,13 +56,28 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         Some(cluster) => cluster,
         None => connect(global).await?,
     };
+    let live = live(&cluster, &kustomization, global).await?;
+    let unknown = match &live {
+        Some(live) => secrets::learn_those_of(live, &cluster, &built.redactor).await,
+        None => None,
+    };
     if kustomization.status.is_none() {
-        kustomization.status = live_status(&cluster, &kustomization, global).await?;
+        kustomization.status = live.and_then(|live| live.status);
     }
     let found = changes(&cluster, &kustomization, built.objects, &built.redactor).await?;
+    let view = View {
+        redactor: &built.redactor,
+        hides_what_is: unknown.is_some(),
+    };
     match args.output {
-        Output::Json => ui.json(&as_json(&found, &built.redactor))?,
-        Output::Text => print(&found, &built.redactor, ui)?,
+        Output::Json => ui.json(&as_json(&found, &view))?,
+        Output::Text => print(&found, &view, ui)?,
+    }
+    if let Some(why) = unknown {
+        ui.progress(Styled::new(
+            WARN,
+            format!("Values as they are now are masked: {why}."),
+        ))?;
     }
     if found.changes.is_empty() {
         return Ok(());
@@ -97,20 +112,20 @@ fn stopped(kustomization: &Kustomization) -> Error {
     ))
 }
 
-/// The status of the Kustomization in the cluster, for one that comes from a file: its inventory says what
-/// would be pruned.
-async fn live_status(
+/// The Kustomization as it is in the cluster. Its inventory says what would be pruned, and it names the Secrets whose
+/// values stand in what it applied.
+async fn live(
     cluster: &Cluster,
     kustomization: &Kustomization,
     global: &Global,
-) -> Result<Option<KustomizationStatus>, Error> {
+) -> Result<Option<Kustomization>, Error> {
     let namespace = kustomization
         .metadata
         .namespace
         .as_deref()
         .unwrap_or(global.namespace());
     let name = kustomization.metadata.name.as_deref().unwrap_or_default();
-    let live = Api::<Kustomization>::namespaced(cluster.client.clone(), namespace)
+    Api::<Kustomization>::namespaced(cluster.client.clone(), namespace)
         .get_opt(name)
         .await
         .map_err(|error| {
@@ -118,15 +133,21 @@ async fn live_status(
                 &format!("get kustomization/{name} in namespace {namespace}"),
                 error,
             )
-        })?;
-    Ok(live.and_then(|live| live.status))
+        })
 }
 
-fn print(found: &Changes, redactor: &Redactor, ui: &mut Ui) -> Result<(), Error> {
+/// What may be shown of values.
+struct View<'a> {
+    redactor: &'a Redactor,
+    /// Some secrets that may stand in what is in the cluster are not known.
+    hides_what_is: bool,
+}
+
+fn print(found: &Changes, view: &View<'_>, ui: &mut Ui) -> Result<(), Error> {
     for change in &found.changes {
-        ui.line(headline(change, redactor))?;
+        ui.line(headline(change, view.redactor))?;
         for field in &change.fields {
-            let [from, to] = values(change, field, redactor).map(|value| shown(value.as_ref()));
+            let [from, to] = values(change, field, view).map(|value| shown(value.as_ref()));
             ui.line(format_args!(
                 "    {}: {} -> {}",
                 Styled::new(DIM, field.path.as_str()),
@@ -191,20 +212,20 @@ fn headline(change: &Change, redactor: &Redactor) -> String {
 
 /// The value now and then, without secrets. Those that were replaced are not known any more: where the value then
 /// holds a secret, that of now is taken for one as a whole.
-fn values(change: &Change, field: &Field, redactor: &Redactor) -> [Option<Value>; 2] {
+fn values(change: &Change, field: &Field, view: &View<'_>) -> [Option<Value>; 2] {
     let masked = |value: &Option<Value>| {
         let value = value.as_ref()?;
         if change.id.kind == "Secret" {
             return Some(json!(MASK));
         }
         let text = value.to_string();
-        Some(match redactor.mask(&text) {
+        Some(match view.redactor.mask(&text) {
             Cow::Borrowed(_) => value.clone(),
             Cow::Owned(masked) => serde_json::from_str(&masked).unwrap_or_else(|_| json!(masked)),
         })
     };
     let to = masked(&field.to);
-    let from = match to == field.to {
+    let from = match to == field.to && !view.hides_what_is {
         true => masked(&field.from),
         false => field.from.as_ref().map(|_| json!(MASK)),
     };
@@ -224,9 +245,9 @@ fn shown(value: Option<&Value>) -> String {
     text.chars().take(MAX).chain("...".chars()).collect()
 }
 
-fn as_json(found: &Changes, redactor: &Redactor) -> Value {
+fn as_json(found: &Changes, view: &View<'_>) -> Value {
     let field = |change: &Change, field: &Field| {
-        let [from, to] = values(change, field, redactor);
+        let [from, to] = values(change, field, view);
         json!({ "path": field.path, "from": from, "to": to })
     };
     let change = |change: &Change| {
@@ -240,7 +261,7 @@ fn as_json(found: &Changes, redactor: &Redactor) -> Value {
         json!({
             "object": change.id.to_string(),
             "action": action,
-            "why": why.map(|why| redactor.mask(why).into_owned()),
+            "why": why.map(|why| view.redactor.mask(why).into_owned()),
             "fields": fields,
         })
     };

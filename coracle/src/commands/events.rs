@@ -1,5 +1,7 @@
 //! `coracle events`: what happened, from the cluster's events. Does I/O through the cluster's client.
 
+use std::collections::HashMap;
+
 use futures::{StreamExt as _, pin_mut};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
@@ -8,12 +10,12 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 
 use crate::cli::Global;
-use crate::connect::connect;
+use crate::connect::{Cluster, connect};
 use crate::error::{Error, Kind};
 use crate::objects::{ObjectKind, Target, age, short_revisions};
 use crate::ui::{BAD, Styled, Table, Ui, align, as_one};
 
-use super::scope;
+use super::{scope, tell_of_broken_watch};
 
 /// Arguments of `events`.
 #[derive(Debug, clap::Args)]
@@ -100,10 +102,11 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         .list(&ListParams::default())
         .await
         .map_err(|error| cluster.explain("list events", error))?;
+    let mut known = Known::default();
     let mut events: Vec<Event> = listed
         .items
         .into_iter()
-        .filter(|event| wanted(args, about.as_ref(), event))
+        .filter(|event| known.is_new(event) && wanted(args, about.as_ref(), event))
         .collect();
     events.sort_by_key(order);
 
@@ -120,22 +123,60 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     for event in &events {
         print_row(event, &WIDTHS, Timestamp::now(), ui)?;
     }
-    let start = listed.metadata.resource_version;
-    let changes = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .applied_objects();
+    let news = |event: &Event| wanted(args, about.as_ref(), event);
+    follow(&cluster, api, known, news, ui).await
+}
+
+/// Prints what happens from now on.
+async fn follow(
+    cluster: &Cluster,
+    api: Api<Event>,
+    mut known: Known,
+    wanted: impl Fn(&Event) -> bool,
+    ui: &mut Ui,
+) -> Result<(), Error> {
+    let changes = watcher(api, watcher::Config::default()).default_backoff();
     pin_mut!(changes);
-    let mut last = events.last().and_then(last_seen);
+    let mut missed = Vec::new();
     while let Some(change) = changes.next().await {
-        let Ok(event) = change else { continue };
-        // The watch begins with what was listed already.
-        let is_new = start.is_none() || last_seen(&event) > last;
-        if is_new && wanted(args, about.as_ref(), &event) {
-            print_row(&event, &WIDTHS, Timestamp::now(), ui)?;
-            last = last_seen(&event).max(last);
+        match change {
+            Ok(watcher::Event::Apply(event)) => {
+                if known.is_new(&event) && wanted(&event) {
+                    print_row(&event, &WIDTHS, Timestamp::now(), ui)?;
+                }
+            }
+            // A watch begins with everything that is there, each time that it begins again.
+            Ok(watcher::Event::Init) => missed.clear(),
+            Ok(watcher::Event::InitApply(event)) => missed.push(event),
+            Ok(watcher::Event::InitDone) => {
+                missed.retain(|event| known.is_new(event) && wanted(event));
+                missed.sort_by_key(order);
+                for event in missed.drain(..) {
+                    print_row(&event, &WIDTHS, Timestamp::now(), ui)?;
+                }
+            }
+            Ok(watcher::Event::Delete(event)) => known.forget(&event),
+            Err(error) => tell_of_broken_watch(cluster, "watch events", error, ui)?,
         }
     }
     Ok(())
+}
+
+/// The events that were looked at, by uid, each in the version that it had: one that happens again is written again.
+#[derive(Default)]
+struct Known(HashMap<String, String>);
+
+impl Known {
+    /// Whether it was not looked at as it is; from now on it was.
+    fn is_new(&mut self, event: &Event) -> bool {
+        let version = event.metadata.resource_version.clone().unwrap_or_default();
+        let uid = event.metadata.uid.clone().unwrap_or_default();
+        self.0.insert(uid, version.clone()) != Some(version)
+    }
+
+    fn forget(&mut self, event: &Event) {
+        self.0.remove(event.metadata.uid.as_deref().unwrap_or_default());
+    }
 }
 
 fn print(output: Output, events: &[Event], ui: &mut Ui) -> Result<(), Error> {

@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
+use kube::runtime::watcher;
+
 use crate::cli::{Cli, Command, Global};
+use crate::connect::Cluster;
 use crate::error::{Error, Kind};
 use crate::standing::Verdict;
 use crate::ui::{Styled, Ui, WARN};
@@ -92,4 +95,17 @@ fn tell_if_nobody_works(verdict: &Verdict, more: &str, ui: &mut Ui) -> Result<()
 /// Where the objects of a command are looked for.
 fn scope(all_namespaces: bool, global: &Global) -> Option<&str> {
     (!all_namespaces).then_some(global.namespace())
+}
+
+/// Says that a watch broke off, which begins again by itself; or gives the error, if what it begins with was refused.
+fn tell_of_broken_watch(
+    cluster: &Cluster,
+    doing: &str,
+    error: watcher::Error,
+    ui: &mut Ui,
+) -> Result<(), Error> {
+    match error {
+        watcher::Error::InitialListFailed(error) => Err(cluster.explain(doing, error)),
+        error => ui.progress(format_args!("watching again: {error}")),
+    }
 }

@@ -1,5 +1,6 @@
 //! `coracle tree`: what Kustomizations applied, from their inventories. Does I/O through the cluster's client.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use reconciler::plan::ObjectId;
@@ -16,7 +17,7 @@ use super::scope;
 /// Arguments of `tree`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A Kustomization [default: all that no other one applied]
+    /// A Kustomization [default: all that no other one here applied]
     #[arg(num_args = 0..=2, value_name = "[KIND] NAME")]
     target: Vec<String>,
     /// Look into all namespaces
@@ -84,20 +85,47 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     }
 }
 
-/// Kustomizations that stand in no other one's inventory.
+/// Where trees begin so that each Kustomization of the namespace, or of all, stands in one: at those that no other one
+/// of them applied, and in each circle at one.
 fn roots(all: &BTreeMap<Key, Summary>, namespace: Option<&str>) -> Vec<Key> {
-    let applied: BTreeSet<Key> = all
-        .iter()
-        .flat_map(|(owner, it)| inventory(it).filter(is_kustomization).map(move |id| (owner, id)))
-        .map(|(owner, id)| (owner, (id.namespace, id.name)))
-        // A Kustomization that applies itself (the usual root folder) is a root still.
-        .filter(|(owner, id)| *owner != id)
-        .map(|(_, id)| id)
-        .collect();
-    all.keys()
-        .filter(|key| namespace.is_none_or(|namespace| key.0 == namespace) && !applied.contains(key))
-        .cloned()
-        .collect()
+    let here = all
+        .keys()
+        .filter(|key| namespace.is_none_or(|namespace| key.0 == namespace));
+    let mut here: Vec<(&Key, BTreeSet<Key>)> = here.map(|key| (key, below(key, all))).collect();
+    let applied: BTreeSet<Key> = here.iter().flat_map(|(_, below)| below).cloned().collect();
+    // Who is in a circle has more below than whatever hangs from the circle.
+    here.sort_by_key(|(key, below)| (applied.contains(key), Reverse(below.len())));
+    let mut shown = BTreeSet::new();
+    let mut roots = Vec::new();
+    for (key, below) in here {
+        if shown.insert(key.clone()) {
+            shown.extend(below);
+            roots.push(key.clone());
+        }
+    }
+    roots.sort();
+    roots
+}
+
+/// All Kustomizations that one applied, and those that they applied in turn, but for itself: the usual root folder
+/// applies itself.
+fn below(key: &Key, all: &BTreeMap<Key, Summary>) -> BTreeSet<Key> {
+    let mut found = BTreeSet::new();
+    let mut next = vec![key.clone()];
+    while let Some(owner) = next.pop() {
+        for child in all
+            .get(&owner)
+            .into_iter()
+            .flat_map(inventory)
+            .filter(is_kustomization)
+        {
+            let child = (child.namespace, child.name);
+            if child != *key && found.insert(child.clone()) {
+                next.push(child);
+            }
+        }
+    }
+    found
 }
 
 fn is_kustomization(id: &ObjectId) -> bool {
@@ -196,12 +224,16 @@ mod tests {
     use super::*;
 
     fn kustomization(name: &str, ready: &str, inventory: &[&str]) -> (Key, Summary) {
+        kustomization_in("flux-system", name, ready, inventory)
+    }
+
+    fn kustomization_in(namespace: &str, name: &str, ready: &str, inventory: &[&str]) -> (Key, Summary) {
         let entries: Vec<Value> = inventory
             .iter()
             .map(|id| json!({ "id": id, "v": "v1" }))
             .collect();
         let object = serde_json::from_value(json!({
-            "metadata": { "name": name, "namespace": "flux-system" },
+            "metadata": { "name": name, "namespace": namespace },
             "status": {
                 "lastAppliedRevision": "main@sha1:0123456789abcdef0123456789abcdef01234567",
                 "conditions": [{ "type": "Ready", "status": ready, "reason": "", "message": "" }],
@@ -209,7 +241,7 @@ mod tests {
             }
         }));
         let summary = Summary::new(ObjectKind::Kustomization, &object.unwrap());
-        (("flux-system".to_owned(), name.to_owned()), summary)
+        ((namespace.to_owned(), name.to_owned()), summary)
     }
 
     fn cluster() -> BTreeMap<Key, Summary> {
@@ -232,10 +264,13 @@ mod tests {
     }
 
     fn printed(compact: bool) -> String {
-        let all = cluster();
+        printed_in(None, &cluster(), compact)
+    }
+
+    fn printed_in(namespace: Option<&str>, all: &BTreeMap<Key, Summary>, compact: bool) -> String {
         let (mut ui, captured) = Ui::captured();
-        for root in roots(&all, None) {
-            grow(&root, &all, compact, &mut BTreeSet::new())
+        for root in roots(all, namespace) {
+            grow(&root, all, compact, &mut BTreeSet::new())
                 .print(&mut ui)
                 .unwrap();
         }
@@ -259,6 +294,69 @@ mod tests {
         Kustomization/flux-system/cluster  ready main@sha1:01234567
         ├── Kustomization/flux-system/staging  failed main@sha1:01234567
         └── Kustomization/flux-system/gone
+        ");
+    }
+
+    #[test]
+    fn what_was_applied_from_another_namespace_is_a_root_of_its_own() {
+        let applies = |names: &[(&str, &str)]| -> Vec<String> {
+            let id =
+                |(namespace, name)| format!("{namespace}_{name}_kustomize.toolkit.fluxcd.io_Kustomization");
+            names.iter().copied().map(id).collect()
+        };
+        let one = |namespace: &str, name: &str, names: &[(&str, &str)]| {
+            let inventory = applies(names);
+            let inventory: Vec<&str> = inventory.iter().map(String::as_str).collect();
+            kustomization_in(namespace, name, "True", &inventory)
+        };
+        let all = BTreeMap::from([
+            one(
+                "flux-system",
+                "cluster",
+                &[("team-a", "apps"), ("team-a", "infra")],
+            ),
+            one("team-a", "apps", &[("team-b", "shared")]),
+            one("team-b", "shared", &[("team-a", "leaf")]),
+            one("team-a", "leaf", &[]),
+            one("team-a", "infra", &[]),
+        ]);
+        insta::assert_snapshot!(printed_in(Some("team-a"), &all, true), @r"
+        Kustomization/team-a/apps  ready main@sha1:01234567
+        └── Kustomization/team-b/shared  ready main@sha1:01234567
+            └── Kustomization/team-a/leaf  ready main@sha1:01234567
+        Kustomization/team-a/infra  ready main@sha1:01234567
+        ");
+        assert_eq!(
+            roots(&all, None),
+            [("flux-system".to_owned(), "cluster".to_owned())]
+        );
+    }
+
+    #[test]
+    fn those_that_apply_each_other_are_shown_once() {
+        let all = BTreeMap::from([
+            kustomization(
+                "a",
+                "True",
+                &["flux-system_b_kustomize.toolkit.fluxcd.io_Kustomization"],
+            ),
+            kustomization(
+                "b",
+                "True",
+                &[
+                    "flux-system_a_kustomize.toolkit.fluxcd.io_Kustomization",
+                    "flux-system_0_kustomize.toolkit.fluxcd.io_Kustomization",
+                ],
+            ),
+            kustomization("0", "True", &[]),
+            kustomization("c", "True", &[]),
+        ]);
+        insta::assert_snapshot!(printed_in(None, &all, true), @r"
+        Kustomization/flux-system/a  ready main@sha1:01234567
+        └── Kustomization/flux-system/b  ready main@sha1:01234567
+            ├── Kustomization/flux-system/a  ready main@sha1:01234567
+            └── Kustomization/flux-system/0  ready main@sha1:01234567
+        Kustomization/flux-system/c  ready main@sha1:01234567
         ");
     }
 }

@@ -364,7 +364,7 @@ impl Look {
             .as_ref()
             .and_then(|status| status.inventory.as_ref());
         let inventory = Inventory::from_status(status);
-        let mut prunes = 0;
+        let mut prunes = Vec::new();
         for (id, version) in inventory.minus(wanted) {
             let gvk = Gvk {
                 group: id.group.clone(),
@@ -383,10 +383,10 @@ impl Look {
             if is_kept(&live) {
                 continue;
             }
-            prunes += 1;
+            prunes.push(id.clone());
             self.add(id, Effect::Does(Action::Deleted), Vec::new());
         }
-        self.found.guard = Guard::default().too_much(inventory.len(), wanted.len(), prunes);
+        self.found.guard = Guard::default().too_much(&inventory, wanted, &prunes);
         Ok(())
     }
 

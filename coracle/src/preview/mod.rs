@@ -9,6 +9,7 @@
 pub mod changes;
 pub mod inputs;
 mod refusal;
+pub mod secrets;
 mod takeover;
 mod work_tree;
 

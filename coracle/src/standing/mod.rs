@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reconciler::assess::why::Reason;
 
-pub use leases::holds;
+pub use leases::{hold, holds};
 pub use look::{deployments, look, look_anywhere, verdict};
 pub use print::{as_json, lines};
 

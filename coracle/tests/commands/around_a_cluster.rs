@@ -75,6 +75,21 @@ async fn a_name_in_another_namespace_is_found_there() {
 }
 
 #[tokio::test]
+async fn a_name_is_looked_for_in_all_namespaces() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("get ks cluster -A -n default").await, @r"
+    NAMESPACE     NAME      REVISION             SUSPENDED   READY   MESSAGE
+    flux-system   cluster   main@sha1:01234567   False       True    Applied revision: main@sha1:01234567
+    [0]
+    ");
+    insta::assert_snapshot!(terminal.run("get ks clustr -A").await, @r"
+    error: there is no kustomization/clustr in any namespace
+    hint: Is `cluster` meant?
+    [3]
+    ");
+}
+
+#[tokio::test]
 async fn the_tree_starts_at_the_root() {
     let terminal = two_kustomizations().await;
     insta::assert_snapshot!(terminal.run("tree").await, @r"

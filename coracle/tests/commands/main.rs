@@ -14,4 +14,5 @@ mod preview;
 mod secrets;
 mod terminal;
 mod uninstalling;
+mod watching;
 mod who_works;

@@ -297,6 +297,82 @@ async fn neither_a_new_secret_nor_the_one_that_it_replaces_is_shown() {
     );
 }
 
+/// A Kustomization in the cluster whose Secret gave a value of what it applied, and files that say something else.
+async fn with_a_secret_that_goes() -> Terminal {
+    let terminal = with_file(&settings("default", &json!({ "password": "in Vault" })).to_string()).await;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "variables", "namespace": "flux-system" },
+        "stringData": { "password": "the-password" },
+    });
+    terminal.cluster.apply(&secret, "kubectl").unwrap();
+    let variables = json!({
+        "apiVersion": KUSTOMIZATION, "kind": "Kustomization",
+        "metadata": { "name": "apps", "namespace": "flux-system" },
+        "spec": { "postBuild": { "substituteFrom": [{ "kind": "Secret", "name": "variables" }] } },
+    });
+    terminal.cluster.merge(&variables, "kubectl").unwrap();
+    let live = settings("default", &json!({ "password": "the-password", "user": "shop" }));
+    terminal.cluster.apply(&live, "kustomize-controller").unwrap();
+    terminal.file(
+        "apps.yaml",
+        &json!({
+            "apiVersion": KUSTOMIZATION, "kind": "Kustomization",
+            "metadata": { "name": "apps", "namespace": "flux-system" },
+            "spec": {
+                "interval": "10m", "prune": true, "path": "./apps",
+                "sourceRef": { "kind": "GitRepository", "name": "apps" },
+            },
+        })
+        .to_string(),
+    );
+    terminal
+}
+
+#[tokio::test]
+async fn a_secret_that_a_change_takes_away_is_not_shown() {
+    let terminal = with_a_secret_that_goes().await;
+    let shown = terminal.run("diff apps").await;
+    insta::assert_snapshot!(shown, @r#"
+    ~ ConfigMap/default/settings
+        /metadata/labels/kustomize.toolkit.fluxcd.io~1name: nothing -> "apps"
+        /metadata/labels/kustomize.toolkit.fluxcd.io~1namespace: nothing -> "flux-system"
+        /data/password: "***" -> "in Vault"
+        /data/user: "shop" -> nothing
+    0 to create, 1 to change, 0 to delete, 0 unchanged
+    [1]
+    "#);
+    assert_eq!(terminal.run("diff --kustomization apps.yaml").await, shown);
+}
+
+#[tokio::test]
+async fn where_the_secrets_of_what_is_there_cannot_be_read_it_is_masked() {
+    let terminal = with_a_secret_that_goes().await;
+    let words = "secrets \"variables\" is forbidden: User \"reader\" cannot get resource \"secrets\"";
+    let secrets = Match::default().resource("", "secrets");
+    let rule = terminal.cluster.faults().add(secrets, Fault::forbidden(words));
+    insta::assert_snapshot!(terminal.run("diff --kustomization apps.yaml").await, @r#"
+    ~ ConfigMap/default/settings
+        /metadata/labels/kustomize.toolkit.fluxcd.io~1name: nothing -> "apps"
+        /metadata/labels/kustomize.toolkit.fluxcd.io~1namespace: nothing -> "flux-system"
+        /data/password: "***" -> "in Vault"
+        /data/user: "***" -> nothing
+    0 to create, 1 to change, 0 to delete, 0 unchanged
+    Values as they are now are masked: cannot read Secret flux-system/variables: secrets "variables" is forbidden: User "reader" cannot get resource "secrets".
+    [1]
+    "#);
+    rule.remove();
+    terminal
+        .cluster
+        .delete("v1", "Secret", "flux-system", "variables")
+        .unwrap();
+    let shown = terminal.run("diff --kustomization apps.yaml -o json").await;
+    assert!(
+        shown.contains("names Secret flux-system/variables, which is not there")
+            && !shown.contains("the-password"),
+        "{shown}"
+    );
+}
+
 #[tokio::test]
 async fn what_the_prune_guard_would_stop_is_refused_and_says_how_it_will_be_confirmed() {
     let terminal = with_file(&settings("default", &json!({})).to_string()).await;

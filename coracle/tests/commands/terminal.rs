@@ -3,12 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use embedded_cluster::{Cluster, Config};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::ChildStdout;
 
 /// How long a cluster may take to become what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -125,6 +127,18 @@ impl Terminal {
         shown.replace(&url, "https://cluster")
     }
 
+    /// Starts a command line that goes on until it is dropped.
+    pub(crate) fn start(&self, line: &str) -> Running {
+        let mut command = tokio::process::Command::from(self.command(line));
+        command.stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Running {
+            _process: process,
+            lines,
+        }
+    }
+
     /// Creates a Kustomization with this state.
     pub(crate) fn kustomization(&self, name: &str, status: &Value) {
         let spec = json!({
@@ -161,6 +175,20 @@ impl Terminal {
         let mut object = self.cluster.apply(&object, "test").unwrap();
         object["status"] = status.clone();
         self.cluster.update_status(&object, "test").unwrap();
+    }
+}
+
+/// A command that goes on.
+pub(crate) struct Running {
+    _process: tokio::process::Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    /// The next line that it prints.
+    pub(crate) async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        line.unwrap().unwrap().unwrap()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Taking Coracle away.
 
-use embedded_cluster::{HoldAt, Match, Verb};
+use embedded_cluster::{HoldAt, Holding, Match, Verb};
 use serde_json::{Value, json};
 
 use crate::terminal::{Terminal, lease, lease_in, two_kustomizations};
@@ -264,4 +264,143 @@ async fn a_namespace_that_coracle_did_not_make_is_not_deleted() {
     );
     let shown = terminal.run("uninstall --delete-namespace --yes").await;
     assert!(shown.contains("deleted Namespace flux-system\n"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_lease_that_does_not_say_how_long_it_lasts_is_held() {
+    let terminal = two_kustomizations().await;
+    let renewed = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(30);
+    let renewed = renewed.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+    let mut held = lease("laptop_1", &renewed);
+    held["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("leaseDurationSeconds");
+    terminal.cluster.apply(&held, "test").unwrap();
+    insta::assert_snapshot!(terminal.run("uninstall --yes").await, @r"
+    error: a controller still runs: `laptop_1` holds the lease flux-system/kustomize-controller-leader-election
+    hint: End it first; it would delete what it applied. --force goes on without it.
+    [1]
+    ");
+    assert!(is_installed(&terminal));
+}
+
+#[tokio::test]
+async fn a_lease_of_the_last_moment_that_there_is_is_held() {
+    let terminal = two_kustomizations().await;
+    let last = lease("laptop_1", "9999-12-30T22:00:00.000000Z");
+    terminal.cluster.apply(&last, "test").unwrap();
+    let shown = terminal.run("version").await;
+    assert!(
+        shown.contains("lease: held by laptop_1, renewed 0s ago\n"),
+        "{shown}"
+    );
+    let shown = terminal.run("uninstall --yes").await;
+    assert!(shown.contains("a controller still runs: `laptop_1`"), "{shown}");
+}
+
+/// The leases of both of Flux's controllers.
+fn leases(terminal: &Terminal) -> Vec<Value> {
+    terminal
+        .cluster
+        .list("coordination.k8s.io/v1", "Lease", "flux-system")
+}
+
+/// Requests that delete definitions wait for the test.
+fn deletions_of_definitions(terminal: &Terminal) -> Holding {
+    let deletions = Match::default()
+        .verb(Verb::Delete)
+        .resource("apiextensions.k8s.io", "customresourcedefinitions");
+    terminal.cluster.faults().hold(deletions.times(1), HoldAt::Before)
+}
+
+#[tokio::test]
+async fn no_controller_that_stands_by_can_lead_while_objects_are_deleted() {
+    let terminal = two_kustomizations().await;
+    let let_go = lease("", "2026-01-01T00:00:00.000000Z");
+    terminal.cluster.apply(&let_go, "test").unwrap();
+    let foreseen = terminal.run("uninstall --dry-run").await;
+    assert!(
+        foreseen.contains("would delete Lease flux-system/kustomize-controller-leader-election\n"),
+        "{foreseen}"
+    );
+    assert!(!foreseen.contains("source-controller"), "{foreseen}");
+    let mut deletions = deletions_of_definitions(&terminal);
+    let standing_by = async {
+        let held = deletions.next().await.unwrap();
+        let holders: Vec<(Value, Value)> = leases(&terminal)
+            .iter()
+            .map(|it| {
+                (
+                    it["spec"]["holderIdentity"].clone(),
+                    it["spec"]["leaseDurationSeconds"].clone(),
+                )
+            })
+            .collect();
+        held.release();
+        holders
+    };
+    let (shown, holders) = tokio::join!(terminal.run("uninstall --yes"), standing_by);
+    let ours = (json!("coracle uninstall"), json!(90));
+    assert_eq!(holders, [ours.clone(), ours]);
+    assert!(
+        shown.ends_with(
+            "deleted Lease flux-system/kustomize-controller-leader-election\nCoracle is gone; what it applied runs on.\n[0]"
+        ),
+        "{shown}"
+    );
+    assert_eq!(leases(&terminal), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn uninstalling_stops_if_a_controller_whose_clock_is_wrong_was_faster() {
+    let terminal = two_kustomizations().await;
+    let deletions = Match::default()
+        .verb(Verb::Delete)
+        .resource("apps", "deployments");
+    let mut deletions = terminal.cluster.faults().hold(deletions, HoldAt::Before);
+    let standing_by = async {
+        let held = deletions.next().await.unwrap();
+        terminal.cluster.apply(&an_hour_old(90), "test").unwrap();
+        held.release();
+    };
+    let (shown, ()) = tokio::join!(terminal.run("uninstall --yes"), standing_by);
+    assert!(
+        shown.starts_with("deleted Deployment flux-system/coracle\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("error: a controller still runs: `laptop_1` holds the lease"),
+        "{shown}"
+    );
+    assert!(!shown.contains("finalizer") && shown.ends_with("[1]"), "{shown}");
+    let names: Vec<Value> = leases(&terminal)
+        .iter()
+        .map(|it| it["metadata"]["name"].clone())
+        .collect();
+    assert_eq!(names, [json!("kustomize-controller-leader-election")]);
+    assert!(terminal.run("get ks").await.contains("staging"));
+}
+
+#[tokio::test]
+async fn a_run_that_was_broken_off_is_gone_on_with() {
+    let terminal = two_kustomizations().await;
+    let ours = lease("coracle uninstall", "2999-01-01T00:00:00.000000Z");
+    terminal.cluster.apply(&ours, "test").unwrap();
+    let shown = terminal.run("uninstall --yes").await;
+    assert!(
+        shown.ends_with("Coracle is gone; what it applied runs on.\n[0]"),
+        "{shown}"
+    );
+    assert_eq!(leases(&terminal), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn the_leases_of_whoever_goes_on_with_the_objects_are_left_alone() {
+    let terminal = two_kustomizations().await;
+    let of_flux = lease("kustomize-controller-7d", "2999-01-01T00:00:00.000000Z");
+    terminal.cluster.apply(&of_flux, "test").unwrap();
+    let shown = terminal.run("uninstall --yes --keep-objects").await;
+    assert!(!shown.contains("Lease") && shown.ends_with("[0]"), "{shown}");
+    assert_eq!(leases(&terminal).len(), 1);
 }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The pattern that Flux's CRDs ask of a duration.
 const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 
+/// The longest duration that Go has, in seconds: 292 years. No time of day that is added to it overflows.
+const LONGEST: f64 = i64::MAX as f64 / 1e9;
+
 /// A duration in Go's notation, as `metav1.Duration` reads and writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(pub Duration);
@@ -56,7 +59,7 @@ impl FromStr for GoDuration {
             seconds += number * scale;
             rest = &rest[unit_end..];
         }
-        if text.is_empty() {
+        if text.is_empty() || seconds > LONGEST {
             return Err(invalid());
         }
         Duration::try_from_secs_f64(seconds)
@@ -145,6 +148,17 @@ mod tests {
             ("0", "0s"),
         ] {
             assert_eq!(text.parse::<GoDuration>().unwrap().to_string(), printed, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_go_can_say_is_refused() {
+        assert_eq!(
+            "2562047h47m".parse::<GoDuration>().unwrap().to_string(),
+            "2562047h47m0s"
+        );
+        for text in ["2562048h", "9999999999999999h"] {
+            assert!(text.parse::<GoDuration>().is_err(), "{text}");
         }
     }
 

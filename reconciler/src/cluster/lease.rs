@@ -15,10 +15,23 @@ use super::{Api, ApiError, Kind};
 use crate::plan::ObjectId;
 
 /// Names of the leases of Flux's two controllers.
-pub(crate) const FLUX_LEASES: [&str; 2] = [
+pub const FLUX_LEASES: [&str; 2] = [
     "source-controller-leader-election",
     "kustomize-controller-leader-election",
 ];
+
+/// How long a lease of ours lasts, and any other that does not say how long.
+pub const LEASE_DURATION: Duration = Duration::from_secs(90);
+
+/// How long a lease lasts that says this of it. What is no time at all is taken for nothing said: whoever wrote it may
+/// be alive.
+#[must_use]
+pub fn lease_duration(seconds: Option<i64>) -> Duration {
+    seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| *seconds > 0)
+        .map_or(LEASE_DURATION, Duration::from_secs)
+}
 
 /// A lease as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +41,8 @@ pub struct Lease {
     /// When it was last renewed, as whoever did wrote it down by its own clock: only that it changes means anything
     /// here, so that it may be missing or in any form.
     pub renewed: String,
-    /// How long it lasts from then, if that can be read.
-    pub duration: Option<Duration>,
+    /// How long it lasts from then.
+    pub duration: Duration,
     /// How often it changed hands.
     pub transitions: i64,
 }
@@ -47,16 +60,16 @@ pub enum LeaseDecision {
 
 /// Decides what to do about a lease as `me`, which has been seen as it stands for `unchanged`. As in client-go's
 /// leader election, another's lease has run out when it was not renewed for its duration while it was watched: clocks
-/// of other machines are not trusted. One that does not say how long it lasts is given `otherwise`.
+/// of other machines are not trusted.
 #[must_use]
-pub fn evaluate(lease: Option<&Lease>, me: &str, unchanged: Duration, otherwise: Duration) -> LeaseDecision {
+pub fn evaluate(lease: Option<&Lease>, me: &str, unchanged: Duration) -> LeaseDecision {
     let Some(lease) = lease.filter(|lease| !lease.holder.is_empty()) else {
         return LeaseDecision::Acquire;
     };
     if lease.holder == me {
         return LeaseDecision::Renew;
     }
-    match lease.duration.unwrap_or(otherwise).checked_sub(unchanged) {
+    match lease.duration.checked_sub(unchanged) {
         None | Some(Duration::ZERO) => LeaseDecision::Acquire,
         Some(left) => LeaseDecision::Wait(left.min(Duration::from_secs(5))),
     }
@@ -176,7 +189,7 @@ impl LeaseHold {
             let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
             observed.unchanged(name, lease.as_ref(), asked, answered)
         };
-        let decision = evaluate(lease.as_ref(), &self.me, unchanged, self.duration);
+        let decision = evaluate(lease.as_ref(), &self.me, unchanged);
         if let LeaseDecision::Wait(pause) = decision {
             return Ok(Err(Held {
                 lease: name,
@@ -244,10 +257,7 @@ fn read(object: &Value) -> Lease {
     Lease {
         holder: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
         renewed: spec["renewTime"].as_str().unwrap_or_default().to_owned(),
-        duration: spec["leaseDurationSeconds"]
-            .as_u64()
-            .filter(|seconds| *seconds > 0)
-            .map(Duration::from_secs),
+        duration: lease_duration(spec["leaseDurationSeconds"].as_i64()),
         transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
     }
 }
@@ -258,7 +268,6 @@ mod tests {
 
     const NAME: &str = FLUX_LEASES[0];
     const FLUX: &str = "kustomize-controller-7d";
-    const OURS: Duration = Duration::from_secs(90);
 
     fn lease(holder: &str, renewed: &str) -> Lease {
         read(&json!({
@@ -268,7 +277,7 @@ mod tests {
 
     fn decision(holder: &str, unchanged: u64) -> LeaseDecision {
         let lease = lease(holder, "2026-01-01T00:00:00.000000Z");
-        evaluate(Some(&lease), "coracle", Duration::from_secs(unchanged), OURS)
+        evaluate(Some(&lease), "coracle", Duration::from_secs(unchanged))
     }
 
     #[test]
@@ -280,10 +289,7 @@ mod tests {
 
     #[test]
     fn a_released_or_missing_lease_is_taken_and_our_own_renewed() {
-        assert_eq!(
-            evaluate(None, "coracle", Duration::ZERO, OURS),
-            LeaseDecision::Acquire
-        );
+        assert_eq!(evaluate(None, "coracle", Duration::ZERO), LeaseDecision::Acquire);
         assert_eq!(decision("", 1), LeaseDecision::Acquire);
         assert_eq!(decision("coracle", 400), LeaseDecision::Renew);
     }
@@ -293,10 +299,11 @@ mod tests {
         for spec in [
             json!({"holderIdentity": FLUX}),
             json!({"holderIdentity": FLUX, "leaseDurationSeconds": 0, "renewTime": "today"}),
+            json!({"holderIdentity": FLUX, "leaseDurationSeconds": -35}),
             json!({"holderIdentity": FLUX, "leaseDurationSeconds": 90}),
         ] {
             let lease = read(&json!({ "spec": spec }));
-            let after = |seconds| evaluate(Some(&lease), "coracle", Duration::from_secs(seconds), OURS);
+            let after = |seconds| evaluate(Some(&lease), "coracle", Duration::from_secs(seconds));
             assert_eq!(after(89), LeaseDecision::Wait(Duration::from_secs(1)));
             assert_eq!(after(90), LeaseDecision::Acquire);
         }

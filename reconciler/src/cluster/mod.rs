@@ -14,7 +14,10 @@ pub use api::{Api, Applied, ApplyOptions, Identity, Preconditions};
 pub use discovery::{Discovery, Kind};
 pub use fingerprint::Fingerprint;
 pub use index::{Index, Seen};
-pub use lease::{Held, Lease, LeaseDecision, LeaseHold, Moment, evaluate as evaluate_lease};
+pub use lease::{
+    FLUX_LEASES, Held, LEASE_DURATION, Lease, LeaseDecision, LeaseHold, Moment, evaluate as evaluate_lease,
+    lease_duration,
+};
 pub use outcome::{ApiError, Status};
 pub use permit::{Permit, Revoked};
 pub use watches::{ObjectEvent, Watches};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clock::Clock;
+use crate::cluster::LEASE_DURATION;
 use crate::plan::Guard;
 use crate::source::Limits;
 
@@ -73,7 +74,7 @@ impl Default for Config {
             failure_grace: Duration::from_secs(60),
             debounce: Duration::from_secs(15),
             leases: true,
-            lease_duration: Duration::from_secs(90),
+            lease_duration: LEASE_DURATION,
             late_write_bound: Duration::from_secs(60),
             clock: Clock::default(),
             limits: Limits::default(),

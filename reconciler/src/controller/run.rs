@@ -201,7 +201,7 @@ impl Run<'_> {
         self.cx
             .config
             .prune_guard
-            .check(old.len(), new.len(), &ids, &self.job.owner, &revision, confirmed)
+            .check(old, new, &ids, &self.job.owner, &revision, confirmed)
             .map_err(|refusal| Failure::Guard(refusal.to_string()))
     }
 

@@ -15,7 +15,7 @@ use crate::objects::{ObjectKind, Summary, Target, list};
 use crate::standing;
 use crate::ui::{Styled, Ui, align, as_one};
 
-use super::{ASIDE, scope, tell_if_nobody_works};
+use super::{ASIDE, scope, tell_if_nobody_works, tell_of_broken_watch};
 use selector::StatusSelector;
 use table::{header, print_tables, print_the_rest, row};
 
@@ -109,8 +109,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
                 kind: *kind,
                 name: name.clone(),
             };
-            let object = target.fetch(&cluster, global.namespace()).await?;
-            there.push(Summary::new(*kind, &object));
+            there.extend(target.find(&cluster, scope(args.all_namespaces, global)).await?);
         }
     }
     let is_table = matches!(args.output, Output::Table | Output::Wide);
@@ -180,6 +179,16 @@ async fn watch(
     if !matches!(args.output, Output::Table | Output::Wide) {
         return Err(Error::new(Kind::Usage, "`--watch` prints a table only"));
     }
+    for (kind, name) in kinds
+        .iter()
+        .flat_map(|kind| names.iter().map(move |name| (*kind, name)))
+    {
+        let target = Target {
+            kind,
+            name: name.clone(),
+        };
+        target.find(cluster, scope(args.all_namespaces, global)).await?;
+    }
     // The API server selects by one name at most.
     let config = match names {
         [name] => watcher::Config::default().fields(&format!("metadata.name={name}")),
@@ -216,10 +225,7 @@ async fn watch(
                 ))?;
             }
             Ok(_) => {}
-            Err(watcher::Error::InitialListFailed(error)) => {
-                return Err(cluster.explain("watch objects", error));
-            }
-            Err(error) => ui.progress(format_args!("watching again: {error}"))?,
+            Err(error) => tell_of_broken_watch(cluster, "watch objects", error, ui)?,
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! A run that was asked for: whether what an object says is about it, and how it ended. Pure.
 
-use reconciler::api::PRUNE_CONFIRM;
+use reconciler::api::{PRUNE_CONFIRM, REQUESTED_AT};
 use serde_json::Value;
 
 use crate::error::{Error, Kind};
@@ -26,9 +26,16 @@ impl Request<'_> {
             condition(&state.object, type_).filter(|it| it["observedGeneration"].as_i64() >= generation)
         };
         let stalled = says("Stalled").is_some_and(|stalled| stalled["status"] == "True");
-        let handled = state.object["status"]["lastHandledReconcileAt"] == self.token;
         let ended = says("Ready").is_some_and(|ready| ready["status"] != "Unknown");
-        stalled || (handled && ended && !self.is_about_an_old_revision(state))
+        stalled || (self.is_handled(state) && ended && !self.is_about_an_old_revision(state))
+    }
+
+    /// Whether a run began after this was asked for. Whoever asks meanwhile overwrites the annotation, and the run that
+    /// answers them answers this as well.
+    fn is_handled(&self, state: &Summary) -> bool {
+        let handled = &state.object["status"]["lastHandledReconcileAt"];
+        let asked_last = &state.object["metadata"]["annotations"][REQUESTED_AT];
+        *handled == self.token || (handled.is_string() && handled == asked_last)
     }
 
     /// Whether it is the revision of before that was tried. A run that tries none, since something that it needs is
@@ -139,6 +146,22 @@ mod tests {
         let mut of_an_old_generation = ready("True");
         of_an_old_generation[0]["observedGeneration"] = json!(1);
         assert!(!over("t", of_an_old_generation));
+    }
+
+    #[test]
+    fn a_run_is_over_when_the_request_of_somebody_who_asked_later_is_handled() {
+        let (apps, before) = (apps(), json!({}));
+        let over = |asked: &Value, handled: &Value| {
+            let status = json!({ "lastHandledReconcileAt": handled, "conditions": ready("True") });
+            let mut state = state(&status);
+            state.object["metadata"]["annotations"] = json!({ REQUESTED_AT: asked });
+            request(&apps, None, &before).is_over(&state)
+        };
+        assert!(over(&json!("later"), &json!("later")));
+        assert!(over(&json!("later"), &json!("t")));
+        assert!(!over(&json!("later"), &json!("earlier")));
+        assert!(!over(&json!("t"), &json!("earlier")));
+        assert!(!over(&Value::Null, &Value::Null), "somebody took it away");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `coracle uninstall`: takes Coracle away and leaves the applications running. Does I/O through the
 //! cluster's client.
 //!
-//! The order is what makes it safe: first the controller ends, so that nobody prunes; then the finalizers
-//! go, so that nothing hangs; only then are the objects deleted, with their definitions.
+//! The order is what makes it safe: first the controller ends and its leases are taken, so that nobody prunes, neither it
+//! nor one that stands by; then the finalizers go, so that nothing hangs; only then are the objects deleted, with their
+//! definitions.
 
+mod leases;
 mod others;
 mod step;
 
@@ -21,6 +23,7 @@ use crate::standing::CONTROLLER_LABEL;
 use crate::ui::{Styled, Ui, WARN};
 
 use super::install::PART_OF;
+use leases::Leases;
 use others::Ended;
 use step::{Act, Step};
 
@@ -131,7 +134,7 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     };
     let guarded = !args.force && plan.takes_objects();
     if args.dry_run {
-        say_intentions(&plan, ui)?;
+        say_intentions(&plan, &ended, ui).await?;
         if guarded {
             say_refusal(&plan, &ended, ui).await?;
         }
@@ -139,15 +142,16 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     }
     if !args.yes {
         require_a_person(ui)?;
-        say_intentions(&plan, ui)?;
+        say_intentions(&plan, &ended, ui).await?;
         if !ui.confirm(&format!("Take Coracle out of {}?", cluster.address))? {
             return Err(Error::new(Kind::Negative, "nothing was changed"));
         }
     }
+    let mut over = Vec::new();
     if guarded {
         others::refuse_installed(&plan.others)?;
         ended.refuse_holders().await?;
-        ended.refuse_renewals(ui).await?;
+        over = ended.refuse_renewals(ui).await?;
     }
     for step in &plan.deployment {
         step.carry_out(&cluster, ui).await?;
@@ -156,20 +160,36 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     if guarded {
         ended.refuse_holders().await?;
     }
-    // Only now nobody adds to them.
-    let objects = objects(args, &cluster).await?;
-    for step in objects.iter().chain(&plan.rest) {
-        step.carry_out(&cluster, ui).await?;
+    let leases = match Leases::take(&ended, &over).await {
+        // What nobody has to be kept from is left to whoever has it.
+        Err(_) if !guarded => Leases::none(&ended),
+        taken => taken?,
+    };
+    tokio::select! {
+        done = delete(args, &plan, &cluster, ui) => done?,
+        lost = leases.keep() => return Err(lost),
     }
-    let is_definition = |step: &&Step| step.kind == "CustomResourceDefinition";
-    for definition in objects.iter().filter(is_definition) {
-        definition.await_end(&cluster).await?;
-    }
+    leases.delete(ui).await?;
     ui.line("Coracle is gone; what it applied runs on.")
 }
 
-fn say_intentions(plan: &Plan, ui: &mut Ui) -> Result<(), Error> {
+/// Deletes the objects and the rest, now that nobody adds to them.
+async fn delete(args: &Args, plan: &Plan, cluster: &Cluster, ui: &mut Ui) -> Result<(), Error> {
+    let objects = objects(args, cluster).await?;
+    for step in objects.iter().chain(&plan.rest) {
+        step.carry_out(cluster, ui).await?;
+    }
+    let is_definition = |step: &&Step| step.kind == "CustomResourceDefinition";
+    for definition in objects.iter().filter(is_definition) {
+        definition.await_end(cluster).await?;
+    }
+    Ok(())
+}
+
+async fn say_intentions(plan: &Plan, ended: &Ended<'_>, ui: &mut Ui) -> Result<(), Error> {
+    let leases = Leases::foreseen(ended).await?;
     plan.steps()
+        .chain(&leases)
         .try_for_each(|step| ui.line(format_args!("would {}", step.display())))
 }
 

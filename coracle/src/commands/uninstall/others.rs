@@ -3,6 +3,7 @@
 
 use futures::future::join_all;
 
+use super::leases::HOLDER;
 use crate::connect::Cluster;
 use crate::error::{Error, Kind};
 use crate::standing::{self, Hold};
@@ -51,13 +52,17 @@ impl Ended<'_> {
         refuse(holds.iter().filter(|hold| hold.lasts))
     }
 
-    /// Refuses if a lease is renewed that seems to have run out: its holder's clock may be wrong.
-    pub(super) async fn refuse_renewals(&self, ui: &mut Ui) -> Result<(), Error> {
+    /// Refuses if a lease is renewed that seems to have run out: its holder's clock may be wrong. Gives the holds that
+    /// are over.
+    pub(super) async fn refuse_renewals(&self, ui: &mut Ui) -> Result<Vec<Hold>, Error> {
         let now = self.cluster.now().await?;
-        let mut watched = self.others().await?;
-        watched.retain(|hold| !hold.observation(now).is_zero());
+        let over = self.others().await?;
+        let watched: Vec<&Hold> = over
+            .iter()
+            .filter(|hold| !hold.observation(now).is_zero())
+            .collect();
         let Some(longest) = watched.iter().map(|hold| hold.observation(now)).max() else {
-            return Ok(());
+            return Ok(over);
         };
         let holders: Vec<&str> = watched.iter().map(|hold| hold.holder.as_str()).collect();
         ui.progress(format_args!(
@@ -75,8 +80,9 @@ impl Ended<'_> {
                 .iter()
                 .zip(renewed)
                 .filter(|(_, renewed)| *renewed)
-                .map(|(hold, _)| hold),
-        )
+                .map(|(hold, _)| *hold),
+        )?;
+        Ok(over)
     }
 
     async fn others(&self) -> Result<Vec<Hold>, Error> {
@@ -90,12 +96,16 @@ impl Ended<'_> {
         Ok(holds)
     }
 
-    fn is_ended(&self, hold: &Hold) -> bool {
-        hold.namespace == self.namespace && self.pods.iter().any(|pod| hold.holder.contains(pod.as_str()))
+    /// Whether it is that of a pod that is ended here, or of an earlier run of this command.
+    pub(super) fn is_ended(&self, hold: &Hold) -> bool {
+        let holder = hold.holder.as_str();
+        hold.namespace == self.namespace
+            && (holder == HOLDER || self.pods.iter().any(|pod| holder.contains(pod.as_str())))
     }
 }
 
-fn refuse<'a>(holds: impl Iterator<Item = &'a Hold>) -> Result<(), Error> {
+/// Refuses while somebody holds one of these.
+pub(super) fn refuse<'a>(holds: impl Iterator<Item = &'a Hold>) -> Result<(), Error> {
     let named: Vec<String> = holds
         .map(|hold| {
             format!(
