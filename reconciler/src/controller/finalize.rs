@@ -14,6 +14,7 @@ use super::claims;
 use super::context::Context;
 use super::finalizer;
 use super::gone::{until_gone, what_holds};
+use super::heirs;
 use super::job::Job;
 use super::places::Place;
 use super::removal::{Removed, remove};
@@ -26,7 +27,9 @@ pub(crate) async fn finalize(cx: &Arc<Context>, job: &Job, place: &Place) -> Res
     let spec = &job.kustomization.spec;
     let inventory = job.statuses.inventory().await;
     let delete = deletes(spec);
-    if delete && account_is_gone(cx, job).await? {
+    if delete && heirs::is_wanted_again(&cx.registry, &job.owner) {
+        keep(cx, job, &inventory);
+    } else if delete && account_is_gone(cx, job).await? {
         leave_behind(cx, job, &inventory);
     } else if delete {
         // Asked before: the time of doubt may end while an answer is on its way.
@@ -144,6 +147,20 @@ async fn account_is_gone(cx: &Context, job: &Job) -> Result<bool, Failure> {
     let found = cx.api.get_metadata(&kind, &id).await;
     let found = found.map_err(|error| Failure::Prune(format!("{id} could not be looked for: {error}")))?;
     Ok(found.is_none())
+}
+
+/// Says that the objects stay for the Kustomization that takes this one's place under the same name.
+fn keep(cx: &Context, job: &Job, inventory: &Inventory) {
+    let kept: Vec<String> = inventory.iter().map(|(id, _)| id.to_string()).collect();
+    if kept.is_empty() {
+        return;
+    }
+    let message = format!(
+        "what Git says makes this Kustomization anew, so its objects stay for that one: {}",
+        kept.join(", ")
+    );
+    cx.recorder
+        .about(job, Severity::Info, Reason::ReconciliationSucceeded, message);
 }
 
 fn leave_behind(cx: &Context, job: &Job, inventory: &Inventory) {

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::finalize::deletes;
 use super::registry::{Entry, Registry};
 use crate::api::{Kustomization, OWNER_NAME, OWNER_NAMESPACE};
-use crate::plan::Owner;
+use crate::plan::{ObjectId, Owner};
 
 /// How long before the deletion an heir may have been made: the run that makes the one deletes the other.
 const MADE_BEFORE: SignedDuration = SignedDuration::from_mins(10);
@@ -26,10 +26,23 @@ pub(crate) fn may_inherit(entry: &Entry, from: &Kustomization) -> bool {
 pub(crate) fn are_awaited(registry: &Registry, owner: &Owner, from: &Kustomization) -> bool {
     from.metadata.deletion_timestamp.is_some()
         && deletes(&from.spec)
+        && !is_wanted_again(registry, owner)
         && registry
             .others(owner)
             .iter()
             .any(|(_, entry)| entry.checkout.is_none() && may_inherit(entry, from))
+}
+
+/// Whether another Kustomization makes one that is being deleted anew as soon as it is gone, as after a revert of what
+/// took it away: its objects are those of the new one.
+pub(crate) fn is_wanted_again(registry: &Registry, owner: &Owner) -> bool {
+    let id = ObjectId::from(owner);
+    registry.others(owner).iter().any(|(_, entry)| {
+        let maker = &entry.kustomization;
+        maker.metadata.deletion_timestamp.is_none()
+            && !maker.spec.suspend
+            && entry.current_claims().is_some_and(|claims| claims.contains(&id))
+    })
 }
 
 /// Both times are the API server's, so that no clock here matters.

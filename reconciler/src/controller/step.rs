@@ -179,11 +179,13 @@ impl State {
                     Some(Work::Drift) => self.recheck_at.max(recheck),
                     _ => recheck,
                 };
-                // A correction says nothing of the way to health, unless the status says that it is under way.
-                if work != Some(Work::Drift) || told {
+                // A correction says nothing of the way to health but that it is worth a look, unless the status says
+                // that it is under way.
+                let corrects = work == Some(Work::Drift);
+                if !corrects || told {
                     self.applied(wait);
                 }
-                if wait {
+                if wait || corrects {
                     effects.push(Effect::Judge);
                 }
             }

@@ -6,6 +6,7 @@ use embedded_cluster::{HoldAt, Verb};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tests::observe::uid;
+use tests::world::{KUSTOMIZE_API, NAMESPACE, condition, is_ready};
 
 use crate::requests::{previews, requests};
 use crate::{Needs, Scene, config_map, deployment, held};
@@ -421,4 +422,44 @@ async fn rule_14_a_field_that_is_changed_back_three_times_is_left_alone_and_told
     world
         .until("apps/v1", "Deployment", "default", "web", "put back", replicas(1))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_that_told_what_it_waits_for_says_that_it_is_over() {
+    let scene = Scene::applied(&[("a.yaml", &config_map("a", "1"))], &json!({"wait": true})).await;
+    scene.world.keep_by("a", &["example.org/hold"]);
+    scene
+        .world
+        .cluster
+        .delete("v1", "ConfigMap", "default", "a")
+        .unwrap();
+    // Only an edit makes a correction of what is on its way out.
+    scene
+        .world
+        .amend("v1", "ConfigMap", "default", "a", &json!({"data": {"key": "2"}}));
+    let told = |object: &Value| {
+        condition(object, "Reconciling").is_some_and(|reconciling| {
+            reconciling["message"]
+                .as_str()
+                .unwrap_or_default()
+                .starts_with("ConfigMap/default/a is being deleted")
+        })
+    };
+    scene
+        .world
+        .until(KUSTOMIZE_API, "Kustomization", NAMESPACE, "app", "told", told)
+        .await;
+    scene.world.keep_by("a", &[]);
+    scene
+        .world
+        .until(
+            KUSTOMIZE_API,
+            "Kustomization",
+            NAMESPACE,
+            "app",
+            "ready",
+            is_ready,
+        )
+        .await;
+    assert_eq!(scene.data("a")["key"], "1");
 }

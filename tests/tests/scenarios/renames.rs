@@ -34,6 +34,9 @@ async fn cluster_with_old() -> Scene {
     let mut scene = Scene::new().await;
     let old = application("old", &scene.server.url("repo.git"));
     scene.upstream.write("cluster/application.yaml", old);
+    scene
+        .upstream
+        .write("cluster/other.yaml", config_map("other", "1"));
     scene.world.git_repository("root", "main");
     scene.world.kustomization("root", "root", "./cluster", &json!({}));
     let commit = scene.commit(&[("a.yaml", &config_map("a", "1")), ("claim.yaml", CLAIM)]);
@@ -127,4 +130,44 @@ async fn data_that_waits_for_an_heir_is_inherited_once_its_source_is_mended() {
     let claim = of(&scene, "PersistentVolumeClaim", "data").expect("it is there");
     assert_eq!(uid(&claim), before);
     assert_eq!(claim["metadata"]["labels"][OWNER], "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_to_nowhere_that_is_reverted_leaves_all_objects_as_they_were() {
+    let scene = cluster_with_old().await;
+    let before = ["ConfigMap/a", "PersistentVolumeClaim/data"].map(|object| {
+        let (kind, name) = object.split_once('/').unwrap();
+        (kind, name, uid(&of(&scene, kind, name).unwrap()))
+    });
+    rename(&scene, "http://127.0.0.1:1/repo.git");
+    scene.world.log().until("its objects stay until").await;
+    let commit = revert(&scene);
+    for name in ["root", "old"] {
+        scene.world.until_applied(name, &commit).await;
+    }
+    for (kind, name, uid_before) in before {
+        let object = of(&scene, kind, name).expect("it is there");
+        assert_eq!(uid(&object), uid_before, "{kind}/{name}");
+        assert_eq!(object["metadata"]["labels"][OWNER], "old");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_to_nowhere_that_is_reverted_late_brings_back_what_went_and_keeps_the_data() {
+    let (scene, _) = renamed_to_nowhere().await;
+    let before = uid(&of(&scene, "PersistentVolumeClaim", "data").unwrap());
+    let commit = revert(&scene);
+    for name in ["root", "old"] {
+        scene.world.until_applied(name, &commit).await;
+    }
+    assert_ne!(of(&scene, "ConfigMap", "a"), None);
+    let claim = of(&scene, "PersistentVolumeClaim", "data").expect("it is there");
+    assert_eq!(uid(&claim), before);
+}
+
+fn revert(scene: &Scene) -> String {
+    scene.upstream.git(&["revert", "--no-edit", "HEAD"]);
+    let commit = scene.upstream.head();
+    scene.world.poll("root", &commit);
+    commit
 }
