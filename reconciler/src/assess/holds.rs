@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::api::FINALIZER;
 use crate::plan::ObjectId;
 
 /// Conditions in which the controller of namespaces says what it still waits for.
@@ -37,9 +38,24 @@ fn reasons(live: &Value) -> Vec<String> {
         .map(|message| message.trim_end_matches('.').to_owned());
     let finalizers = live["metadata"]["finalizers"].as_array().into_iter().flatten();
     let own = finalizers.filter_map(Value::as_str).map(|finalizer| {
+        if finalizer == FINALIZER {
+            return of_kustomization(live);
+        }
         format!("the finalizer {finalizer} is left, which whoever set it removes when it has cleaned up")
     });
     of_namespace.chain(own).collect()
+}
+
+/// A Kustomization goes after its objects, and says itself what keeps them.
+fn of_kustomization(live: &Value) -> String {
+    let conditions = live["status"]["conditions"].as_array().into_iter().flatten();
+    let failed = conditions
+        .filter(|condition| condition["type"] == "Ready" && condition["status"] == "False")
+        .find_map(|condition| condition["message"].as_str());
+    match failed {
+        Some(message) => format!("its objects go first: {message}"),
+        None => "its objects go first".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +75,19 @@ mod tests {
             held(&ObjectId::new("", "Namespace", "", "quay"), Some(&namespace)),
             "Namespace/quay is being deleted and is not gone yet: Some resources are remaining: boats. has 1 resource \
              instances; Some content in the namespace has finalizers remaining: a.org/hold in 1 resource instances"
+        );
+    }
+
+    #[test]
+    fn a_kustomization_is_held_by_its_objects_and_says_itself_why() {
+        let object = json!({
+            "metadata": { "finalizers": ["finalizers.fluxcd.io"] },
+            "status": { "conditions": [{ "type": "Ready", "status": "False", "message": "the volume stays" }] },
+        });
+        let id = ObjectId::new("kustomize.toolkit.fluxcd.io", "Kustomization", "quay", "boats");
+        assert_eq!(
+            held(&id, Some(&object)),
+            "Kustomization/quay/boats is being deleted and is not gone yet: its objects go first: the volume stays"
         );
     }
 

@@ -48,8 +48,11 @@ impl Fleet {
             let revision = self
                 .checkout(kustomization)
                 .map(|checkout| checkout.revision().to_string());
-            if !ready || (same_source && member.revisions.applied() != revision.as_deref()) {
+            if !ready {
                 return Some(format!("dependency '{dependency}' is not ready"));
+            }
+            if same_source && member.revisions.applied() != revision.as_deref() {
+                return Some(format!("dependency '{dependency}' revision is not up to date"));
             }
         }
         None
