@@ -48,6 +48,9 @@ fn read(event: &Value) -> Audited {
     let about_objects = event.get("objectRef").is_some();
     let path = text("/requestURI");
     let impersonated = text("/impersonatedUser/username");
+    // The server says of a namespace that it lies in itself.
+    let is_namespace = text("/objectRef/resource") == "namespaces";
+    let namespace = text("/objectRef/namespace");
     Audited {
         request: RequestKey {
             user_agent: text("/userAgent"),
@@ -59,7 +62,7 @@ fn read(event: &Value) -> Audited {
                 path.clone()
             },
             subresource: text("/objectRef/subresource"),
-            namespace: text("/objectRef/namespace"),
+            namespace: if is_namespace { String::new() } else { namespace },
             name: text("/objectRef/name"),
             dry_run: path.contains("dryRun="),
             impersonated: (!impersonated.is_empty()).then_some(impersonated),

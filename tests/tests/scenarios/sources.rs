@@ -345,10 +345,8 @@ async fn a_suspended_source_stays_where_it_is_until_it_is_resumed() {
     scene.world.git_repository("app", "main");
     scene.world.until_applied("app", &second).await;
     assert_eq!(scene.world.value("settings", "key").unwrap(), "two");
-    assert_eq!(
-        scene.world.get_source("app")["status"]["lastHandledReconcileAt"],
-        second
-    );
+    let source = scene.world.until_fetched("app", &second).await;
+    assert_eq!(source["status"]["lastHandledReconcileAt"], second);
 }
 
 #[tokio::test(flavor = "multi_thread")]
