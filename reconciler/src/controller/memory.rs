@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::assess::targets::Target;
 use crate::cluster::{Fingerprint, Seen};
-use crate::plan::ObjectId;
+use crate::plan::{ObjectId, Owner};
 
 /// The last successful run of a Kustomization.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,16 @@ impl Left {
             Some(seen) => seen.fingerprint != self.fingerprint && !self.before.contains(&version(seen)),
             None => !self.vanishes,
         }
+    }
+
+    /// Whether another Kustomization made it its own: one that wants just the same leaves the same fields, and within a
+    /// second the same fingerprint.
+    pub(crate) fn is_taken_from(&self, owner: &Owner, seen: Option<&Seen>) -> bool {
+        !self.skipped
+            && seen.is_some_and(|seen| {
+                seen.owner.as_deref().is_some_and(|holder| holder != owner)
+                    && !self.before.contains(&version(seen))
+            })
     }
 
     /// Whether it was changed, and nothing says by whom: what admission changes leaves our fields ours (rule 10), and

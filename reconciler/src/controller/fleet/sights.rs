@@ -12,9 +12,14 @@ use crate::cluster::{ObjectEvent, Seen};
 use crate::plan::{ObjectId, Owner};
 
 /// What the present sight of an object means to the Kustomization that left it so, if it is news: somebody touched it,
-/// or its generation moved while our fields stayed, which is checked at `check_at` (rule 10).
-fn meaning(id: &ObjectId, left: &Left, seen: Option<&Seen>, check_at: Timestamp) -> Option<Event> {
-    if left.is_touched(seen) {
+/// be it another Kustomization that wants just the same of it, or its generation moved while our fields stayed, which is checked at `check_at` (rule 10).
+fn meaning(
+    (id, owner): (&ObjectId, &Owner),
+    left: &Left,
+    seen: Option<&Seen>,
+    check_at: Timestamp,
+) -> Option<Event> {
+    if left.is_taken_from(owner, seen) || left.is_touched(seen) {
         return Some(Event::Touched(id.clone()));
     }
     left.has_moved(seen).then(|| Event::Moved(id.clone(), check_at))
@@ -35,7 +40,7 @@ impl Fleet {
         let memory = member.memory.clone().filter(|_| !member.state.is_running());
         if let Some(memory) = memory {
             let left = memory.objects.get(&event.id);
-            if let Some(news) = left.and_then(|left| self.sight(&event.id, left)) {
+            if let Some(news) = left.and_then(|left| self.sight(&event.id, &event.owner, left)) {
                 self.step(&event.owner, news);
             } else if event.gone && memory.promised.contains(&event.id) {
                 self.step(&event.owner, Event::HandedOver);
@@ -49,7 +54,7 @@ impl Fleet {
         let Some(memory) = self.members.get(owner).and_then(|member| member.memory.clone()) else {
             return;
         };
-        for event in self.sights(&memory) {
+        for event in self.sights(owner, &memory) {
             self.step(owner, event);
         }
         let arrived = |id: &ObjectId| has_arrived(owner, self.cx.index.get(id).as_ref());
@@ -58,16 +63,18 @@ impl Fleet {
         }
     }
 
-    fn sights(&self, memory: &Memory) -> Vec<Event> {
+    fn sights(&self, owner: &Owner, memory: &Memory) -> Vec<Event> {
         let objects = memory.objects.iter();
-        objects.filter_map(|(id, left)| self.sight(id, left)).collect()
+        objects
+            .filter_map(|(id, left)| self.sight(id, owner, left))
+            .collect()
     }
 
-    fn sight(&self, id: &ObjectId, left: &Left) -> Option<Event> {
+    fn sight(&self, id: &ObjectId, owner: &Owner, left: &Left) -> Option<Event> {
         let config = &self.cx.config;
         let check_at = config.clock.now().checked_add(config.debounce);
         let check_at = check_at.unwrap_or(Timestamp::MAX);
-        meaning(id, left, self.cx.index.get(id).as_ref(), check_at)
+        meaning((id, owner), left, self.cx.index.get(id).as_ref(), check_at)
     }
 
     /// A ConfigMap or Secret changed: whoever reads it runs.
