@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::terminal::{Terminal, program, ready, show, two_kustomizations};
+use crate::terminal::{REVISION, Terminal, lease, program, ready, show, two_kustomizations};
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_is_named() {
@@ -315,5 +315,43 @@ async fn a_selection_of_nothing_says_what_there_is_instead() {
     error: no object is named
     hint: Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.
     [2]
+    ");
+}
+
+#[tokio::test]
+async fn what_a_run_waits_for_is_said_while_it_goes_on_and_when_the_time_is_over() {
+    let terminal = two_kustomizations().await;
+    terminal
+        .cluster
+        .apply(&lease("laptop_1", "2999-01-01T00:00:00.000000Z"), "test")
+        .unwrap();
+    let mut conditions = ready("Unknown", "Progressing", "Reconciliation in progress");
+    let mut reconciling = conditions[0].clone();
+    reconciling["type"] = json!("Reconciling");
+    reconciling["status"] = json!("True");
+    reconciling["message"] = json!(format!(
+        "Running health checks for revision {REVISION}:\nDeployment/shop/web: 0 of 1 replicas are ready"
+    ));
+    conditions.as_array_mut().unwrap().push(reconciling);
+    terminal.kustomization("staging", &json!({ "conditions": conditions }));
+    insta::assert_snapshot!(terminal.run("get ks staging").await, @r"
+    NAME      REVISION   SUSPENDED   READY     MESSAGE
+    staging              False       Unknown   Running health checks for revision main@sha1:01234567: (and 1 line more)
+        Deployment/shop/web: 0 of 1 replicas are ready
+    [0]
+    ");
+    insta::assert_snapshot!(terminal.run("reconcile staging --timeout 200ms").await, @r"
+    error: kustomization/staging is not done after 200ms
+    hint: It said last: Running health checks for revision main@sha1:01234567:
+    Deployment/shop/web: 0 of 1 replicas are ready
+    hint: --timeout waits longer; `coracle events --watch` follows it.
+    [6]
+    ");
+    // Without that condition, Ready says it.
+    insta::assert_snapshot!(terminal.run("reconcile cluster --timeout 200ms").await, @r"
+    error: kustomization/cluster is not done after 200ms
+    hint: It said last: Applied revision: main@sha1:01234567
+    hint: --timeout waits longer; `coracle events --watch` follows it.
+    [6]
     ");
 }
