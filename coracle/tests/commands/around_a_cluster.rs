@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::terminal::{REVISION, Terminal, lease, program, ready, show, two_kustomizations};
+use crate::terminal::{REVISION, Terminal, program, ready, show, two_kustomizations};
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_is_named() {
@@ -33,6 +33,7 @@ async fn a_cluster_without_the_definitions_is_told_how_to_get_them() {
 #[tokio::test]
 async fn everything_is_listed_with_its_state() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     insta::assert_snapshot!(terminal.run("get").await, @r#"
     NAME                 REVISION             SUSPENDED   READY   MESSAGE
     gitrepository/apps   main@sha1:01234567   False       True    stored artifact for revision 'main@sha1:01234567'
@@ -47,6 +48,7 @@ async fn everything_is_listed_with_its_state() {
 #[tokio::test]
 async fn what_failed_can_be_picked_out() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     insta::assert_snapshot!(terminal.run("get ks -A --status-selector ready=false").await, @r#"
     NAMESPACE     NAME      REVISION   SUSPENDED   READY   MESSAGE
     flux-system   staging              False       False   pod web-1: image "web:new" cannot be pulled
@@ -77,6 +79,7 @@ async fn a_name_in_another_namespace_is_found_there() {
 #[tokio::test]
 async fn a_name_is_looked_for_in_all_namespaces() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     insta::assert_snapshot!(terminal.run("get ks cluster -A -n default").await, @r"
     NAMESPACE     NAME      REVISION             SUSPENDED   READY   MESSAGE
     flux-system   cluster   main@sha1:01234567   False       True    Applied revision: main@sha1:01234567
@@ -215,6 +218,7 @@ async fn a_difference_is_shown_and_is_no_error() {
 #[tokio::test]
 async fn a_message_of_several_lines_has_one_line_in_the_list_and_all_of_them_by_itself() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     terminal.kustomization(
         "staging",
         &json!({ "conditions": ready("False", "ReconciliationFailed", "2 objects are refused:\nService/shop/web: no port\nDeployment/shop/web: no image") }),
@@ -321,10 +325,7 @@ async fn a_selection_of_nothing_says_what_there_is_instead() {
 #[tokio::test]
 async fn what_a_run_waits_for_is_said_while_it_goes_on_and_when_the_time_is_over() {
     let terminal = two_kustomizations().await;
-    terminal
-        .cluster
-        .apply(&lease("laptop_1", "2999-01-01T00:00:00.000000Z"), "test")
-        .unwrap();
+    terminal.somebody_works();
     let mut conditions = ready("Unknown", "Progressing", "Reconciliation in progress");
     let mut reconciling = conditions[0].clone();
     reconciling["type"] = json!("Reconciling");

@@ -122,18 +122,16 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         };
     }
     let found: Vec<Summary> = there.into_iter().filter(|object| chosen(args, object)).collect();
-    let untouched = found
-        .iter()
-        .find(|it| it.is_untouched())
-        .map(|it| it.namespace.clone());
+    // Of several, one that nobody has looked at tells best where somebody is missing.
+    let near = found.iter().find(|it| it.is_untouched()).or(found.first());
+    let near = near.map(|it| it.namespace.clone());
     print(args, &kinds, found, Timestamp::now(), ui)?;
-    match untouched.filter(|_| is_table) {
-        Some(namespace) => {
-            let verdict = standing::verdict(&cluster, Some(&namespace), ASIDE).await;
-            tell_if_nobody_works(&verdict, "", ui)
-        }
-        None => Ok(()),
+    if !is_table {
+        return Ok(());
     }
+    // What is printed is what was said last: with nobody who works, it stays so whatever happens.
+    let verdict = standing::verdict(&cluster, near.as_deref(), ASIDE).await;
+    tell_if_nobody_works(&verdict, "", ui)
 }
 
 fn chosen(args: &Args, object: &Summary) -> bool {
