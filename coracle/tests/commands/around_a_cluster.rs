@@ -192,6 +192,14 @@ async fn a_difference_is_shown_and_is_no_error() {
         .cluster
         .apply(&object("1"), "kustomize-controller")
         .unwrap();
+    // One of two objects goes: of a revision that deletes all that there are, the prune guard has a word to say.
+    terminal.kustomization(
+        "cluster",
+        &json!({ "lastAppliedRevision": REVISION, "inventory": { "entries": [
+            { "id": "default_settings__ConfigMap", "v": "v1" },
+            { "id": "flux-system_staging_kustomize.toolkit.fluxcd.io_Kustomization", "v": "v1" },
+        ]}}),
+    );
     terminal.folder("apps");
     terminal.file("apps/settings.yaml", &object("2").to_string());
     insta::assert_snapshot!(terminal.run("diff cluster").await, @r#"
