@@ -38,7 +38,7 @@ async fn the_version_of_a_cluster_whose_image_cannot_be_pulled_says_that_no_cont
     flux: none of its controllers runs
     works: no: pod coracle-1: image "coracle:does-not-exist" of container "controller" cannot be pulled: not found
     hint: Make the image and push it where the cluster can pull it (docs/guides/install.md says how), then name it: `coracle install --image IMAGE | kubectl apply --server-side -f -`.
-    [0]
+    [1]
     "#);
     let object = with_pods_named(&terminal.run("version -o json").await, &terminal);
     insta::assert_snapshot!(object, @r#"
@@ -70,7 +70,7 @@ async fn the_version_of_a_cluster_whose_image_cannot_be_pulled_says_that_no_cont
       },
       "coracle": "0.1.0"
     }
-    [0]
+    [1]
     "#);
 }
 
@@ -84,7 +84,7 @@ async fn the_version_of_an_empty_cluster_says_that_nothing_is_installed() {
     flux: none of its controllers runs
     works: no: Coracle is not installed: the cluster lacks gitrepositories.source.toolkit.fluxcd.io and kustomizations.kustomize.toolkit.fluxcd.io
     hint: Install it: `coracle install --image IMAGE | kubectl apply --server-side -f -`.
-    [0]
+    [4]
     ");
 }
 
@@ -109,6 +109,29 @@ async fn what_nobody_has_looked_at_is_listed_so_and_with_the_reason() {
     new               False       Unknown   no controller has looked at it yet
     [0]
     ");
+}
+
+#[tokio::test]
+async fn a_script_learns_whether_a_controller_works_by_how_the_version_ends() {
+    let terminal = Terminal::installed().await;
+    let ends = async |line: &str| {
+        let shown = terminal.run(line).await;
+        shown.lines().next_back().unwrap_or_default().to_owned()
+    };
+    let lines = [
+        "version",
+        "version -o json",
+        "version --client",
+        "version --client -o yaml",
+    ];
+    let mut ended = Vec::new();
+    for line in lines {
+        ended.push(ends(line).await);
+    }
+    assert_eq!(ended, ["[1]", "[1]", "[0]", "[0]"]);
+    terminal.somebody_works();
+    assert_eq!(ends("version").await, "[0]");
+    assert_eq!(ends("version -o yaml").await, "[0]");
 }
 
 #[tokio::test]
@@ -185,7 +208,7 @@ async fn the_version_is_about_the_controller_wherever_it_is_unless_a_namespace_i
     flux: none of its controllers runs
     works: no: nobody holds the lease in namespace flux-system, and no controller is installed there
     hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
-    [0]
+    [1]
     ");
 }
 
