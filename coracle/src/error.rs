@@ -6,7 +6,8 @@ use std::fmt;
 /// Kinds of errors; each has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The command did its work and the answer is no: there are differences, a reconciliation failed.
+    /// The command did its work and the answer is no: there are differences, a reconciliation failed, no controller
+    /// works.
     Negative,
     /// The command line says something that cannot be done.
     Usage,
@@ -62,7 +63,7 @@ impl Kind {
         match self {
             Self::BrokenPipe => "The command did what it was asked to do.",
             Self::Negative => {
-                "It worked, and the answer is no: there are differences, or a reconciliation failed."
+                "It worked, and the answer is no: there are differences, a reconciliation failed, or no controller works."
             }
             Self::Usage => "The command line is wrong.",
             Self::NotFound => "An object or file that was named does not exist.",
@@ -100,7 +101,13 @@ impl Error {
     /// The answer is no, and the output said so already.
     #[must_use]
     pub fn answered() -> Self {
-        Self::new(Kind::Negative, "")
+        Self::said(Kind::Negative)
+    }
+
+    /// The output said already what it is.
+    #[must_use]
+    pub fn said(kind: Kind) -> Self {
+        Self::new(kind, "")
     }
 
     /// Whether there is nothing more to say about it.

@@ -293,13 +293,21 @@ impl Summary {
         attempted.and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// What its condition Ready says, for people.
+    /// What its condition Ready says, for people; of a run that goes on, what it is at.
     #[must_use]
     pub fn said(&self) -> String {
         if self.is_untouched() {
             return "no controller has looked at it yet".to_owned();
         }
-        short_revisions(&self.message)
+        let at = self.at().filter(|_| self.ready == "Unknown");
+        short_revisions(at.unwrap_or(&self.message))
+    }
+
+    /// What the run that goes on is at, or waits for, as its condition Reconciling has it.
+    #[must_use]
+    pub fn at(&self) -> Option<&str> {
+        let reconciling = condition(&self.object, "Reconciling").filter(|it| it["status"] == "True")?;
+        reconciling["message"].as_str().filter(|it| !it.is_empty())
     }
 
     /// The state in its colour.

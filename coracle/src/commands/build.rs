@@ -13,6 +13,8 @@ coracle build --path apps/shop/overlays/staging --age-key clusters/demo/sops-dem
 coracle build shop-staging --kustomization clusters/demo/staging.yaml --offline --age-key clusters/demo/sops-demo.agekey\n  \
 coracle build shop-staging")]
 pub struct Args {
+    /// The Kustomization [default: the one in --kustomization; without that, the plain folder --path]
+    name: Option<String>,
     #[command(flatten)]
     inputs: inputs::InputArgs,
     /// Print the values of Secrets as well
@@ -25,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// The files are wrong, or something that they need cannot be found.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    let inputs = args.inputs.gather(global).await?;
+    let inputs = args.inputs.gather(args.name.as_deref(), global).await?;
     let built = preview::build(&inputs)?;
     for (index, object) in built.objects.into_iter().enumerate() {
         let mut value = object.value;

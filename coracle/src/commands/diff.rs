@@ -24,6 +24,8 @@ would stop the run, and another code if it cannot tell.\n\n\
 Example, in a work tree with a change that is not merged yet:\n  \
 coracle diff shop-staging")]
 pub struct Args {
+    /// The Kustomization [default: the one in --kustomization]
+    name: Option<String>,
     #[command(flatten)]
     inputs: inputs::InputArgs,
     /// How to print
@@ -44,13 +46,14 @@ enum Output {
 /// # Errors
 /// There are changes; or the files are wrong, or the cluster cannot be asked.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
-    let inputs = args.inputs.gather(global).await?;
+    let name = args.name.as_deref();
+    if name.is_none() && args.inputs.lacks_kustomization() {
+        return Err(nothing_to_compare());
+    }
+    let inputs = args.inputs.gather(name, global).await?;
     let built = preview::build(&inputs)?;
     let Some(mut kustomization) = inputs.kustomization else {
-        return Err(
-            Error::new(Kind::Usage, "a plain folder belongs to no Kustomization")
-                .hint("Say a Kustomization's name, or a file with --kustomization."),
-        );
+        return Err(nothing_to_compare());
     };
     let cluster = match inputs.cluster {
         Some(cluster) => cluster,
@@ -101,6 +104,13 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         Kind::Input,
         format!("{}{more} would be refused, and the run would fail", first.id),
     ))
+}
+
+/// What would be deleted is known of a Kustomization only.
+fn nothing_to_compare() -> Error {
+    Error::new(Kind::Usage, "no Kustomization is named").hint(
+        "Say its name, or a file with --kustomization; --path alone names a plain folder, which `coracle build` prints.",
+    )
 }
 
 /// The prune guard would stop the run. How to confirm is known when there is a revision to confirm.

@@ -7,15 +7,17 @@ use serde_json::json;
 
 use crate::cli::Global;
 use crate::connect::connect;
-use crate::error::Error;
-use crate::standing;
+use crate::error::{Error, Kind};
+use crate::standing::{self, Standing};
 use crate::ui::Ui;
 
 /// Arguments of `version`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 It says what is installed, how the controller's pod is, who holds the lease, whether Flux's own controllers run,\n\
-and from all of that whether a controller works, and what to do if none does.")]
+and from all of that whether a controller works, and what to do if none does.\n\n\
+It ends with 0 if one works or if that cannot be told, 1 if none works, 4 if Coracle is not installed or the cluster\n\
+cannot be reached. With --client it ends with 0.")]
 pub struct Args {
     /// Do not ask the cluster
     #[arg(long)]
@@ -39,7 +41,7 @@ enum Output {
 /// Prints the versions.
 ///
 /// # Errors
-/// The cluster cannot be asked.
+/// The cluster cannot be asked, or no controller works in it.
 pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error> {
     let version = env!("CARGO_PKG_VERSION");
     if args.output == Output::Text {
@@ -57,12 +59,23 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     };
     let object = || json!({ "coracle": version, "controller": standing.as_ref().map(standing::as_json) });
     match args.output {
-        Output::Json => return ui.json(&object()),
-        Output::Yaml => return ui.yaml(&object()),
-        Output::Text => {}
+        Output::Json => ui.json(&object())?,
+        Output::Yaml => ui.yaml(&object())?,
+        Output::Text => {
+            if let Some(standing) = &standing {
+                print(standing, ui)?;
+            }
+        }
     }
-    let Some(standing) = standing else { return Ok(()) };
-    for (what, state) in standing::lines(&standing, Timestamp::now()) {
+    match standing {
+        Some(standing) if standing.has_definitions() == Some(false) => Err(Error::said(Kind::Cluster)),
+        Some(standing) if standing.verdict().idle().is_some() => Err(Error::answered()),
+        _ => Ok(()),
+    }
+}
+
+fn print(standing: &Standing, ui: &mut Ui) -> Result<(), Error> {
+    for (what, state) in standing::lines(standing, Timestamp::now()) {
         ui.line(format_args!("{what}: {state}"))?;
     }
     match standing.verdict().idle() {

@@ -22,8 +22,6 @@ use crate::objects::{ObjectKind, Target};
 /// Arguments of `build` and `diff`.
 #[derive(Debug, clap::Args)]
 pub struct InputArgs {
-    /// The Kustomization [default: the one in --kustomization; without that, the plain folder --path]
-    name: Option<String>,
     /// File that holds the Kustomization [default: it is read from the cluster]
     #[arg(short, long, value_name = "FILE")]
     kustomization: Option<PathBuf>,
@@ -101,19 +99,21 @@ impl SubstituteKindKey {
 }
 
 impl InputArgs {
-    /// Gathers the inputs.
+    /// Whether they name no file with a Kustomization.
+    #[must_use]
+    pub fn lacks_kustomization(&self) -> bool {
+        self.kustomization.is_none()
+    }
+
+    /// Gathers the inputs, for the Kustomization of this name.
     ///
     /// # Errors
     /// A file cannot be read, or something that the Kustomization names is nowhere to be found.
-    pub async fn gather(&self, global: &Global) -> Result<Inputs, Error> {
-        if let Some(path) = self
-            .name
-            .as_deref()
-            .filter(|name| name.contains('/') || *name == ".")
-        {
+    pub async fn gather(&self, name: Option<&str>, global: &Global) -> Result<Inputs, Error> {
+        if let Some(path) = name.filter(|name| name.contains('/') || *name == ".") {
             return Err(not_a_name(path));
         }
-        let from_cluster = self.kustomization.is_none() && self.name.is_some();
+        let from_cluster = self.kustomization.is_none() && name.is_some();
         if from_cluster && self.offline {
             return Err(
                 Error::new(Kind::Usage, "--offline needs the Kustomization as a file")
@@ -121,13 +121,13 @@ impl InputArgs {
             );
         }
         let mut cluster = None;
-        let kustomization = match (&self.kustomization, &self.name) {
-            (Some(file), name) => Some(read_kustomization(file, name.as_deref())?),
+        let kustomization = match (&self.kustomization, name) {
+            (Some(file), name) => Some(read_kustomization(file, name)?),
             (None, Some(name)) => {
                 let reached = connect(global).await?;
                 let target = Target {
                     kind: ObjectKind::Kustomization,
-                    name: name.clone(),
+                    name: name.to_owned(),
                 };
                 let object = target.fetch(&reached, global.namespace()).await;
                 let object = object.map_err(|error| self.perhaps_a_folder(name, error))?;

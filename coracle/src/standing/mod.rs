@@ -120,6 +120,12 @@ pub enum Verdict {
 }
 
 impl Standing {
+    /// Whether the cluster has Coracle's definitions, if that may be seen.
+    #[must_use]
+    pub fn has_definitions(&self) -> Option<bool> {
+        self.missing.as_ref().ok().map(Vec::is_empty)
+    }
+
     /// Decides.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -128,7 +128,7 @@ pub fn as_json(standing: &Standing) -> Value {
     };
     json!({
         "namespace": standing.namespace,
-        "definitions": standing.missing.as_ref().ok().map(Vec::is_empty),
+        "definitions": standing.has_definitions(),
         "image": deployment.map(|it| &it.image),
         "pods": pods,
         "troubles": deployment.map(|it| it.troubles.iter().map(|trouble| json!({

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::terminal::{Terminal, program, ready, show, two_kustomizations};
+use crate::terminal::{REVISION, Terminal, program, ready, show, two_kustomizations};
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_is_named() {
@@ -33,6 +33,7 @@ async fn a_cluster_without_the_definitions_is_told_how_to_get_them() {
 #[tokio::test]
 async fn everything_is_listed_with_its_state() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     insta::assert_snapshot!(terminal.run("get").await, @r#"
     NAME                 REVISION             SUSPENDED   READY   MESSAGE
     gitrepository/apps   main@sha1:01234567   False       True    stored artifact for revision 'main@sha1:01234567'
@@ -47,6 +48,7 @@ async fn everything_is_listed_with_its_state() {
 #[tokio::test]
 async fn what_failed_can_be_picked_out() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     insta::assert_snapshot!(terminal.run("get ks -A --status-selector ready=false").await, @r#"
     NAMESPACE     NAME      REVISION   SUSPENDED   READY   MESSAGE
     flux-system   staging              False       False   pod web-1: image "web:new" cannot be pulled
@@ -77,6 +79,7 @@ async fn a_name_in_another_namespace_is_found_there() {
 #[tokio::test]
 async fn a_name_is_looked_for_in_all_namespaces() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     insta::assert_snapshot!(terminal.run("get ks cluster -A -n default").await, @r"
     NAMESPACE     NAME      REVISION             SUSPENDED   READY   MESSAGE
     flux-system   cluster   main@sha1:01234567   False       True    Applied revision: main@sha1:01234567
@@ -189,6 +192,14 @@ async fn a_difference_is_shown_and_is_no_error() {
         .cluster
         .apply(&object("1"), "kustomize-controller")
         .unwrap();
+    // One of two objects goes: of a revision that deletes all that there are, the prune guard has a word to say.
+    terminal.kustomization(
+        "cluster",
+        &json!({ "lastAppliedRevision": REVISION, "inventory": { "entries": [
+            { "id": "default_settings__ConfigMap", "v": "v1" },
+            { "id": "flux-system_staging_kustomize.toolkit.fluxcd.io_Kustomization", "v": "v1" },
+        ]}}),
+    );
     terminal.folder("apps");
     terminal.file("apps/settings.yaml", &object("2").to_string());
     insta::assert_snapshot!(terminal.run("diff cluster").await, @r#"
@@ -215,6 +226,7 @@ async fn a_difference_is_shown_and_is_no_error() {
 #[tokio::test]
 async fn a_message_of_several_lines_has_one_line_in_the_list_and_all_of_them_by_itself() {
     let terminal = two_kustomizations().await;
+    terminal.somebody_works();
     terminal.kustomization(
         "staging",
         &json!({ "conditions": ready("False", "ReconciliationFailed", "2 objects are refused:\nService/shop/web: no port\nDeployment/shop/web: no image") }),
@@ -315,5 +327,40 @@ async fn a_selection_of_nothing_says_what_there_is_instead() {
     error: no object is named
     hint: Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.
     [2]
+    ");
+}
+
+#[tokio::test]
+async fn what_a_run_waits_for_is_said_while_it_goes_on_and_when_the_time_is_over() {
+    let terminal = two_kustomizations().await;
+    terminal.somebody_works();
+    let mut conditions = ready("Unknown", "Progressing", "Reconciliation in progress");
+    let mut reconciling = conditions[0].clone();
+    reconciling["type"] = json!("Reconciling");
+    reconciling["status"] = json!("True");
+    reconciling["message"] = json!(format!(
+        "Running health checks for revision {REVISION}:\nDeployment/shop/web: 0 of 1 replicas are ready"
+    ));
+    conditions.as_array_mut().unwrap().push(reconciling);
+    terminal.kustomization("staging", &json!({ "conditions": conditions }));
+    insta::assert_snapshot!(terminal.run("get ks staging").await, @r"
+    NAME      REVISION   SUSPENDED   READY     MESSAGE
+    staging              False       Unknown   Running health checks for revision main@sha1:01234567: (and 1 line more)
+        Deployment/shop/web: 0 of 1 replicas are ready
+    [0]
+    ");
+    insta::assert_snapshot!(terminal.run("reconcile staging --timeout 200ms").await, @r"
+    error: kustomization/staging is not done after 200ms
+    hint: It said last: Running health checks for revision main@sha1:01234567:
+    Deployment/shop/web: 0 of 1 replicas are ready
+    hint: --timeout waits longer; `coracle events --watch` follows it.
+    [6]
+    ");
+    // Without that condition, Ready says it.
+    insta::assert_snapshot!(terminal.run("reconcile cluster --timeout 200ms").await, @r"
+    error: kustomization/cluster is not done after 200ms
+    hint: It said last: Applied revision: main@sha1:01234567
+    hint: --timeout waits longer; `coracle events --watch` follows it.
+    [6]
     ");
 }

@@ -416,3 +416,27 @@ async fn a_folder_in_the_place_of_a_name_is_answered_with_the_option_for_folders
     [3]
     ");
 }
+
+#[tokio::test]
+async fn a_difference_is_that_of_a_kustomization_and_the_help_says_so() {
+    let terminal = with_file("").await;
+    terminal.folder("shop");
+    for (command, default) in [
+        ("diff", "the one in --kustomization"),
+        (
+            "build",
+            "the one in --kustomization; without that, the plain folder --path",
+        ),
+    ] {
+        let help = terminal.run(&format!("{command} -h")).await;
+        let line = format!("[NAME]  The Kustomization [default: {default}]\n");
+        assert!(help.contains(&line), "{help}");
+    }
+    let refused = terminal.run("diff --path shop").await;
+    insta::assert_snapshot!(refused, @r"
+    error: no Kustomization is named
+    hint: Say its name, or a file with --kustomization; --path alone names a plain folder, which `coracle build` prints.
+    [2]
+    ");
+    assert_eq!(terminal.run("diff").await, refused);
+}

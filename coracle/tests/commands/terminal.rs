@@ -91,6 +91,12 @@ impl Terminal {
         }
     }
 
+    /// Has somebody outside of the cluster hold the lease of its controllers.
+    pub(crate) fn somebody_works(&self) {
+        let held = lease("laptop_1", "2999-01-01T00:00:00.000000Z");
+        self.cluster.apply(&held, "test").unwrap();
+    }
+
     /// The path of a file that the person has.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);

@@ -3,7 +3,7 @@
 use embedded_cluster::{Fault, Match, Verb};
 use serde_json::json;
 
-use crate::terminal::{Terminal, two_kustomizations};
+use crate::terminal::{Terminal, ready, two_kustomizations};
 
 /// Something that happened to the Kustomization `staging`, all of it within one second.
 fn happens(terminal: &Terminal, name: &str, message: &str) {
@@ -75,4 +75,50 @@ async fn an_object_is_followed() {
     let mut watching = terminal.start("get ks staging --watch");
     assert!(watching.line().await.starts_with("NAME"));
     assert!(watching.line().await.starts_with("staging"));
+}
+
+#[tokio::test]
+async fn of_an_object_that_is_followed_only_what_changes_in_the_table_is_printed() {
+    let terminal = two_kustomizations().await;
+    let mut watching = terminal.start("get ks staging -o wide --watch");
+    assert!(watching.line().await.starts_with("NAME"));
+    assert!(
+        watching
+            .line()
+            .await
+            .ends_with("image \"web:new\" cannot be pulled")
+    );
+    let asked = |at: &str| {
+        let object = json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": {
+                "name": "staging", "namespace": "flux-system",
+                "annotations": { "reconcile.fluxcd.io/requestedAt": at },
+            },
+        });
+        terminal.cluster.apply(&object, "somebody").unwrap();
+    };
+    asked("once");
+    asked("twice");
+    terminal.kustomization(
+        "staging",
+        &json!({ "conditions": ready("False", "HealthCheckFailed", "the second") }),
+    );
+    assert!(watching.line().await.ends_with("the second"));
+}
+
+#[tokio::test]
+async fn an_object_that_is_chosen_again_is_printed_again() {
+    let terminal = two_kustomizations().await;
+    let becomes = |status: &str| {
+        let conditions = ready(status, "HealthCheckFailed", "the same");
+        terminal.kustomization("staging", &json!({ "conditions": conditions }));
+    };
+    becomes("False");
+    let mut watching = terminal.start("get ks staging --status-selector ready=false --watch");
+    assert!(watching.line().await.starts_with("NAME"));
+    let first = watching.line().await;
+    becomes("True");
+    becomes("False");
+    assert_eq!(watching.line().await, first);
 }

@@ -3,7 +3,7 @@
 use embedded_cluster::{Fault, HoldAt, Match};
 use serde_json::{Value, json};
 
-use crate::terminal::{Terminal, lease, lease_in, two_kustomizations};
+use crate::terminal::{Terminal, lease_in, two_kustomizations};
 
 /// The names that the simulator gives to pods, in a form that each run has.
 fn with_pods_named(shown: &str, terminal: &Terminal) -> String {
@@ -38,7 +38,7 @@ async fn the_version_of_a_cluster_whose_image_cannot_be_pulled_says_that_no_cont
     flux: none of its controllers runs
     works: no: pod coracle-1: image "coracle:does-not-exist" of container "controller" cannot be pulled: not found
     hint: Make the image and push it where the cluster can pull it (docs/guides/install.md says how), then name it: `coracle install --image IMAGE | kubectl apply --server-side -f -`.
-    [0]
+    [1]
     "#);
     let object = with_pods_named(&terminal.run("version -o json").await, &terminal);
     insta::assert_snapshot!(object, @r#"
@@ -70,7 +70,7 @@ async fn the_version_of_a_cluster_whose_image_cannot_be_pulled_says_that_no_cont
       },
       "coracle": "0.1.0"
     }
-    [0]
+    [1]
     "#);
 }
 
@@ -84,7 +84,7 @@ async fn the_version_of_an_empty_cluster_says_that_nothing_is_installed() {
     flux: none of its controllers runs
     works: no: Coracle is not installed: the cluster lacks gitrepositories.source.toolkit.fluxcd.io and kustomizations.kustomize.toolkit.fluxcd.io
     hint: Install it: `coracle install --image IMAGE | kubectl apply --server-side -f -`.
-    [0]
+    [4]
     ");
 }
 
@@ -103,14 +103,54 @@ async fn what_nobody_has_looked_at_is_listed_so_and_with_the_reason() {
     hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
     [0]
     ");
-    // Somebody works, in another namespace than that of the object.
-    terminal
-        .cluster
-        .apply(&lease("laptop_1", "2999-01-01T00:00:00.000000Z"), "test")
-        .unwrap();
+    terminal.somebody_works();
     insta::assert_snapshot!(terminal.run("get ks new").await, @r"
     NAME   REVISION   SUSPENDED   READY     MESSAGE
     new               False       Unknown   no controller has looked at it yet
+    [0]
+    ");
+}
+
+#[tokio::test]
+async fn a_script_learns_whether_a_controller_works_by_how_the_version_ends() {
+    let terminal = Terminal::installed().await;
+    let ends = async |line: &str| {
+        let shown = terminal.run(line).await;
+        shown.lines().next_back().unwrap_or_default().to_owned()
+    };
+    let lines = [
+        "version",
+        "version -o json",
+        "version --client",
+        "version --client -o yaml",
+    ];
+    let mut ended = Vec::new();
+    for line in lines {
+        ended.push(ends(line).await);
+    }
+    assert_eq!(ended, ["[1]", "[1]", "[0]", "[0]"]);
+    terminal.somebody_works();
+    assert_eq!(ends("version").await, "[0]");
+    assert_eq!(ends("version -o yaml").await, "[0]");
+}
+
+#[tokio::test]
+async fn what_was_ready_when_the_controller_ended_is_listed_with_the_reason_why_that_may_be_old() {
+    let terminal = two_kustomizations().await;
+    terminal
+        .cluster
+        .delete("apps/v1", "Deployment", "flux-system", "coracle")
+        .unwrap();
+    insta::assert_snapshot!(terminal.run("get ks cluster").await, @r"
+    NAME      REVISION             SUSPENDED   READY   MESSAGE
+    cluster   main@sha1:01234567   False       True    Applied revision: main@sha1:01234567
+    No controller works: nobody holds the lease in namespace flux-system, and no controller is installed there.
+    hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
+    [0]
+    ");
+    // What programs read has nothing beside it.
+    insta::assert_snapshot!(terminal.run("get ks cluster -o name").await, @r"
+    kustomization.kustomize.toolkit.fluxcd.io/cluster
     [0]
     ");
 }
@@ -168,15 +208,14 @@ async fn the_version_is_about_the_controller_wherever_it_is_unless_a_namespace_i
     flux: none of its controllers runs
     works: no: nobody holds the lease in namespace flux-system, and no controller is installed there
     hint: Install one: `coracle install --image IMAGE | kubectl apply --server-side -f -`; or run `coracle controller` by hand.
-    [0]
+    [1]
     ");
 }
 
 #[tokio::test]
 async fn of_two_controllers_the_one_beside_the_object_counts() {
     let terminal = in_gitops().await;
-    let here = lease("laptop_1", "2999-01-01T00:00:00.000000Z");
-    terminal.cluster.apply(&here, "test").unwrap();
+    terminal.somebody_works();
     assert!(!terminal.run("get ks new").await.contains("No controller works"));
 }
 

@@ -3,6 +3,8 @@
 mod selector;
 mod table;
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -122,18 +124,16 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         };
     }
     let found: Vec<Summary> = there.into_iter().filter(|object| chosen(args, object)).collect();
-    let untouched = found
-        .iter()
-        .find(|it| it.is_untouched())
-        .map(|it| it.namespace.clone());
+    // Of several, one that nobody has looked at tells best where somebody is missing.
+    let near = found.iter().find(|it| it.is_untouched()).or(found.first());
+    let near = near.map(|it| it.namespace.clone());
     print(args, &kinds, found, Timestamp::now(), ui)?;
-    match untouched.filter(|_| is_table) {
-        Some(namespace) => {
-            let verdict = standing::verdict(&cluster, Some(&namespace), ASIDE).await;
-            tell_if_nobody_works(&verdict, "", ui)
-        }
-        None => Ok(()),
+    if !is_table {
+        return Ok(());
     }
+    // What is printed is what was said last: with nobody who works, it stays so whatever happens.
+    let verdict = standing::verdict(&cluster, near.as_deref(), ASIDE).await;
+    tell_if_nobody_works(&verdict, "", ui)
 }
 
 fn chosen(args: &Args, object: &Summary) -> bool {
@@ -204,6 +204,7 @@ async fn watch(
             .boxed()
     });
     let mut changes = stream::select_all(changes);
+    let began = Timestamp::now();
     // Later rows are as wide as a row of usual length; only what is longer moves its own line.
     let header = header(args, kinds[0]);
     let widths: Vec<usize> = header
@@ -216,19 +217,42 @@ async fn watch(
         .collect();
     let titles: Vec<Styled> = header.iter().map(|title| (*title).into()).collect();
     ui.line(align(&titles, &widths))?;
+    let mut printed = Printed::default();
     while let Some(change) = changes.next().await {
         match change {
-            Ok(object) if named(&object) && chosen(args, &object) => {
-                ui.line(align(
-                    &row(args, kinds.len() > 1, &object, Timestamp::now()),
-                    &widths,
-                ))?;
+            Ok(object) if !named(&object) => {}
+            Ok(object) if !chosen(args, &object) => printed.forget(&object),
+            Ok(object) => {
+                let line = |now| align(&row(args, kinds.len() > 1, &object, now), &widths);
+                if printed.is_news(&object, &line(began)) {
+                    ui.line(line(Timestamp::now()))?;
+                }
             }
-            Ok(_) => {}
             Err(error) => tell_of_broken_watch(cluster, "watch objects", error, ui)?,
         }
     }
     Ok(())
+}
+
+/// What a watch printed last of each object: most of what changes in one is not in the table.
+#[derive(Default)]
+struct Printed(BTreeMap<(ObjectKind, String, String), String>);
+
+impl Printed {
+    /// Whether this is another line than the last one. Both are as of the same time, since an age alone is no news.
+    fn is_news(&mut self, object: &Summary, line: &str) -> bool {
+        let last = self.0.insert(Self::key(object), line.to_owned());
+        last.is_none_or(|last| last != line)
+    }
+
+    /// It is printed again when it is chosen again.
+    fn forget(&mut self, object: &Summary) {
+        self.0.remove(&Self::key(object));
+    }
+
+    fn key(object: &Summary) -> (ObjectKind, String, String) {
+        (object.kind, object.namespace.clone(), object.name.clone())
+    }
 }
 
 #[cfg(test)]

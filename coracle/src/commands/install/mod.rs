@@ -77,8 +77,8 @@ fn warn_of_default_image(ui: &mut Ui) -> Result<(), Error> {
     );
     ui.progress(Styled::new(WARN, missing))?;
     ui.hint(
-        "Make and push one (docs/guides/install.md has the Dockerfile): `docker build -t REGISTRY/coracle:VERSION .`, \
-         `docker push REGISTRY/coracle:VERSION`; then say --image REGISTRY/coracle:VERSION.",
+        "Make it: `make image` in a clone of Coracle's repository. docs/guides/install.md says how a k3s machine imports it \
+         under this name, and how to push it and name it with --image.",
     )
 }
 
@@ -387,7 +387,7 @@ mod tests {
         };
         insta::assert_snapshot!(warned("coracle install"), @r"
         warning: no --image was named: the cluster has to have the image `coracle:0.1.0`, which no registry offers
-        hint: Make and push one (docs/guides/install.md has the Dockerfile): `docker build -t REGISTRY/coracle:VERSION .`, `docker push REGISTRY/coracle:VERSION`; then say --image REGISTRY/coracle:VERSION.
+        hint: Make it: `make image` in a clone of Coracle's repository. docs/guides/install.md says how a k3s machine imports it under this name, and how to push it and name it with --image.
         ");
         assert_eq!(
             warned("coracle install --image registry.example.org/coracle:0.1.0"),

@@ -173,12 +173,13 @@ impl<'a> Waiting<'a> {
         let api = target.kind.api(self.cluster, Some(request.namespace));
         let mut states = pin!(watcher::watch_object(api, &target.name).default_backoff());
         let mut said = String::new();
+        let mut last = None;
         let mut broken = None;
         let mut doubt = Instant::now() + self.silence;
         loop {
             let now = Instant::now();
             if now >= self.deadline {
-                return Err(self.out_of_time(request, &said, broken).await);
+                return Err(self.out_of_time(request, last.as_ref(), broken).await);
             }
             if now >= doubt {
                 self.tell_if_nobody_works(request).await?;
@@ -215,6 +216,7 @@ impl<'a> Waiting<'a> {
                 said = progress;
                 doubt = self.deadline;
             }
+            last = Some(state);
         }
     }
 
@@ -226,7 +228,13 @@ impl<'a> Waiting<'a> {
         tell_if_nobody_works(&verdict, &more, self.ui)
     }
 
-    async fn out_of_time(&self, request: &Request<'_>, said: &str, broken: Option<watcher::Error>) -> Error {
+    /// `last`: the object as it was seen last.
+    async fn out_of_time(
+        &self,
+        request: &Request<'_>,
+        last: Option<&Summary>,
+        broken: Option<watcher::Error>,
+    ) -> Error {
         let late = format!("{} is not done after {}", request.target.display(), self.timeout);
         if let Some(broken) = broken {
             return self
@@ -238,9 +246,11 @@ impl<'a> Waiting<'a> {
             return Error::new(Kind::Timeout, format!("{late}: no controller works: {why}")).hint(remedy);
         }
         let late = Error::new(Kind::Timeout, late);
-        let late = match said {
-            "" => late,
-            said => late.hint(format!("It said last: {said}")),
+        // Also what it said before this was asked for: a run that waits says nothing new.
+        let said = last.map(|last| short_revisions(last.at().unwrap_or(&last.message)));
+        let late = match said.filter(|said| !said.is_empty()) {
+            None => late,
+            Some(said) => late.hint(format!("It said last: {said}")),
         };
         late.hint("--timeout waits longer; `coracle events --watch` follows it.")
     }
