@@ -94,7 +94,7 @@ async fn the_tree_starts_at_the_root() {
     let terminal = two_kustomizations().await;
     insta::assert_snapshot!(terminal.run("tree").await, @r"
     Kustomization/flux-system/cluster  ready main@sha1:01234567
-    └── Kustomization/flux-system/staging  failed
+    └── Kustomization/flux-system/staging  failed: HealthCheckFailed
         └── Deployment/shop/web
     [0]
     ");
