@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::connect::connect;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::objects::{ObjectKind, Summary, Target, list, short_revisions};
 use crate::ui::{BAD, DIM, GOOD, Styled, Ui, WARN};
 
@@ -127,6 +127,10 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         roots(&all, scope(args.all_namespaces, global))
     } else {
         let target = Target::parse(&args.target)?;
+        if target.kind != ObjectKind::Kustomization {
+            let wrong = format!("{} applies nothing, and has no tree", target.display());
+            return Err(Error::new(Kind::Usage, wrong).hint("Name a Kustomization: `coracle tree NAME`."));
+        }
         target.fetch(&cluster, global.namespace()).await?;
         vec![(global.namespace().to_owned(), target.name)]
     };

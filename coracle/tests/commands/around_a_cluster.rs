@@ -317,3 +317,18 @@ async fn a_selection_of_nothing_says_what_there_is_instead() {
     [2]
     ");
 }
+
+#[tokio::test]
+async fn a_tree_is_of_a_kustomization_that_exists() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("tree git/apps").await, @r"
+    error: gitrepository/apps applies nothing, and has no tree
+    hint: Name a Kustomization: `coracle tree NAME`.
+    [2]
+    ");
+    insta::assert_snapshot!(terminal.run("tree stagin").await, @r"
+    error: there is no kustomization/stagin in namespace flux-system
+    hint: Is `staging` meant?
+    [3]
+    ");
+}
