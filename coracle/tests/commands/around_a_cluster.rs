@@ -332,3 +332,32 @@ async fn a_tree_is_of_a_kustomization_that_exists() {
     [3]
     ");
 }
+
+#[tokio::test]
+async fn a_name_where_a_kind_belongs_is_answered_with_the_command_for_it() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("get staging").await, @r"
+    error: `staging` is not a kind that Coracle knows
+    hint: Kinds are `kustomization` (`ks`) and `gitrepository` (`source`, `git`).
+    hint: `all` stands for all of them.
+    hint: If it is a name: `coracle get kustomization staging` prints the Kustomization.
+    [2]
+    ");
+}
+
+#[tokio::test]
+async fn several_objects_are_told_that_one_is_taken_at_a_time() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("reconcile cluster staging").await, @r"
+    error: `cluster` is not a kind that Coracle knows
+    hint: Kinds are `kustomization` (`ks`) and `gitrepository` (`source`, `git`).
+    hint: One object is taken at a time: say the command once for each.
+    [2]
+    ");
+    insta::assert_snapshot!(terminal.run("reconcile ks/cluster git/apps").await, @r"
+    error: `ks/cluster git/apps` does not name one object
+    hint: Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.
+    hint: One object is taken at a time: say the command once for each.
+    [2]
+    ");
+}

@@ -77,7 +77,15 @@ fn selection(args: &Args) -> Result<(Vec<ObjectKind>, Vec<String>), Error> {
         Some((kind, name)) => (kind, Some(name)),
         None => (args.what.as_str(), None),
     };
-    let kind: ObjectKind = kind.parse()?;
+    let kind: ObjectKind = kind.parse().map_err(|error: Error| {
+        let error = error.hint("`all` stands for all of them.");
+        match name.is_none() && words.is_empty() {
+            true => error.hint(format!(
+                "If it is a name: `coracle get kustomization {kind}` prints the Kustomization."
+            )),
+            false => error,
+        }
+    })?;
     if kind == ObjectKind::GitRepository && words.first() == Some(&"git") {
         words.remove(0);
     }
