@@ -361,3 +361,14 @@ async fn several_objects_are_told_that_one_is_taken_at_a_time() {
     [2]
     ");
 }
+
+#[tokio::test]
+async fn a_kind_without_a_name_is_answered_with_how_to_say_it() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("suspend git").await, @r"
+    error: there is no kustomization/git in namespace flux-system
+    hint: `coracle get all -A` prints those that exist.
+    hint: If the kind is meant: say `git NAME`, or `git --all` for all in the namespace.
+    [3]
+    ");
+}
