@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 use crate::objects::{ObjectKind, Summary, Target, list, short_revisions};
 use crate::ui::{BAD, DIM, GOOD, Styled, Ui, WARN};
 
-use super::scope;
+use super::{require_namespace, scope};
 
 /// Arguments of `tree`.
 #[derive(Debug, clap::Args)]
@@ -134,6 +134,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         target.fetch(&cluster, global.namespace()).await?;
         vec![(global.namespace().to_owned(), target.name)]
     };
+    if roots.is_empty() {
+        require_namespace(&cluster, scope(args.all_namespaces, global)).await?;
+    }
     let forest: Vec<Node> = roots
         .iter()
         .map(|root| grow(root, &all, args.compact, &mut BTreeSet::new()))

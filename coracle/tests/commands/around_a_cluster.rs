@@ -372,3 +372,15 @@ async fn a_kind_without_a_name_is_answered_with_how_to_say_it() {
     [3]
     ");
 }
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_told() {
+    let terminal = two_kustomizations().await;
+    for command in ["get -n nowhere", "tree -n nowhere"] {
+        assert_eq!(
+            terminal.run(command).await,
+            "error: there is no namespace nowhere\nhint: -A looks into all namespaces.\n[3]",
+            "{command}"
+        );
+    }
+}

@@ -15,7 +15,7 @@ use crate::objects::{ObjectKind, Summary, Target, list};
 use crate::standing;
 use crate::ui::{Styled, Ui, align, as_one};
 
-use super::{ASIDE, scope, tell_if_nobody_works, tell_of_broken_watch};
+use super::{ASIDE, require_namespace, scope, tell_if_nobody_works, tell_of_broken_watch};
 use selector::StatusSelector;
 use table::{header, print_tables, print_the_rest, row};
 
@@ -122,6 +122,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     }
     let is_table = matches!(args.output, Output::Table | Output::Wide);
     if is_table && !there.iter().any(|object| chosen(args, object)) {
+        if there.is_empty() {
+            require_namespace(&cluster, scope(args.all_namespaces, global)).await?;
+        }
         let place = scope(args.all_namespaces, global)
             .map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
         return match &args.status_selector {
