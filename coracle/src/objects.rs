@@ -93,6 +93,8 @@ pub struct Target {
 /// How an object is named.
 const NAMING: &str = "Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.";
 
+const ONE_AT_A_TIME: &str = "One object is taken at a time: say the command once for each.";
+
 impl Target {
     /// Reads `NAME`, `KIND NAME`, `KIND/NAME` and Flux's `source git NAME`.
     ///
@@ -113,8 +115,15 @@ impl Target {
                 None => named("kustomization", word),
             },
             ["source", "git", name] => named("git", name),
-            [kind, name] => named(kind, name),
-            _ => Err(Error::new(Kind::Usage, format!("`{}` names no object", words.join(" "))).hint(NAMING)),
+            [kind, name] if !kind.contains('/') && !name.contains('/') => {
+                named(kind, name).map_err(|error| error.hint(ONE_AT_A_TIME))
+            }
+            _ => Err(Error::new(
+                Kind::Usage,
+                format!("`{}` does not name one object", words.join(" ")),
+            )
+            .hint(NAMING)
+            .hint(ONE_AT_A_TIME)),
         }
     }
 

@@ -97,6 +97,25 @@ fn scope(all_namespaces: bool, global: &Global) -> Option<&str> {
     (!all_namespaces).then_some(global.namespace())
 }
 
+/// Whether a namespace in which nothing was found is there at all. Who may not ask is not told.
+///
+/// # Errors
+/// It does not exist.
+async fn require_namespace(cluster: &Cluster, scope: Option<&str>) -> Result<(), Error> {
+    let Some(namespace) = scope else { return Ok(()) };
+    match cluster
+        .api("", "Namespace", None)
+        .get_metadata_opt(namespace)
+        .await
+    {
+        Ok(None) => Err(
+            Error::new(Kind::NotFound, format!("there is no namespace {namespace}"))
+                .hint("-A looks into all namespaces."),
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Says that a watch broke off, which begins again by itself; or gives the error, if what it begins with was refused.
 fn tell_of_broken_watch(
     cluster: &Cluster,

@@ -30,7 +30,8 @@ impl Selection {
     pub(super) async fn targets(&self, cluster: &Cluster, namespace: &str) -> Result<Vec<Target>, Error> {
         if !self.all {
             let target = Target::parse(&self.target)?;
-            target.fetch(cluster, namespace).await?;
+            let found = target.fetch(cluster, namespace).await;
+            found.map_err(|error| self.perhaps_a_kind(error))?;
             return Ok(vec![target]);
         }
         let kind: ObjectKind = match self.target.as_slice() {
@@ -46,6 +47,18 @@ impl Selection {
                 name: object.name,
             })
             .collect())
+    }
+
+    /// A kind without a name is read as a Kustomization's name.
+    fn perhaps_a_kind(&self, error: Error) -> Error {
+        match self.target.as_slice() {
+            [word] if error.kind() == Kind::NotFound && word.parse::<ObjectKind>().is_ok() => {
+                error.hint(format!(
+                    "If the kind is meant: say `{word} NAME`, or `{word} --all` for all in the namespace."
+                ))
+            }
+            _ => error,
+        }
     }
 }
 

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::connect::connect;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::objects::{ObjectKind, Summary, Target, list, short_revisions};
 use crate::ui::{BAD, DIM, GOOD, Styled, Ui, WARN};
 
-use super::scope;
+use super::{require_namespace, scope};
 
 /// Arguments of `tree`.
 #[derive(Debug, clap::Args)]
@@ -43,15 +43,71 @@ enum Output {
 #[derive(Debug)]
 struct Node {
     id: String,
+    /// `None`: it is not looked at.
     state: Option<State>,
     children: Vec<Node>,
 }
 
 /// The state of a Kustomization in a tree.
 #[derive(Clone, Debug)]
-struct State {
+enum State {
+    /// It is in an inventory only.
+    Missing,
+    /// It exists.
+    There(There),
+}
+
+#[derive(Clone, Debug)]
+struct There {
     ready: String,
+    reason: String,
+    /// The revision that is applied.
     revision: String,
+    /// The revision that was tried last.
+    attempted: String,
+    is_deleted: bool,
+}
+
+impl State {
+    fn of(object: Option<&Summary>) -> Self {
+        let Some(object) = object else {
+            return Self::Missing;
+        };
+        Self::There(There {
+            ready: object.ready.clone(),
+            reason: object.reason.clone(),
+            revision: short_revisions(&object.revision),
+            attempted: short_revisions(object.attempted()),
+            is_deleted: object.object.pointer("/metadata/deletionTimestamp").is_some(),
+        })
+    }
+}
+
+impl There {
+    fn line(&self) -> String {
+        let revision = Styled::new(DIM, self.revision.as_str());
+        match self.ready.as_str() {
+            _ if self.is_deleted => format!("{} {revision}", Styled::new(WARN, "being deleted")),
+            "True" => format!("{} {revision}", Styled::new(GOOD, "ready")),
+            "False" => self.failed(),
+            _ => format!("{} {revision}", Styled::new(WARN, "under way")),
+        }
+    }
+
+    /// What failed is what was tried; what is applied may be an older revision that is good.
+    fn failed(&self) -> String {
+        let mut line = Styled::new(BAD, "failed").to_string();
+        if !self.attempted.is_empty() {
+            line += &format!(" at {}", Styled::new(DIM, self.attempted.as_str()));
+        }
+        if !self.revision.is_empty() && self.revision != self.attempted {
+            line += &format!(" (applied {})", Styled::new(DIM, self.revision.as_str()));
+        }
+        if !self.reason.is_empty() {
+            line += &format!(": {}", self.reason);
+        }
+        line
+    }
 }
 
 type Key = (String, String);
@@ -71,9 +127,16 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
         roots(&all, scope(args.all_namespaces, global))
     } else {
         let target = Target::parse(&args.target)?;
+        if target.kind != ObjectKind::Kustomization {
+            let wrong = format!("{} applies nothing, and has no tree", target.display());
+            return Err(Error::new(Kind::Usage, wrong).hint("Name a Kustomization: `coracle tree NAME`."));
+        }
         target.fetch(&cluster, global.namespace()).await?;
         vec![(global.namespace().to_owned(), target.name)]
     };
+    if roots.is_empty() {
+        require_namespace(&cluster, scope(args.all_namespaces, global)).await?;
+    }
     let forest: Vec<Node> = roots
         .iter()
         .map(|root| grow(root, &all, args.compact, &mut BTreeSet::new()))
@@ -147,10 +210,7 @@ fn grow(key: &Key, all: &BTreeMap<Key, Summary>, compact: bool, seen: &mut BTree
     let object = all.get(key);
     let mut node = Node {
         id: format!("Kustomization/{}/{}", key.0, key.1),
-        state: object.map(|it| State {
-            ready: it.ready.clone(),
-            revision: short_revisions(&it.revision),
-        }),
+        state: Some(State::of(object)),
         children: Vec::new(),
     };
     if !seen.insert(key.clone()) {
@@ -175,20 +235,11 @@ fn grow(key: &Key, all: &BTreeMap<Key, Summary>, compact: bool, seen: &mut BTree
 
 impl Node {
     fn line(&self) -> String {
-        let Some(state) = &self.state else {
-            return self.id.clone();
-        };
-        let (style, word) = match state.ready.as_str() {
-            "True" => (GOOD, "ready"),
-            "False" => (BAD, "failed"),
-            _ => (WARN, "under way"),
-        };
-        let word = Styled::new(style, word);
-        format!(
-            "{}  {word} {}",
-            self.id,
-            Styled::new(DIM, state.revision.as_str())
-        )
+        match &self.state {
+            None => self.id.clone(),
+            Some(State::Missing) => format!("{}  {}", self.id, Styled::new(BAD, "missing")),
+            Some(State::There(there)) => format!("{}  {}", self.id, there.line()),
+        }
     }
 
     fn print(&self, ui: &mut Ui) -> Result<(), Error> {
@@ -210,9 +261,12 @@ impl Node {
 
     fn to_json(&self) -> Value {
         let mut value = json!({ "id": self.id });
-        if let Some(state) = &self.state {
-            value["ready"] = json!(state.ready);
-            value["revision"] = json!(state.revision);
+        if let Some(State::There(there)) = &self.state {
+            value["ready"] = json!(there.ready);
+            value["reason"] = json!(there.reason);
+            value["revision"] = json!(there.revision);
+            value["attempted"] = json!(there.attempted);
+            value["deleting"] = json!(there.is_deleted);
             value["children"] = self.children.iter().map(Self::to_json).collect();
         }
         value
@@ -236,7 +290,11 @@ mod tests {
             "metadata": { "name": name, "namespace": namespace },
             "status": {
                 "lastAppliedRevision": "main@sha1:0123456789abcdef0123456789abcdef01234567",
-                "conditions": [{ "type": "Ready", "status": ready, "reason": "", "message": "" }],
+                "lastAttemptedRevision": match ready {
+                    "False" => "main@sha1:89abcdef0123456789abcdef0123456789abcdef",
+                    _ => "main@sha1:0123456789abcdef0123456789abcdef01234567",
+                },
+                "conditions": [{ "type": "Ready", "status": ready, "reason": "BuildFailed", "message": "" }],
                 "inventory": { "entries": entries }
             }
         }));
@@ -281,10 +339,10 @@ mod tests {
     fn a_tree_starts_at_what_nobody_applied_and_shows_all_below() {
         insta::assert_snapshot!(printed(false), @r"
         Kustomization/flux-system/cluster  ready main@sha1:01234567
-        ├── Kustomization/flux-system/staging  failed main@sha1:01234567
+        ├── Kustomization/flux-system/staging  failed at main@sha1:89abcdef (applied main@sha1:01234567): BuildFailed
         │   ├── Namespace/shop-staging
         │   └── Deployment/shop-staging/web
-        └── Kustomization/flux-system/gone
+        └── Kustomization/flux-system/gone  missing
         ");
     }
 
@@ -292,9 +350,19 @@ mod tests {
     fn a_compact_tree_shows_kustomizations_only() {
         insta::assert_snapshot!(printed(true), @r"
         Kustomization/flux-system/cluster  ready main@sha1:01234567
-        ├── Kustomization/flux-system/staging  failed main@sha1:01234567
-        └── Kustomization/flux-system/gone
+        ├── Kustomization/flux-system/staging  failed at main@sha1:89abcdef (applied main@sha1:01234567): BuildFailed
+        └── Kustomization/flux-system/gone  missing
         ");
+    }
+
+    #[test]
+    fn one_that_is_being_deleted_is_told_by_that() {
+        let (key, mut summary) = kustomization("cluster", "True", &[]);
+        summary.object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        insta::assert_snapshot!(
+            printed_in(None, &BTreeMap::from([(key, summary)]), false),
+            @"Kustomization/flux-system/cluster  being deleted main@sha1:01234567"
+        );
     }
 
     #[test]

@@ -97,7 +97,7 @@ async fn the_tree_starts_at_the_root() {
     let terminal = two_kustomizations().await;
     insta::assert_snapshot!(terminal.run("tree").await, @r"
     Kustomization/flux-system/cluster  ready main@sha1:01234567
-    └── Kustomization/flux-system/staging  failed
+    └── Kustomization/flux-system/staging  failed: HealthCheckFailed
         └── Deployment/shop/web
     [0]
     ");
@@ -363,4 +363,71 @@ async fn what_a_run_waits_for_is_said_while_it_goes_on_and_when_the_time_is_over
     hint: --timeout waits longer; `coracle events --watch` follows it.
     [6]
     ");
+}
+
+#[tokio::test]
+async fn a_tree_is_of_a_kustomization_that_exists() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("tree git/apps").await, @r"
+    error: gitrepository/apps applies nothing, and has no tree
+    hint: Name a Kustomization: `coracle tree NAME`.
+    [2]
+    ");
+    insta::assert_snapshot!(terminal.run("tree stagin").await, @r"
+    error: there is no kustomization/stagin in namespace flux-system
+    hint: Is `staging` meant?
+    [3]
+    ");
+}
+
+#[tokio::test]
+async fn a_name_where_a_kind_belongs_is_answered_with_the_command_for_it() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("get staging").await, @r"
+    error: `staging` is not a kind that Coracle knows
+    hint: Kinds are `kustomization` (`ks`) and `gitrepository` (`source`, `git`).
+    hint: `all` stands for all of them.
+    hint: If it is a name: `coracle get kustomization staging` prints the Kustomization.
+    [2]
+    ");
+}
+
+#[tokio::test]
+async fn several_objects_are_told_that_one_is_taken_at_a_time() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("reconcile cluster staging").await, @r"
+    error: `cluster` is not a kind that Coracle knows
+    hint: Kinds are `kustomization` (`ks`) and `gitrepository` (`source`, `git`).
+    hint: One object is taken at a time: say the command once for each.
+    [2]
+    ");
+    insta::assert_snapshot!(terminal.run("reconcile ks/cluster git/apps").await, @r"
+    error: `ks/cluster git/apps` does not name one object
+    hint: Say a Kustomization's name, or a kind and a name, such as `gitrepository/apps`.
+    hint: One object is taken at a time: say the command once for each.
+    [2]
+    ");
+}
+
+#[tokio::test]
+async fn a_kind_without_a_name_is_answered_with_how_to_say_it() {
+    let terminal = two_kustomizations().await;
+    insta::assert_snapshot!(terminal.run("suspend git").await, @r"
+    error: there is no kustomization/git in namespace flux-system
+    hint: `coracle get all -A` prints those that exist.
+    hint: If the kind is meant: say `git NAME`, or `git --all` for all in the namespace.
+    [3]
+    ");
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_told() {
+    let terminal = two_kustomizations().await;
+    for command in ["get -n nowhere", "tree -n nowhere"] {
+        assert_eq!(
+            terminal.run(command).await,
+            "error: there is no namespace nowhere\nhint: -A looks into all namespaces.\n[3]",
+            "{command}"
+        );
+    }
 }

@@ -147,6 +147,19 @@ fn an_unknown_command_is_a_usage_error_with_a_suggestion() {
 }
 
 #[test]
+fn a_hidden_command_is_not_suggested() {
+    insta::assert_snapshot!(show(&mut program("genrate")), @r"
+    error: unrecognized subcommand 'genrate'
+
+
+    Usage: coracle [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    [2]
+    ");
+}
+
+#[test]
 fn without_a_kubeconfig_it_says_how_to_name_one() {
     insta::assert_snapshot!(show(&mut program("get")), @r#"
     error: no cluster is configured

@@ -13,6 +13,9 @@ async fn uninstalling_says_first_what_it_will_do() {
     would remove the finalizer of GitRepository flux-system/apps
     would remove the finalizer of Kustomization flux-system/cluster
     would remove the finalizer of Kustomization flux-system/staging
+    would delete GitRepository flux-system/apps with its definition
+    would delete Kustomization flux-system/cluster with its definition
+    would delete Kustomization flux-system/staging with its definition
     would delete CustomResourceDefinition gitrepositories.source.toolkit.fluxcd.io
     would delete CustomResourceDefinition kustomizations.kustomize.toolkit.fluxcd.io
     would delete ClusterRoleBinding coracle-apply

@@ -17,7 +17,7 @@ use crate::objects::{ObjectKind, Summary, Target, list};
 use crate::standing;
 use crate::ui::{Styled, Ui, align, as_one};
 
-use super::{ASIDE, scope, tell_if_nobody_works, tell_of_broken_watch};
+use super::{ASIDE, require_namespace, scope, tell_if_nobody_works, tell_of_broken_watch};
 use selector::StatusSelector;
 use table::{header, print_tables, print_the_rest, row};
 
@@ -79,7 +79,15 @@ fn selection(args: &Args) -> Result<(Vec<ObjectKind>, Vec<String>), Error> {
         Some((kind, name)) => (kind, Some(name)),
         None => (args.what.as_str(), None),
     };
-    let kind: ObjectKind = kind.parse()?;
+    let kind: ObjectKind = kind.parse().map_err(|error: Error| {
+        let error = error.hint("`all` stands for all of them.");
+        match name.is_none() && words.is_empty() {
+            true => error.hint(format!(
+                "If it is a name: `coracle get kustomization {kind}` prints the Kustomization."
+            )),
+            false => error,
+        }
+    })?;
     if kind == ObjectKind::GitRepository && words.first() == Some(&"git") {
         words.remove(0);
     }
@@ -116,6 +124,9 @@ pub async fn run(args: &Args, global: &Global, ui: &mut Ui) -> Result<(), Error>
     }
     let is_table = matches!(args.output, Output::Table | Output::Wide);
     if is_table && !there.iter().any(|object| chosen(args, object)) {
+        if there.is_empty() {
+            require_namespace(&cluster, scope(args.all_namespaces, global)).await?;
+        }
         let place = scope(args.all_namespaces, global)
             .map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
         return match &args.status_selector {

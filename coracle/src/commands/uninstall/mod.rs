@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
+use kube::core::PartialObjectMeta;
 use reconciler::api::FINALIZER;
 
 use crate::cli::Global;
@@ -282,12 +283,13 @@ async fn is_ours(
     }))
 }
 
-/// Finalizers to take off, then the definitions, which take the objects with them.
+/// Finalizers to take off, the objects, then the definitions, which take the objects with them.
 async fn objects(args: &Args, cluster: &Cluster) -> Result<Vec<Step>, Error> {
     if args.keep_objects {
         return Ok(Vec::new());
     }
     let mut finalizers = Vec::new();
+    let mut taken = Vec::new();
     let mut definitions = Vec::new();
     for kind in ObjectKind::ALL {
         let resource = kind.resource();
@@ -297,7 +299,7 @@ async fn objects(args: &Args, cluster: &Cluster) -> Result<Vec<Step>, Error> {
         if is_ours(cluster, kind_of_it, group, None, &definition).await? != Some(true) {
             continue;
         }
-        let listed = match kind
+        let mut listed = match kind
             .api(cluster, None)
             .list_metadata(&ListParams::default())
             .await
@@ -306,7 +308,15 @@ async fn objects(args: &Args, cluster: &Cluster) -> Result<Vec<Step>, Error> {
             Err(kube::Error::Api(status)) if is_unknown_kind(&status) => continue,
             Err(error) => return Err(cluster.explain(&format!("list {} objects", kind.name()), error)),
         };
+        let place = |it: &PartialObjectMeta<_>| (it.metadata.namespace.clone(), it.metadata.name.clone());
+        listed.items.sort_by_key(place);
         for object in listed.items {
+            let step = Step {
+                act: Act::GoWithDefinition,
+                kind: kind.name(),
+                namespace: object.metadata.namespace,
+                name: object.metadata.name.unwrap_or_default(),
+            };
             if object
                 .metadata
                 .finalizers
@@ -314,11 +324,10 @@ async fn objects(args: &Args, cluster: &Cluster) -> Result<Vec<Step>, Error> {
             {
                 finalizers.push(Step {
                     act: Act::RemoveFinalizer,
-                    kind: kind.name(),
-                    namespace: object.metadata.namespace,
-                    name: object.metadata.name.unwrap_or_default(),
+                    ..step.clone()
                 });
             }
+            taken.push(step);
         }
         definitions.push(Step {
             act: Act::Delete,
@@ -327,6 +336,7 @@ async fn objects(args: &Args, cluster: &Cluster) -> Result<Vec<Step>, Error> {
             name: definition,
         });
     }
+    finalizers.extend(taken);
     finalizers.extend(definitions);
     Ok(finalizers)
 }

@@ -27,6 +27,8 @@ pub(super) struct Step {
 pub(super) enum Act {
     Delete,
     RemoveFinalizer,
+    /// The deletion of its definition takes it along: nothing more is done, and nothing said of it.
+    GoWithDefinition,
 }
 
 impl Step {
@@ -36,6 +38,7 @@ impl Step {
         match self.act {
             Act::Delete => format!("delete {name}"),
             Act::RemoveFinalizer => format!("remove the finalizer of {name}"),
+            Act::GoWithDefinition => format!("delete {name} with its definition"),
         }
     }
 
@@ -45,6 +48,7 @@ impl Step {
         match self.act {
             Act::Delete => format!("deleted {name}"),
             Act::RemoveFinalizer => format!("removed the finalizer of {name}"),
+            Act::GoWithDefinition => format!("deleted {name} with its definition"),
         }
     }
 
@@ -76,6 +80,7 @@ impl Step {
                 .await
                 .map(drop),
             Act::RemoveFinalizer => remove_finalizer(&api, &self.name).await,
+            Act::GoWithDefinition => return Ok(()),
         };
         match outcome {
             Ok(()) => ui.line(self.done()),
