@@ -221,7 +221,7 @@ mod tests {
         let namespace = ObjectId::new("", "Namespace", "", "shop");
         let claim = ObjectId::new("", "PersistentVolumeClaim", "shop", "data");
         assert_eq!(
-            says(&[namespace.clone(), claim.clone()], &[claim.clone()]).as_deref(),
+            says(&[namespace.clone(), claim.clone()], std::slice::from_ref(&claim)).as_deref(),
             Some(
                 "would delete Namespace/shop and with it what it wants, such as PersistentVolumeClaim/shop/data"
             )
@@ -235,7 +235,8 @@ mod tests {
         let definition =
             |name: &str| ObjectId::new("apiextensions.k8s.io", "CustomResourceDefinition", "", name);
         let policy = ObjectId::new("example.org", "Policy", "shop", "p");
-        let goes = |name: &str| says(&[definition(name), policy.clone()], &[policy.clone()]).is_some();
+        let goes =
+            |name: &str| says(&[definition(name), policy.clone()], std::slice::from_ref(&policy)).is_some();
         assert!(goes("policies.example.org"));
         assert!(!goes("policies.example.com"));
         assert!(!goes("gadgets.example.org"));
