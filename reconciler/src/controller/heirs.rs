@@ -24,20 +24,18 @@ pub(crate) fn may_inherit(entry: &Entry, from: &Kustomization) -> bool {
 
 /// Whether the deletion of a Kustomization is to wait, since what an heir wants cannot be known yet.
 pub(crate) fn are_awaited(registry: &Registry, owner: &Owner, from: &Kustomization) -> bool {
+    let waits = |entry: &Entry| entry.checkout.is_none() && may_inherit(entry, from);
     from.metadata.deletion_timestamp.is_some()
         && deletes(&from.spec)
+        && registry.any_other(owner, waits)
         && !is_wanted_again(registry, owner)
-        && registry
-            .others(owner)
-            .iter()
-            .any(|(_, entry)| entry.checkout.is_none() && may_inherit(entry, from))
 }
 
 /// Whether another Kustomization makes one that is being deleted anew as soon as it is gone, as after a revert of what
 /// took it away: its objects are those of the new one.
 pub(crate) fn is_wanted_again(registry: &Registry, owner: &Owner) -> bool {
     let id = ObjectId::from(owner);
-    registry.others(owner).iter().any(|(_, entry)| {
+    registry.any_other(owner, |entry| {
         let maker = &entry.kustomization;
         maker.metadata.deletion_timestamp.is_none()
             && !maker.spec.suspend

@@ -117,6 +117,12 @@ impl Registry {
         }
     }
 
+    /// Whether any but one is so.
+    pub(crate) fn any_other(&self, owner: &Owner, is_so: impl Fn(&Entry) -> bool) -> bool {
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        map.iter().any(|(other, entry)| other != owner && is_so(entry))
+    }
+
     /// All but one, for a look at who else wants an object.
     pub(crate) fn others(&self, owner: &Owner) -> Vec<(Owner, Entry)> {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -175,13 +175,13 @@ impl State {
         match ended {
             Ended::Applied { wait, told, recheck } => {
                 self.absent.succeeded();
-                self.recheck_at = match work {
-                    Some(Work::Drift) => self.recheck_at.max(recheck),
-                    _ => recheck,
+                let corrects = work == Some(Work::Drift);
+                self.recheck_at = match corrects {
+                    true => self.recheck_at.max(recheck),
+                    false => recheck,
                 };
                 // A correction says nothing of the way to health but that it is worth a look, unless the status says
                 // that it is under way.
-                let corrects = work == Some(Work::Drift);
                 if !corrects || told {
                     self.applied(wait);
                 }

@@ -32,13 +32,13 @@ impl Fleet {
     /// Lets those go whose heirs are known now, or are no more.
     pub(super) fn let_leave(&mut self) {
         let awaits = |owner: &Arc<Owner>| {
-            let member = self.members.get(owner)?;
-            heirs::are_awaited(&self.cx.registry, owner, &member.kustomization).then_some(())
+            let member = self.members.get(owner);
+            member.is_some_and(|member| heirs::are_awaited(&self.cx.registry, owner, &member.kustomization))
         };
         let ready: Vec<_> = self
             .leaving
             .iter()
-            .filter(|owner| awaits(owner).is_none())
+            .filter(|owner| !awaits(owner))
             .cloned()
             .collect();
         for owner in ready {

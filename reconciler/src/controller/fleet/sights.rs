@@ -12,7 +12,8 @@ use crate::cluster::{ObjectEvent, Seen};
 use crate::plan::{ObjectId, Owner};
 
 /// What the present sight of an object means to the Kustomization that left it so, if it is news: somebody touched it,
-/// be it another Kustomization that wants just the same of it, or its generation moved while our fields stayed, which is checked at `check_at` (rule 10).
+/// be it another Kustomization that wants just the same of it, or its generation moved while our fields stayed, which is
+/// checked at `check_at` (rule 10).
 fn meaning(
     (id, owner): (&ObjectId, &Owner),
     left: &Left,
