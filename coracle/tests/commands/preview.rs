@@ -264,6 +264,21 @@ async fn what_a_webhook_keeps_from_being_compared_is_not_checked() {
     "#);
 }
 
+/// Gives the Kustomization in the cluster variables from a Secret.
+fn substitute_from_secret(terminal: &Terminal, variables: &Value) {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "variables", "namespace": "flux-system" },
+        "stringData": variables,
+    });
+    terminal.cluster.apply(&secret, "kubectl").unwrap();
+    let reads = json!({
+        "apiVersion": KUSTOMIZATION, "kind": "Kustomization",
+        "metadata": { "name": "apps", "namespace": "flux-system" },
+        "spec": { "postBuild": { "substituteFrom": [{ "kind": "Secret", "name": "variables" }] } },
+    });
+    terminal.cluster.merge(&reads, "kubectl").unwrap();
+}
+
 #[tokio::test]
 async fn neither_a_new_secret_nor_the_one_that_it_replaces_is_shown() {
     let annotated = |token: &str| {
@@ -272,17 +287,7 @@ async fn neither_a_new_secret_nor_the_one_that_it_replaces_is_shown() {
         object
     };
     let terminal = with_file(&annotated("${token}").to_string()).await;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "variables", "namespace": "flux-system" },
-        "stringData": { "token": "the-new-token" },
-    });
-    terminal.cluster.apply(&secret, "kubectl").unwrap();
-    let variables = json!({
-        "apiVersion": KUSTOMIZATION, "kind": "Kustomization",
-        "metadata": { "name": "apps", "namespace": "flux-system" },
-        "spec": { "postBuild": { "substituteFrom": [{ "kind": "Secret", "name": "variables" }] } },
-    });
-    terminal.cluster.merge(&variables, "kubectl").unwrap();
+    substitute_from_secret(&terminal, &json!({ "token": "the-new-token" }));
     let live = annotated("the-old-token");
     terminal.cluster.apply(&live, "kustomize-controller").unwrap();
     let shown = terminal.run("diff apps").await;
@@ -300,17 +305,7 @@ async fn neither_a_new_secret_nor_the_one_that_it_replaces_is_shown() {
 /// A Kustomization in the cluster whose Secret gave a value of what it applied, and files that say something else.
 async fn with_a_secret_that_goes() -> Terminal {
     let terminal = with_file(&settings("default", &json!({ "password": "in Vault" })).to_string()).await;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "variables", "namespace": "flux-system" },
-        "stringData": { "password": "the-password" },
-    });
-    terminal.cluster.apply(&secret, "kubectl").unwrap();
-    let variables = json!({
-        "apiVersion": KUSTOMIZATION, "kind": "Kustomization",
-        "metadata": { "name": "apps", "namespace": "flux-system" },
-        "spec": { "postBuild": { "substituteFrom": [{ "kind": "Secret", "name": "variables" }] } },
-    });
-    terminal.cluster.merge(&variables, "kubectl").unwrap();
+    substitute_from_secret(&terminal, &json!({ "password": "the-password" }));
     let live = settings("default", &json!({ "password": "the-password", "user": "shop" }));
     terminal.cluster.apply(&live, "kustomize-controller").unwrap();
     terminal.file(

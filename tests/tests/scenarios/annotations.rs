@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::observe::uid;
 
-use crate::{Scene, config_map};
+use crate::{Needs, Scene, config_map};
 
 /// A ConfigMap with an annotation of Flux.
 fn marked(name: &str, value: &str, key: &str, mark: &str) -> String {
@@ -88,14 +88,7 @@ async fn prune_disabled_keeps_an_object_that_leaves_git() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reconcile_disabled_in_git_leaves_an_object_alone() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Kubernetes).a_and_b().await;
     scene
         .deploy(&[("a.yaml", &marked("a", "2", "reconcile", "Disabled"))])
         .await;
@@ -106,14 +99,7 @@ async fn reconcile_disabled_in_git_leaves_an_object_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reconcile_disabled_on_the_live_object_holds_until_it_is_taken_away() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Kubernetes).a_and_b().await;
     let world = &scene.world;
     world
         .edit(

@@ -80,14 +80,7 @@ async fn rule_9_a_changed_variable_is_a_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_9_what_a_repository_has_ignored_is_part_of_what_was_read() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Kubernetes).a_and_b().await;
     scene.upstream.write(".sourceignore", "/app/b.yaml\n");
     scene.deploy(&[]).await;
     assert_eq!(scene.world.inventory("app"), ["default_a__ConfigMap"]);
@@ -99,14 +92,7 @@ async fn rule_9_what_a_repository_has_ignored_is_part_of_what_was_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_9_so_is_what_a_source_has_ignored_though_its_commit_stays() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Kubernetes).a_and_b().await;
     let ignoring = |paths: &str| json!({"ref": {"branch": "main"}, "ignore": paths});
     let world = &scene.world;
     world.git_repository_with("app", &ignoring("/app/b.yaml\n"));
@@ -256,14 +242,7 @@ fn owns_key(object: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_a_request_looks_at_everything() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Kubernetes).a_and_b().await;
     let mark = scene.world.mark();
     scene.world.reconcile("app", "look").await;
     let mut looks = scene.world.since(mark);
@@ -283,15 +262,7 @@ async fn rule_12_a_request_looks_at_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_12_what_happened_while_a_watch_was_broken_is_seen_when_it_is_back() {
-    let scene = Scene::with(Needs::Faults)
-        .applied(
-            &[
-                ("a.yaml", &config_map("a", "1")),
-                ("b.yaml", &config_map("b", "1")),
-            ],
-            &json!({}),
-        )
-        .await;
+    let scene = Scene::with(Needs::Faults).a_and_b().await;
     let world = &scene.world;
     // The watch is open when something is put back.
     world.amend(

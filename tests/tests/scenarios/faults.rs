@@ -10,15 +10,7 @@ use crate::{Needs, Scene, config_map, held};
 
 /// A Kustomization `app` of two ConfigMaps, applied on a cluster whose faults can be chosen.
 async fn scene() -> Scene {
-    Scene::with(Needs::Faults)
-        .applied(
-            &[
-                ("a.yaml", &config_map("a", "1")),
-                ("b.yaml", &config_map("b", "1")),
-            ],
-            &json!({}),
-        )
-        .await
+    Scene::with(Needs::Faults).a_and_b().await
 }
 
 /// Commits other values of both, and a third ConfigMap.

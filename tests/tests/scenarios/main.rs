@@ -75,6 +75,15 @@ impl Setting {
         }
     }
 
+    /// A Kustomization `app` of the ConfigMaps `a` and `b`, applied.
+    pub(crate) async fn a_and_b(self) -> Scene {
+        let files = ["a", "b"].map(|name| (format!("{name}.yaml"), config_map(name, "1")));
+        let files = files
+            .each_ref()
+            .map(|(path, text)| (path.as_str(), text.as_str()));
+        self.applied(&files, &json!({})).await
+    }
+
     /// As [`Scene::applied`].
     pub(crate) async fn applied(self, files: &[(&str, &str)], spec: &Value) -> Scene {
         let mut scene = self.empty().await;

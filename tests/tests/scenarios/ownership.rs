@@ -1,6 +1,6 @@
 //! Rules 15 and 16: whose object it is, and whose it is not.
 
-use embedded_cluster::HoldAt;
+use embedded_cluster::{Held, HoldAt};
 use serde_json::{Value, json};
 use tests::observe::{OWNER, OWNER_NAMESPACE, uid};
 use tests::world::{KUSTOMIZE_API, NAMESPACE};
@@ -10,14 +10,7 @@ use crate::{CLAIM, Needs, Scene, config_map, held};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_15_labels_alone_are_no_reason_to_delete() {
-    let scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let scene = Scene::with(Needs::Kubernetes).a_and_b().await;
     scene.world.apply(&json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {
@@ -70,23 +63,19 @@ async fn rule_15_an_object_that_lacks_one_of_the_two_labels_or_has_anothers_is_n
     assert_eq!(scene.data("ours"), Value::Null);
 }
 
+/// Takes `b` out of Git, and holds the request that deletes it.
+async fn held_as_b_is_deleted(scene: &Scene) -> (String, Held) {
+    let deletion = deletes("configmaps").times(1);
+    let mut holding = scene.faults().hold(deletion, HoldAt::Before);
+    let commit = scene.push(&[("b.yaml", "")]);
+    (commit, held(&mut holding).await)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_15_an_object_that_was_made_anew_since_it_was_looked_at_is_not_deleted_in_its_place() {
-    let scene = Scene::with(Needs::Faults)
-        .applied(
-            &[
-                ("a.yaml", &config_map("a", "1")),
-                ("b.yaml", &config_map("b", "1")),
-            ],
-            &json!({}),
-        )
-        .await;
-    let mut holding = scene
-        .faults()
-        .hold(deletes("configmaps").times(1), HoldAt::Before);
+    let scene = Scene::with(Needs::Faults).a_and_b().await;
     let mark = scene.world.mark();
-    let commit = scene.push(&[("b.yaml", "")]);
-    let delete = held(&mut holding).await;
+    let (commit, delete) = held_as_b_is_deleted(&scene).await;
     scene
         .world
         .cluster
@@ -107,21 +96,9 @@ async fn rule_15_an_object_that_was_made_anew_since_it_was_looked_at_is_not_dele
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_15_an_object_that_changed_since_it_was_looked_at_is_looked_at_again() {
-    let scene = Scene::with(Needs::Faults)
-        .applied(
-            &[
-                ("a.yaml", &config_map("a", "1")),
-                ("b.yaml", &config_map("b", "1")),
-            ],
-            &json!({}),
-        )
-        .await;
-    let mut holding = scene
-        .faults()
-        .hold(deletes("configmaps").times(1), HoldAt::Before);
+    let scene = Scene::with(Needs::Faults).a_and_b().await;
     let mark = scene.world.mark();
-    let commit = scene.push(&[("b.yaml", "")]);
-    let delete = held(&mut holding).await;
+    let (commit, delete) = held_as_b_is_deleted(&scene).await;
     scene.world.amend(
         "v1",
         "ConfigMap",

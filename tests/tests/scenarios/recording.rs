@@ -79,15 +79,7 @@ async fn rule_1_finalizer_and_inventory_are_written_before_the_first_object() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_1_the_inventory_shrinks_only_when_the_object_is_really_gone() {
-    let scene = Scene::with(Needs::Faults)
-        .applied(
-            &[
-                ("a.yaml", &config_map("a", "1")),
-                ("b.yaml", &config_map("b", "1")),
-            ],
-            &json!({}),
-        )
-        .await;
+    let scene = Scene::with(Needs::Faults).a_and_b().await;
     let deletes = deletes("configmaps").times(1);
     scene.faults().add(
         deletes,
@@ -161,14 +153,7 @@ async fn rule_1_a_status_that_an_earlier_process_sent_and_that_arrives_late_is_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_2_after_a_restart_what_was_pruned_stays_recorded_until_no_late_write_can_bring_it_back() {
-    let mut scene = Scene::applied(
-        &[
-            ("a.yaml", &config_map("a", "1")),
-            ("b.yaml", &config_map("b", "1")),
-        ],
-        &json!({}),
-    )
-    .await;
+    let mut scene = Scene::with(Needs::Kubernetes).a_and_b().await;
     scene.world.stop().await;
     scene.commit(&[("b.yaml", "")]);
     let commit = scene.upstream.head();
@@ -189,15 +174,7 @@ async fn rule_2_after_a_restart_what_was_pruned_stays_recorded_until_no_late_wri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_2_a_late_write_that_arrives_before_the_answer_to_a_deletion_is_not_forgotten() {
-    let mut scene = Scene::with(Needs::Faults)
-        .applied(
-            &[
-                ("a.yaml", &config_map("a", "1")),
-                ("b.yaml", &config_map("b", "1")),
-            ],
-            &json!({}),
-        )
-        .await;
+    let mut scene = Scene::with(Needs::Faults).a_and_b().await;
     scene.world.stop().await;
     let mut holding = scene.faults().hold(deletes("configmaps").times(1), HoldAt::After);
     scene.world.start().await;
